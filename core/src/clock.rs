@@ -1,0 +1,45 @@
+//! The door to time.
+
+use std::fmt;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::units::Timestamp;
+
+/// Where engine code learns what time it is, to stamp the phases of a capture or a restore.
+///
+/// # Contract
+/// - `now` never goes backwards on one clock, not even when the host's wall clock is set back.
+/// - Reading the clock costs nothing: it does not advance it.
+/// - The engine never sleeps; whoever drives it waits.
+pub trait Clock: fmt::Debug {
+    /// The current instant.
+    fn now(&self) -> Timestamp;
+}
+
+/// The host's clock: wall time at construction, carried on by the monotonic clock.
+#[derive(Debug)]
+pub struct SystemClock {
+    origin: Timestamp,
+    started: Instant,
+}
+
+impl SystemClock {
+    /// A clock that reads the host's wall time once, now.
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn new() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        SystemClock { origin: Timestamp::default() + since_epoch, started: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        SystemClock::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        self.origin + self.started.elapsed()
+    }
+}

@@ -1,0 +1,134 @@
+//! The door to where bytes become durable.
+
+mod directory;
+
+use std::fmt;
+use std::io;
+
+pub use directory::DirectoryMedium;
+
+/// Where a store keeps its files: a directory, later an object store, or a simulated disk. File-system verbs,
+/// because a store commits by rename, and rename and the sync of a directory are exactly what a crash tears.
+///
+/// Paths are relative, `/`-separated, made of at most two components of `[a-z0-9._-]`, and never escape the
+/// medium. Directories are one level deep.
+///
+/// # Contract
+/// - What was appended is durable only after `sync` of that file returned; a file's *name* is durable only after
+///   `sync_dir` of its directory returned, and so are a `rename` and a `remove`. Before that a crash may
+///   keep any of it, none of it, or tear unsynced bytes.
+/// - `create_new` fails with [`MediumErrorKind::AlreadyExists`] if the name is taken, whoever took it.
+/// - `rename` replaces its target atomically: after a crash the target name holds the old file or the new.
+///   Open readers of a replaced or removed file go on reading what they opened.
+/// - `append` returns when the bytes are accepted; bandwidth may work on behind it.
+/// - After a failed `sync` the file must be thrown away: nothing may be concluded about its bytes.
+/// - `list` gives names in ascending order; a missing directory lists as empty.
+/// - A lock goes when its guard is dropped and when its holder dies, and is otherwise exclusive between
+///   processes that share the medium.
+pub trait Medium: fmt::Debug {
+    /// Makes a new, empty, writable file.
+    fn create_new(&self, path: &str) -> Result<Box<dyn MediumWriter>, MediumError>;
+    /// Opens a file for reading at any offset.
+    fn open(&self, path: &str) -> Result<Box<dyn MediumReader>, MediumError>;
+    /// Names and lengths of the files in a directory.
+    fn list(&self, dir: &str) -> Result<Vec<DirEntry>, MediumError>;
+    /// Gives a file another name, replacing what had that name.
+    fn rename(&self, from: &str, to: &str) -> Result<(), MediumError>;
+    /// Removes a file.
+    fn remove(&self, path: &str) -> Result<(), MediumError>;
+    /// Makes a directory; an existing one is fine.
+    fn create_dir(&self, dir: &str) -> Result<(), MediumError>;
+    /// Makes the names in a directory durable. The empty string names the medium's root.
+    fn sync_dir(&self, dir: &str) -> Result<(), MediumError>;
+    /// Tries to take a lock on a name, making the lock file where it can; `None` if another holder is in the way.
+    fn try_lock(&self, path: &str, mode: LockMode) -> Result<Option<Box<dyn MediumLock>>, MediumError>;
+    /// Bytes that still fit, where the medium knows.
+    fn free_bytes(&self) -> Result<Option<u64>, MediumError>;
+}
+
+/// A file being written, start to end.
+pub trait MediumWriter: fmt::Debug {
+    /// Adds bytes at the end.
+    fn append(&mut self, bytes: &[u8]) -> Result<(), MediumError>;
+    /// Makes all bytes appended so far durable.
+    fn sync(&mut self) -> Result<(), MediumError>;
+}
+
+/// A file open for reading.
+pub trait MediumReader: fmt::Debug {
+    /// Length in bytes when it was opened.
+    fn len_bytes(&self) -> u64;
+    /// Fills `buf` from `offset`; a file that ends before that is an error of kind
+    /// [`MediumErrorKind::UnexpectedEnd`].
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), MediumError>;
+}
+
+/// A held lock, released by dropping it.
+pub trait MediumLock: fmt::Debug {}
+
+/// Who may hold a lock at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockMode {
+    /// With other shared holders.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+/// A file in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirEntry {
+    /// Name without the directory.
+    pub name: String,
+    /// Length in bytes.
+    pub len_bytes: u64,
+}
+
+/// What kind of trouble, as far as a caller can act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediumErrorKind {
+    /// No such file.
+    NotFound,
+    /// The name is taken.
+    AlreadyExists,
+    /// No space, or over quota.
+    Full,
+    /// Not permitted, or read-only.
+    Denied,
+    /// The file ends before what was to be read.
+    UnexpectedEnd,
+    /// The machine under the caller has stopped (simulated world).
+    Halted,
+    /// Anything else: an I/O error.
+    Other,
+}
+
+/// An operation on a medium failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} {path}")]
+pub struct MediumError {
+    /// The verb: `create`, `open`, `append`, `sync`…
+    pub operation: &'static str,
+    /// The path within the medium.
+    pub path: String,
+    /// What a caller can act on.
+    pub kind: MediumErrorKind,
+    /// The operating system's words.
+    #[source]
+    pub source: io::Error,
+}
+
+impl MediumError {
+    /// An error from an operating system's, its kind derived.
+    pub fn from_io(operation: &'static str, path: &str, source: io::Error) -> Self {
+        let kind = match source.kind() {
+            io::ErrorKind::NotFound => MediumErrorKind::NotFound,
+            io::ErrorKind::AlreadyExists => MediumErrorKind::AlreadyExists,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => MediumErrorKind::Full,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => MediumErrorKind::Denied,
+            io::ErrorKind::UnexpectedEof => MediumErrorKind::UnexpectedEnd,
+            _ => MediumErrorKind::Other,
+        };
+        MediumError { operation, path: path.to_owned(), kind, source }
+    }
+}

@@ -1,0 +1,1 @@
+//! Checkpoint data over time.
