@@ -5,12 +5,11 @@ use std::fmt;
 
 use super::rounds::{Copier, populated};
 use super::session::{Increment, Session};
-use super::timeline::{Copied, Live, Suspended};
+use super::timeline::{Copied, Live};
 use super::{CaptureError, Decision, PreCopyPolicy, Timeline};
 use crate::clock::Clock;
 use crate::guest::{Hypervisor, MemoryLayout, PfnSet, StateRecord};
 use crate::store::{CheckpointId, CheckpointInfo, NewCheckpoint, Staging, Store};
-use crate::units::Timestamp;
 
 /// How the pages get out of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +99,11 @@ fn capture_in_session(
     let begun = clock.now();
     let can = guest.capabilities();
     let live = request.method == Method::PreCopy && can.dirty_log && can.live_read;
-    let method = if live { Method::PreCopy } else { Method::StopAndCopy };
+    let method = if live {
+        Method::PreCopy
+    } else {
+        Method::StopAndCopy
+    };
     let (base, increment) = plan(store, session, request)?;
     // Also for stop-and-copy in a row: the next increment then knows what changed.
     if can.dirty_log && (live || session.keeps_log()) {
@@ -112,14 +115,24 @@ fn capture_in_session(
         base,
         facts: request.facts.clone(),
     })?;
-    let mut job = Job { guest, clock, session };
-    let (copied, records, resumed) =
-        job.copy(&mut staging, Live::begin(begun, method, increment), &request.precopy)?;
+    let mut job = Job {
+        guest,
+        clock,
+        session,
+    };
+    let (copied, records, resumed) = job.copy(
+        &mut staging,
+        Live::begin(begun, method, increment),
+        &request.precopy,
+    )?;
     let committed = commit(staging, records, copied.so_far());
     match (committed, resumed) {
         (Ok(checkpoint), Ok(())) => {
             job.session.committed(checkpoint.id);
-            Ok(Captured { checkpoint, timeline: copied.committed(clock.now()) })
+            Ok(Captured {
+                checkpoint,
+                timeline: copied.committed(clock.now()),
+            })
         }
         (Err(error), Ok(())) => Err(error),
         (committed, Err(source)) => {
@@ -138,14 +151,14 @@ fn plan(
     if !request.incremental {
         return Ok((None, Increment::Full));
     }
-    let exists = |id: &CheckpointId| store.contains(*id);
-    if let Some(base) = session.counts_from().filter(exists) {
+    if let Some(base) = session.counts_from()
+        && store.contains(base)?
+    {
         return Ok((Some(base), Increment::ByDirtyLog));
     }
-    Ok(match store.newest(&request.guest)? {
-        Some(base) => (Some(base), Increment::ByContent),
-        None => (None, Increment::Full),
-    })
+    Ok(store
+        .newest(&request.guest)?
+        .map_or((None, Increment::Full), |base| (Some(base), Increment::ByContent)))
 }
 
 fn commit(
@@ -193,7 +206,9 @@ impl Job<'_> {
             !by_log
         };
         let requested = self.clock.now();
-        self.guest.suspend().map_err(CaptureError::guest("suspend the guest"))?;
+        self.guest
+            .suspend()
+            .map_err(CaptureError::guest("suspend the guest"))?;
         let suspended = live.suspended(requested, self.clock.now());
         let last = self.copy_last(&mut copier, &mut remaining, everything);
         let copied_at = self.clock.now();
@@ -203,13 +218,25 @@ impl Job<'_> {
             (Err(error), Ok(())) => return Err(error),
             // A guest that is gone failed both calls for one reason; the first says where it was noticed.
             (Err(error), Err(_)) if error.guest_gone().is_some() => return Err(error),
-            (Err(_), Err(source)) => return Err(CaptureError::NotResumed { checkpoint: None, source }),
+            (Err(_), Err(source)) => {
+                return Err(CaptureError::NotResumed {
+                    checkpoint: None,
+                    source,
+                });
+            }
             (Ok(last), resumed) => (last, resumed),
         };
         copier.hand_over()?;
-        let (Last { layout, pages, records }, resumed) = last;
+        let (
+            Last {
+                layout,
+                pages,
+                records,
+            },
+            resumed,
+        ) = last;
         staging.retain(&layout)?;
-        Ok((suspended.into_copied(pages, copied_at, resumed_at), records, resumed))
+        Ok((suspended.resumed(pages, copied_at, resumed_at), records, resumed))
     }
 
     /// The live rounds. Leaves in `remaining` what is dirty when the policy has had enough.
@@ -255,12 +282,21 @@ impl Job<'_> {
         } else {
             copier.copy_suspended(self.guest, populated(remaining, &layout))?
         };
-        let records = self.guest.save_state().map_err(CaptureError::guest("save the machine state"))?;
-        Ok(Last { layout, pages, records })
+        let records = self
+            .guest
+            .save_state()
+            .map_err(CaptureError::guest("save the machine state"))?;
+        Ok(Last {
+            layout,
+            pages,
+            records,
+        })
     }
 
     fn layout(&mut self) -> Result<MemoryLayout, CaptureError> {
-        self.guest.layout().map_err(CaptureError::guest("read the memory layout"))
+        self.guest
+            .layout()
+            .map_err(CaptureError::guest("read the memory layout"))
     }
 }
 
@@ -269,10 +305,4 @@ struct Last {
     layout: MemoryLayout,
     pages: u64,
     records: Vec<StateRecord>,
-}
-
-impl Suspended {
-    fn into_copied(self, pages: u64, copied_at: Timestamp, resumed_at: Timestamp) -> Copied {
-        self.resumed(pages, copied_at, resumed_at)
-    }
 }

@@ -47,8 +47,14 @@ impl CaptureError {
     /// Why the guest is no more, if that is what the failure means.
     pub fn guest_gone(&self) -> Option<GoneReason> {
         match self {
-            CaptureError::Guest { source: HypervisorError::Gone(reason), .. }
-            | CaptureError::NotResumed { source: HypervisorError::Gone(reason), .. } => Some(*reason),
+            CaptureError::Guest {
+                source: HypervisorError::Gone(reason),
+                ..
+            }
+            | CaptureError::NotResumed {
+                source: HypervisorError::Gone(reason),
+                ..
+            } => Some(*reason),
             _ => None,
         }
     }

@@ -44,7 +44,12 @@ pub struct PreCopyPolicy {
 
 impl Default for PreCopyPolicy {
     fn default() -> Self {
-        PreCopyPolicy { pages_dirty_enough: 50, rounds_max: 5, dirty_percent_max: 80, copied_percent_max: 300 }
+        PreCopyPolicy {
+            pages_dirty_enough: 50,
+            rounds_max: 5,
+            dirty_percent_max: 80,
+            copied_percent_max: 300,
+        }
     }
 }
 
@@ -58,7 +63,11 @@ impl PreCopyPolicy {
             && stats.rounds > 1;
         let spent = stats.pages_copied_in_all.saturating_mul(100)
             >= stats.pages_total.saturating_mul(self.copied_percent_max);
-        if enough || patience_over || diverges || spent { Decision::StopAndCopy } else { Decision::Continue }
+        if enough || patience_over || diverges || spent {
+            Decision::StopAndCopy
+        } else {
+            Decision::Continue
+        }
     }
 }
 

@@ -23,7 +23,11 @@ pub(super) struct Copier<'a, 's> {
 
 impl<'a, 's> Copier<'a, 's> {
     pub(super) fn new(staging: &'a mut Staging<'s>) -> Self {
-        Copier { staging, held: Vec::new(), pfns: Vec::with_capacity(BATCH_PAGES_MAX) }
+        Copier {
+            staging,
+            held: Vec::new(),
+            pfns: Vec::with_capacity(BATCH_PAGES_MAX),
+        }
     }
 
     /// Copies from a running guest. Frames that it gives back meanwhile are left out: if they come again the dirty log
@@ -58,7 +62,9 @@ impl<'a, 's> Copier<'a, 's> {
             self.pfns.clear();
             self.pfns.extend(frames.by_ref().take(BATCH_PAGES_MAX));
             let mut batch = self.staging.take_batch();
-            guest.read_pages(&self.pfns, &mut batch).map_err(CaptureError::guest("read pages"))?;
+            guest
+                .read_pages(&self.pfns, &mut batch)
+                .map_err(CaptureError::guest("read pages"))?;
             copied += batch.len() as u64;
             self.held.push(batch);
             if self.held.len() > HELD_BATCHES_MAX {
@@ -90,11 +96,18 @@ fn read_restless(
             Err(HypervisorError::NoSuchFrame(_)) if changes < LAYOUT_CHANGES_MAX => {
                 changes += 1;
                 batch.clear();
-                let layout = guest.layout().map_err(CaptureError::guest("read the memory layout"))?;
+                let layout = guest
+                    .layout()
+                    .map_err(CaptureError::guest("read the memory layout"))?;
                 pfns.retain(|&pfn| layout.contains(pfn));
             }
             Err(HypervisorError::NoSuchFrame(_)) => return Err(CaptureError::RestlessLayout { changes }),
-            Err(source) => return Err(CaptureError::Guest { action: "read pages", source }),
+            Err(source) => {
+                return Err(CaptureError::Guest {
+                    action: "read pages",
+                    source,
+                });
+            }
         }
     }
 }

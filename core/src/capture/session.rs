@@ -47,7 +47,10 @@ impl Session {
 
     /// For checkpoints in a row: the dirty log stays on between them, so that increments read only what changed.
     pub fn continuous() -> Self {
-        Session { keep_log: true, ..Session::default() }
+        Session {
+            keep_log: true,
+            ..Session::default()
+        }
     }
 
     /// The checkpoint that the next increment by dirty log would build on.
@@ -57,13 +60,18 @@ impl Session {
 
     /// Forgets everything: the guest was restored or is another one.
     pub fn reset(&mut self) {
-        *self = Session { keep_log: self.keep_log, ..Session::default() };
+        *self = Session {
+            keep_log: self.keep_log,
+            ..Session::default()
+        };
     }
 
     /// Makes sure that the log is on; a log that just starts knows nothing of earlier changes.
     pub(super) fn start_log(&mut self, guest: &mut dyn Hypervisor) -> Result<(), CaptureError> {
         if !self.logging {
-            guest.set_dirty_log(true).map_err(CaptureError::guest("start the dirty log"))?;
+            guest
+                .set_dirty_log(true)
+                .map_err(CaptureError::guest("start the dirty log"))?;
             self.logging = true;
             self.base = None;
             self.pending.clear();
@@ -74,7 +82,9 @@ impl Session {
     /// Takes the log; whatever becomes of this capture, the frames are remembered.
     pub(super) fn take(&mut self, guest: &mut dyn Hypervisor, into: &mut PfnSet) -> Result<(), CaptureError> {
         let mut taken = PfnSet::new();
-        let outcome = guest.take_dirty(&mut taken).map_err(CaptureError::guest("read the dirty log"));
+        let outcome = guest
+            .take_dirty(&mut taken)
+            .map_err(CaptureError::guest("read the dirty log"));
         // Also what a failing backend handed over before it failed.
         self.pending.union_with(&taken);
         into.union_with(&taken);
@@ -96,9 +106,21 @@ impl Session {
     pub(super) fn end(&mut self, guest: &mut dyn Hypervisor) -> Result<(), CaptureError> {
         if self.logging && !self.keep_log {
             self.reset();
-            guest.set_dirty_log(false).map_err(CaptureError::guest("end the dirty log"))?;
+            guest
+                .set_dirty_log(false)
+                .map_err(CaptureError::guest("end the dirty log"))?;
         }
         Ok(())
+    }
+
+    /// The log is on.
+    pub(super) fn is_logging(&self) -> bool {
+        self.logging
+    }
+
+    /// The log is to stay on after a capture.
+    pub(super) fn keeps_log(&self) -> bool {
+        self.keep_log
     }
 
     /// The log is on and counts from a known checkpoint.

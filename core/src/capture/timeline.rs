@@ -82,8 +82,8 @@ pub(super) struct Live {
 #[derive(Debug)]
 pub(super) struct Suspended {
     live: Live,
-    suspend_latency: Duration,
-    suspended_at: Timestamp,
+    latency: Duration,
+    since: Timestamp,
 }
 
 /// A capture whose guest runs again.
@@ -96,16 +96,36 @@ pub(super) struct Copied {
 
 impl Live {
     pub(super) fn begin(now: Timestamp, method: Method, increment: Increment) -> Self {
-        Live { begun: now, method, increment, rounds: Vec::new() }
+        Live {
+            begun: now,
+            method,
+            increment,
+            rounds: Vec::new(),
+        }
     }
 
     pub(super) fn increment(&self) -> Increment {
         self.increment
     }
 
+    pub(super) fn method(&self) -> Method {
+        self.method
+    }
+
     /// Records a live round and asks the policy.
-    pub(super) fn round(&mut self, pages: u64, dirty: u64, total: u64, took: Duration, policy: &PreCopyPolicy) -> Decision {
-        self.rounds.push(Round { pages, duration: took, pages_dirtied: Some(dirty) });
+    pub(super) fn round(
+        &mut self,
+        pages: u64,
+        dirty: u64,
+        total: u64,
+        took: Duration,
+        policy: &PreCopyPolicy,
+    ) -> Decision {
+        self.rounds.push(Round {
+            pages,
+            duration: took,
+            pages_dirtied: Some(dirty),
+        });
         policy.decide(&RoundStats {
             rounds: u32::try_from(self.rounds.len()).unwrap_or(u32::MAX),
             pages_copied: pages,
@@ -117,14 +137,22 @@ impl Live {
     }
 
     pub(super) fn suspended(self, requested: Timestamp, now: Timestamp) -> Suspended {
-        Suspended { live: self, suspend_latency: now.since(requested), suspended_at: now }
+        Suspended {
+            live: self,
+            latency: now.since(requested),
+            since: now,
+        }
     }
 }
 
 impl Suspended {
     pub(super) fn resumed(mut self, pages: u64, copied_at: Timestamp, now: Timestamp) -> Copied {
-        let duration = copied_at.since(self.suspended_at);
-        self.live.rounds.push(Round { pages, duration, pages_dirtied: None });
+        let duration = copied_at.since(self.since);
+        self.live.rounds.push(Round {
+            pages,
+            duration,
+            pages_dirtied: None,
+        });
         Copied {
             begun: self.live.begun,
             resumed_at: now,
@@ -132,8 +160,8 @@ impl Suspended {
                 method: self.live.method,
                 increment: self.live.increment,
                 rounds: self.live.rounds,
-                suspend_latency: self.suspend_latency,
-                suspended_for: now.since(self.suspended_at),
+                suspend_latency: self.latency,
+                suspended_for: now.since(self.since),
                 commit_time: Duration::ZERO,
                 total: Duration::ZERO,
             },

@@ -41,6 +41,11 @@ impl Store {
         }
     }
 
+    /// Is this checkpoint in the catalogue, its head undamaged?
+    pub fn contains(&self, id: CheckpointId) -> Result<bool, StoreError> {
+        Ok(self.heads()?.iter().any(|head| head.info.id == id))
+    }
+
     /// The newest committed checkpoint of a guest. Those with a damaged head are passed over: `list` tells of them.
     pub fn newest(&self, guest: &str) -> Result<Option<CheckpointId>, StoreError> {
         let heads = self.heads()?;
