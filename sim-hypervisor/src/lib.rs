@@ -6,14 +6,17 @@
 //! the same world on any machine.
 #![forbid(unsafe_code)]
 
+pub mod fault;
 mod hypervisor;
 mod machine;
+pub mod medium;
 mod oracle;
 mod profile;
 mod program;
 mod world;
 
 pub use hypervisor::{MACHINE, SimHypervisor};
+pub use medium::SimMedium;
 pub use oracle::Oracle;
 pub use profile::{CostProfile, HypervisorCosts, MediumCosts, ProfileError};
 pub use program::{Program, UnknownProgram};
