@@ -35,15 +35,15 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            mtbf: Duration::from_secs(24 * 3600),
-            checkpoint_cost: Duration::from_secs(60),
-            restart_cost: Duration::from_secs(60),
+            mtbf: Duration::from_hours(24),
+            checkpoint_cost: Duration::from_mins(1),
+            restart_cost: Duration::from_mins(1),
             learn_costs: false,
             downtime: Duration::ZERO,
             final_checkpoint: false,
             candidates_max: 8,
             cold_start: true,
-            retry_after: Duration::from_secs(60),
+            retry_after: Duration::from_mins(1),
             failures_max: None,
         }
     }
@@ -172,6 +172,7 @@ impl<C: Clone> Protect<C> {
 
     /// Makes committed checkpoints known, oldest first, as read from the store's catalogue: the loop itself may
     /// have died with its host.
+    #[must_use]
     pub fn with_candidates(mut self, candidates: impl IntoIterator<Item = C>) -> Self {
         for candidate in candidates {
             self.remember(candidate);
@@ -203,8 +204,14 @@ impl<C: Clone> Protect<C> {
                 self.started = now;
                 self.run(now)
             }
-            (State::Fresh | State::Running { .. } | State::Capturing { .. }, Event::GuestLost(_))
-            | (State::Waiting | State::Restoring, Event::GuestLost(_)) => self.lost(now),
+            (
+                State::Fresh
+                | State::Running { .. }
+                | State::Capturing { .. }
+                | State::Waiting
+                | State::Restoring,
+                Event::GuestLost(_),
+            ) => self.lost(now),
             (State::Running { finished }, Event::TimerExpired) => {
                 self.state = State::Capturing { finished };
                 Step::Capture
@@ -220,7 +227,9 @@ impl<C: Clone> Protect<C> {
             (State::Capturing { finished }, Event::CaptureFailed) => {
                 self.tally.captures_failed += 1;
                 self.state = State::Running { finished };
-                Step::Run { until: Some(now + self.options.retry_after) }
+                Step::Run {
+                    until: Some(now + self.options.retry_after),
+                }
             }
             (State::Waiting, Event::TimerExpired) => self.restore(),
             (State::Restoring, Event::Restored { cost }) => {
@@ -238,7 +247,9 @@ impl<C: Clone> Protect<C> {
                     self.restore()
                 } else {
                     self.state = State::Waiting;
-                    Step::Wait { until: now + self.options.retry_after }
+                    Step::Wait {
+                        until: now + self.options.retry_after,
+                    }
                 }
             }
             (state, event) => {
@@ -257,17 +268,25 @@ impl<C: Clone> Protect<C> {
             since_failure: now.since(self.last_failure.unwrap_or(self.started)),
             failures: self.tally.failures,
         };
-        Step::Run { until: self.policy.interval(&seen).map(|work| now + work) }
+        Step::Run {
+            until: self.policy.interval(&seen).map(|work| now + work),
+        }
     }
 
     fn lost(&mut self, now: Timestamp) -> Step<C> {
         self.tally.failures += 1;
         self.last_failure = Some(now);
-        if self.options.failures_max.is_some_and(|max| self.tally.failures > max) {
+        if self
+            .options
+            .failures_max
+            .is_some_and(|max| self.tally.failures > max)
+        {
             return self.over(Step::GivenUp(GiveUp::TooManyFailures));
         }
         self.state = State::Waiting;
-        Step::Wait { until: now + self.options.downtime }
+        Step::Wait {
+            until: now + self.options.downtime,
+        }
     }
 
     fn restore(&mut self) -> Step<C> {
@@ -288,7 +307,11 @@ impl<C: Clone> Protect<C> {
         if self.options.learn_costs {
             self.options.checkpoint_cost = cost;
         }
-        if finished { self.over(Step::Finished) } else { self.run(now) }
+        if finished {
+            self.over(Step::Finished)
+        } else {
+            self.run(now)
+        }
     }
 
     fn remember(&mut self, checkpoint: C) {
