@@ -179,7 +179,7 @@ impl LengthRule {
             LengthRule::Exactly(bytes) => length == bytes,
             LengthRule::AtLeast(bytes) => length >= bytes,
             LengthRule::AtMost(bytes) => length <= bytes,
-            LengthRule::MultipleOf(bytes) => length > 0 && length % bytes == 0,
+            LengthRule::MultipleOf(bytes) => length > 0 && length.is_multiple_of(bytes),
         }
     }
 }

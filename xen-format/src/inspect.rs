@@ -72,97 +72,80 @@ impl Summary {
             .map(|(_, frames)| frames)
             .sum()
     }
-
-    fn add(&mut self, record: RecordSummary) {
-        let listed = self.records.len();
-        let same = |last: &&mut RecordSummary| last.name == "PAGE_DATA" && record.name == last.name;
-        if let Some(last) = self.records.last_mut().filter(same) {
-            last.body_bytes += record.body_bytes;
-            last.count += 1;
-        } else if listed < RECORDS_MAX {
-            self.records.push(record);
-        } else {
-            self.records_omitted += 1;
-        }
-    }
 }
 
-/// Reads and checks a save file to its end. A checkpointed stream that breaks off is an error here: its summary
+/// Reads and checks a save file to its end. A checkpointed stream that breaks off is an error here: a summary
 /// is that of a whole file.
 pub fn inspect(input: impl Read) -> Result<Summary, FormatError> {
     let mut reader = StreamReader::new(input);
-    let mut container = Container::LibxcStream;
-    let mut name = None;
-    // Records may come before the header that a summary needs; their number is tiny or they are omitted.
-    let mut summary: Option<Summary> = None;
-    let mut early = Vec::new();
+    let mut seen = Seen::default();
     let mut runs = Vec::new();
     while let Some(item) = reader.next_item()? {
         match item {
             Item::Xl(header) => {
-                container = Container::XlSaveFile;
-                name = guest_name(header.config());
+                seen.container = Some(Container::XlSaveFile);
+                seen.guest_name = guest_name(header.config());
             }
-            Item::Libxl(_) if container == Container::LibxcStream => container = Container::LibxlStream,
-            Item::Libxl(_) => {}
-            Item::Libxc(header) => {
-                let mut new = Summary {
-                    container,
-                    guest_name: name.take(),
-                    header,
-                    records: Vec::new(),
-                    records_omitted: 0,
-                    frames_by_type: [0; PAGE_TYPES],
-                    checkpoints: 0,
-                    bytes: 0,
-                };
-                early.drain(..).for_each(|record| new.add(record));
-                summary = Some(new);
-            }
+            Item::Libxl(_) => seen.container = seen.container.or(Some(Container::LibxlStream)),
+            Item::Libxc(header) => seen.header = Some(header),
             Item::Record(record) => {
-                let (name, body_bytes) = (record.name(), record.body.len() as u64);
-                let (offset, layer, code) = (record.offset, record.layer, record.code);
-                let record = RecordSummary {
-                    offset,
-                    name,
-                    layer,
-                    code,
-                    body_bytes,
-                    count: 1,
-                };
-                match &mut summary {
-                    Some(summary) => summary.add(record),
-                    None if early.len() < RECORDS_MAX => early.push(record),
-                    None => {}
-                }
+                seen.record(record.offset, record.layer, record.code, record.body.len() as u64);
             }
             Item::Pages(head) => {
-                let summary = summary.as_mut().expect("pages come behind the header");
-                let (layer, code) = (Layer::Libxc, libxc::PAGE_DATA);
-                let (name, body_bytes) = (record_name(layer, code), head.length.into());
-                summary.add(RecordSummary {
-                    offset: head.offset,
-                    name,
-                    layer,
-                    code,
-                    body_bytes,
-                    count: 1,
-                });
+                seen.record(head.offset, Layer::Libxc, libxc::PAGE_DATA, head.length.into());
                 while reader.next_runs(&mut runs)? {
                     for run in &runs {
-                        summary.frames_by_type[usize::from(run.kind.code())] += run.len;
+                        seen.frames_by_type[usize::from(run.kind.code())] += run.len;
                     }
                 }
             }
-            Item::CheckpointComplete => {
-                summary
-                    .as_mut()
-                    .expect("checkpoints come behind the header")
-                    .checkpoints += 1;
-            }
+            Item::CheckpointComplete => seen.checkpoints += 1,
         }
     }
-    let mut summary = summary.expect("a stream without this header is an error");
-    summary.bytes = reader.offset();
-    Ok(summary)
+    Ok(Summary {
+        container: seen.container.unwrap_or(Container::LibxcStream),
+        guest_name: seen.guest_name,
+        header: seen.header.expect("a stream without this header is an error"),
+        records: seen.records,
+        records_omitted: seen.records_omitted,
+        frames_by_type: seen.frames_by_type,
+        checkpoints: seen.checkpoints,
+        bytes: reader.offset(),
+    })
+}
+
+/// A summary in the making.
+#[derive(Debug, Default)]
+struct Seen {
+    container: Option<Container>,
+    guest_name: Option<String>,
+    header: Option<LibxcHeader>,
+    records: Vec<RecordSummary>,
+    records_omitted: u64,
+    frames_by_type: [u64; PAGE_TYPES],
+    checkpoints: u64,
+}
+
+impl Seen {
+    fn record(&mut self, offset: u64, layer: Layer, code: u32, body_bytes: u64) {
+        let pages = (layer, code) == (Layer::Libxc, libxc::PAGE_DATA);
+        let listed = self.records.len();
+        let same = |last: &&mut RecordSummary| pages && (last.layer, last.code) == (layer, code);
+        if let Some(last) = self.records.last_mut().filter(same) {
+            last.body_bytes += body_bytes;
+            last.count += 1;
+        } else if listed < RECORDS_MAX {
+            let name = record_name(layer, code);
+            self.records.push(RecordSummary {
+                offset,
+                name,
+                layer,
+                code,
+                body_bytes,
+                count: 1,
+            });
+        } else {
+            self.records_omitted += 1;
+        }
+    }
 }

@@ -41,6 +41,6 @@ pub use import::{ImportError, ImportOptions, Imported, import};
 pub use inspect::{Container, RecordSummary, Summary, inspect};
 pub use page::{FrameRun, PageType};
 pub use page_order::PageOrder;
-pub use reader::{Item, PageHead, StreamReader, is_optional};
+pub use reader::{Item, PageHead, StreamReader};
 pub use record::{BODY_BYTES_MAX, Layer, OPTIONAL, Record, STATE_BYTES_MAX, libxc, libxl, record_name};
 pub use writer::{StreamWriter, WriteError};

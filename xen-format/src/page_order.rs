@@ -1,17 +1,4 @@
 //! How the pages stood in a save file: what an export needs to give the same bytes back.
-//!
-//! A checkpoint keeps pages by frame number; a save file keeps them in PAGE_DATA records of the saver's making,
-//! between other records, and lists frames that do not exist. [`PageOrder`] is that arrangement without the pages:
-//!
-//! ```text
-//! order   := 0x01 record*
-//! record  := varint(libxc records since the last PAGE_DATA record, or since the header)
-//!            varint(runs) run*
-//! run     := varint(zigzag(first frame − end of the run before; the first counts from 0))
-//!            varint(frames << 4 | page type)
-//! varint  := little-endian base 128, at most ten bytes
-//! ```
-//! A run costs some four bytes, a whole record of 1,024 consecutive frames six.
 
 use crate::page::{FrameRun, PageType};
 
@@ -20,6 +7,19 @@ const VERSION: u8 = 1;
 const FRAMES_MAX: u64 = 1 << 24;
 
 /// The arrangement of a file's pages, encoded.
+///
+/// A checkpoint keeps pages by frame number; a save file keeps them in PAGE_DATA records of the saver's making,
+/// between other records, and lists frames that do not exist. [`PageOrder`] is that arrangement without the pages:
+///
+/// ```text
+/// order   := 0x01 record*
+/// record  := varint(libxc records since the last PAGE_DATA record, or since the header)
+///            varint(runs) run*
+/// run     := varint(zigzag(first frame − end of the run before; the first counts from 0))
+///            varint(frames << 4 | page type)
+/// varint  := little-endian base 128, at most ten bytes
+/// ```
+/// A run costs some four bytes, a whole record of 1,024 consecutive frames six.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageOrder {
     bytes: Vec<u8>,

@@ -13,7 +13,7 @@ use crate::header::{
 use crate::order::Sequence;
 use crate::page::FrameRun;
 use crate::pages::PageRecord;
-use crate::record::{self, Layer, OPTIONAL, Record, STATE_BYTES_MAX, libxc, libxl, record_name};
+use crate::record::{self, Layer, Record, STATE_BYTES_MAX, libxc, libxl, record_name};
 use crate::source::Source;
 
 /// What a save file consists of, in the order in which it comes.
@@ -227,9 +227,7 @@ impl<R: Read> StreamReader<R> {
         if let Some(fault) = misplaced {
             return Err(FormatError::new(at, name, fault));
         }
-        let body = self.body(at, name, length, rule)?;
-        record::check_body(Layer::Libxl, code, &body, None)
-            .map_err(|(offset, fault)| FormatError::new(at + 8 + offset, name, fault))?;
+        let body = self.body(at, Layer::Libxl, code, length, rule)?;
         match code {
             libxl::LIBXC_CONTEXT => {
                 self.context_seen = true;
@@ -250,9 +248,7 @@ impl<R: Read> StreamReader<R> {
     fn libxc_record(&mut self) -> Result<Item, FormatError> {
         let (at, code, length) = self.record_head("libxc record")?;
         if self.is_colo_state(code, length) {
-            let body = self.body(at, "CHECKPOINT_STATE", length, LengthRule::AtMost(8))?;
-            record::check_body(Layer::Libxl, libxl::CHECKPOINT_STATE, &body, None)
-                .map_err(|(offset, fault)| FormatError::new(at + 8 + offset, "CHECKPOINT_STATE", fault))?;
+            let body = self.body(at, Layer::Libxl, code, length, LengthRule::AtMost(8))?;
             return Ok(Item::Record(Record {
                 offset: at,
                 layer: Layer::Libxl,
@@ -277,15 +273,7 @@ impl<R: Read> StreamReader<R> {
         if !record::is_vcpu(code) {
             sequence.accept(code, 0).map_err(|fault| fail(at, fault))?;
         }
-        let body = self.body(at, name, length, rule)?;
-        record::check_body(Layer::Libxc, code, &body, self.pv_width).map_err(|(offset, fault)| {
-            let offset = if matches!(fault, Fault::Length { .. }) {
-                at + 4
-            } else {
-                at + 8 + offset
-            };
-            fail(offset, fault)
-        })?;
+        let body = self.body(at, Layer::Libxc, code, length, rule)?;
         if record::is_vcpu(code) {
             let sequence = self.sequence.as_mut().expect("still there");
             sequence
@@ -319,17 +307,24 @@ impl<R: Read> StreamReader<R> {
         code == libxl::CHECKPOINT_STATE && between && possible
     }
 
+    /// The checked body of the record whose header starts at `at`.
     fn body(
         &mut self,
         at: u64,
-        name: &'static str,
+        layer: Layer,
+        code: u32,
         length: u32,
         rule: LengthRule,
     ) -> Result<Vec<u8>, FormatError> {
+        let name = record_name(layer, code);
         check_length(at, name, length, STATE_BYTES_MAX, rule)?;
         let body = self.source.vec(length, name)?;
         self.source.padding(length, name)?;
-        Ok(body)
+        match record::check_body(layer, code, &body, self.pv_width) {
+            Ok(()) => Ok(body),
+            Err((_, fault @ Fault::Length { .. })) => Err(FormatError::new(at + 4, name, fault)),
+            Err((offset, fault)) => Err(FormatError::new(at + 8 + offset, name, fault)),
+        }
     }
 
     /// After [`Item::Pages`]: replaces `into` by the next piece of the record's frame list as runs (in list
@@ -384,9 +379,4 @@ pub(crate) fn check_length(
             },
         )),
     }
-}
-
-/// Is this record of no effect on a restore by a reader that does not know it?
-pub fn is_optional(code: u32) -> bool {
-    code & OPTIONAL != 0
 }

@@ -130,26 +130,37 @@ pub fn record_name(layer: Layer, code: u32) -> &'static str {
 /// # Errors
 /// For a mandatory type this format does not have.
 pub(crate) fn length_rule(layer: Layer, code: u32) -> Result<LengthRule, Fault> {
-    use LengthRule::{AtLeast, AtMost, Exactly, MultipleOf};
-    Ok(match (layer, code) {
-        (_, code) if code & OPTIONAL != 0 => AtMost(STATE_BYTES_MAX.into()),
-        (Layer::Libxl, libxl::END | libxl::LIBXC_CONTEXT | libxl::CHECKPOINT_END) => Exactly(0),
-        (Layer::Libxl, libxl::EMULATOR_XENSTORE_DATA | libxl::EMULATOR_CONTEXT) => AtLeast(8),
-        (Layer::Libxl, libxl::CHECKPOINT_STATE) => MultipleOf(4),
-        (Layer::Libxc, libxc::END | libxc::VERIFY | libxc::CHECKPOINT | libxc::STATIC_DATA_END) => Exactly(0),
-        (Layer::Libxc, libxc::PAGE_DATA | libxc::X86_PV_P2M_FRAMES) => AtLeast(16),
-        (Layer::Libxc, libxc::X86_PV_INFO) => Exactly(8),
-        (Layer::Libxc, libxc::X86_PV_VCPU_BASIC..=libxc::X86_PV_VCPU_XSAVE | libxc::X86_PV_VCPU_MSRS) => {
-            AtLeast(8)
-        }
-        (Layer::Libxc, libxc::SHARED_INFO) => Exactly(4096),
-        (Layer::Libxc, libxc::X86_TSC_INFO) => Exactly(24),
-        (Layer::Libxc, libxc::HVM_CONTEXT) => AtLeast(1),
-        (Layer::Libxc, libxc::HVM_PARAMS) => AtLeast(8),
-        (Layer::Libxc, libxc::X86_CPUID_POLICY) => MultipleOf(24),
-        (Layer::Libxc, libxc::X86_MSR_POLICY) => MultipleOf(16),
-        (Layer::Libxc, libxc::TOOLSTACK | libxc::CHECKPOINT_DIRTY_PFN_LIST) => AtMost(STATE_BYTES_MAX.into()),
-        (_, code) => return Err(Fault::UnknownMandatory { code }),
+    let known = match layer {
+        _ if code & OPTIONAL != 0 => Some(LengthRule::AtMost(STATE_BYTES_MAX.into())),
+        Layer::Libxl => libxl_length_rule(code),
+        Layer::Libxc => libxc_length_rule(code),
+    };
+    known.ok_or(Fault::UnknownMandatory { code })
+}
+
+fn libxl_length_rule(code: u32) -> Option<LengthRule> {
+    Some(match code {
+        libxl::END | libxl::LIBXC_CONTEXT | libxl::CHECKPOINT_END => LengthRule::Exactly(0),
+        libxl::EMULATOR_XENSTORE_DATA | libxl::EMULATOR_CONTEXT => LengthRule::AtLeast(8),
+        libxl::CHECKPOINT_STATE => LengthRule::MultipleOf(4),
+        _ => return None,
+    })
+}
+
+fn libxc_length_rule(code: u32) -> Option<LengthRule> {
+    Some(match code {
+        libxc::END | libxc::VERIFY | libxc::CHECKPOINT | libxc::STATIC_DATA_END => LengthRule::Exactly(0),
+        libxc::PAGE_DATA | libxc::X86_PV_P2M_FRAMES => LengthRule::AtLeast(16),
+        libxc::X86_PV_INFO => LengthRule::Exactly(8),
+        libxc::SHARED_INFO => LengthRule::Exactly(4096),
+        libxc::X86_TSC_INFO => LengthRule::Exactly(24),
+        libxc::HVM_CONTEXT => LengthRule::AtLeast(1),
+        libxc::HVM_PARAMS => LengthRule::AtLeast(8),
+        libxc::X86_CPUID_POLICY => LengthRule::MultipleOf(24),
+        libxc::X86_MSR_POLICY => LengthRule::MultipleOf(16),
+        libxc::TOOLSTACK | libxc::CHECKPOINT_DIRTY_PFN_LIST => LengthRule::AtMost(STATE_BYTES_MAX.into()),
+        code if is_vcpu(code) => LengthRule::AtLeast(8),
+        _ => return None,
     })
 }
 
@@ -179,8 +190,20 @@ pub(crate) fn check_body(
             0,
             field("emulator_id", word(0).into(), "0 (unknown), 1 or 2 (QEMU)"),
         )),
-        (Layer::Libxl, libxl::CHECKPOINT_STATE) if word(0) > 3 => {
-            Err((0, field("control_id", word(0).into(), "0-3")))
+        (Layer::Libxl, libxl::CHECKPOINT_STATE) => {
+            // Four bytes in the code of Xen, eight in the specification.
+            let expected = LengthRule::AtMost(8);
+            match (body.len() as u64, word(0)) {
+                (9.., _) => Err((
+                    0,
+                    Fault::Length {
+                        found: body.len() as u64,
+                        expected,
+                    },
+                )),
+                (_, 4..) => Err((0, field("control_id", word(0).into(), "0-3"))),
+                _ => Ok(()),
+            }
         }
         (Layer::Libxc, libxc::X86_PV_INFO) => {
             if !matches!((body[0], body[1]), (4, 3) | (8, 4)) {

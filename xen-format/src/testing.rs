@@ -199,7 +199,9 @@ impl Maker {
         let mut pfn = 0;
         while (list.len() as u64) < self.recipe.frames {
             let code = match (self.random.below(8), self.recipe.guest) {
-                (0, GuestType::Pv) => [0x1, 0x2, 0x3, 0x4, 0x9, 0xa, 0xb, 0xc][self.random.below(8) as usize],
+                (0, GuestType::Pv) => {
+                    u8::try_from(self.random.below(2) * 8 + self.random.below(4) + 1).expect("at most 12")
+                }
                 (1, _) => 0xe,
                 (2, _) if self.random.below(4) == 0 => 0xd,
                 (3, _) => 0xf,

@@ -178,14 +178,14 @@ fn refused_page_count(pages: usize, length: u32) -> usize {
     bytes[pages + 4..pages + 8].copy_from_slice(&length.to_le_bytes());
     let error = refusal(&bytes);
     assert!(matches!(error.fault, Fault::PageCount { .. }), "{error}");
-    usize::try_from(error.offset).unwrap() - pages
+    usize::try_from(error.offset).expect("small") - pages
 }
 
 /// `bytes` with a record put in before the one at `at`.
 fn with_record(bytes: &[u8], at: usize, code: u32, body: &[u8]) -> Vec<u8> {
     let mut record = [
         code.to_le_bytes(),
-        u32::try_from(body.len()).unwrap().to_le_bytes(),
+        u32::try_from(body.len()).expect("small").to_le_bytes(),
     ]
     .concat();
     record.extend_from_slice(body);
@@ -193,14 +193,17 @@ fn with_record(bytes: &[u8], at: usize, code: u32, body: &[u8]) -> Vec<u8> {
     [&bytes[..at], &record, &bytes[at..]].concat()
 }
 
+/// Puts a record before the one at `place`, and expects it to be refused there.
+#[track_caller]
+fn insert(bytes: &[u8], place: usize, code: u32, body: &[u8], fault: &str) {
+    assert_refused(&with_record(bytes, place, code, body), place, fault);
+}
+
 #[test]
-fn records_are_refused_out_of_place() {
-    let at = |bytes: &[u8], code| offset_of(bytes, Layer::Libxc, code);
-    let (hvm, pv) = (hvm(), pv());
-    let (pages, context) = (at(&hvm, libxc::PAGE_DATA), at(&hvm, libxc::HVM_CONTEXT));
-    let insert = |bytes: &[u8], place: usize, code, body: &[u8], fault: &str| {
-        assert_refused(&with_record(bytes, place, code, body), place, fault);
-    };
+fn hvm_records_are_refused_out_of_place() {
+    let hvm = hvm();
+    let at = |code| offset_of(&hvm, Layer::Libxc, code);
+    let (pages, context) = (at(libxc::PAGE_DATA), at(libxc::HVM_CONTEXT));
     insert(&hvm, pages, 0x13, &[], "unknown mandatory record type 0x13");
     insert(&hvm, pages, libxc::CHECKPOINT_DIRTY_PFN_LIST, &[0; 8], "COLO");
     insert(
@@ -226,50 +229,79 @@ fn records_are_refused_out_of_place() {
     let behind = context + 8 + 104;
     insert(&hvm, behind, libxc::HVM_CONTEXT, &[1], "occurs twice");
     insert(&hvm, behind, libxc::PAGE_DATA, &[0; 16], "pages come before");
+}
+
+#[test]
+fn pv_records_are_refused_out_of_place() {
+    let pv = pv();
+    let at = |code| offset_of(&pv, Layer::Libxc, code);
+    let (info, vcpu) = ([8, 4, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0, 9]);
     insert(
         &pv,
-        at(&pv, libxc::X86_PV_P2M_FRAMES),
+        at(libxc::X86_PV_P2M_FRAMES),
         libxc::PAGE_DATA,
         &[0; 16],
         "before any X86_PV_P2M_FRAMES",
     );
     insert(
         &pv,
-        at(&pv, libxc::STATIC_DATA_END),
+        at(libxc::STATIC_DATA_END),
         libxc::X86_PV_INFO,
-        &[8, 4, 0, 0, 0, 0, 0, 0],
+        &info,
         "occurs twice",
     );
     insert(
         &pv,
-        at(&pv, libxc::END),
+        at(libxc::END),
         libxc::X86_PV_VCPU_BASIC,
-        &[1, 0, 0, 0, 0, 0, 0, 0, 9],
+        &vcpu,
         "occurs twice",
     );
     insert(
         &pv,
-        at(&pv, libxc::END),
+        at(libxc::END),
         libxc::X86_PV_P2M_FRAMES,
         &[0; 16],
         "vCPU records come after",
     );
     insert(
         &pv,
-        at(&pv, libxc::PAGE_DATA),
+        at(libxc::PAGE_DATA),
         libxc::HVM_PARAMS,
         &[0; 8],
         "a PV guest has no such record",
     );
+    insert(
+        &pv,
+        at(libxc::SHARED_INFO),
+        libxc::END,
+        &[],
+        "before any SHARED_INFO",
+    );
+}
+
+#[test]
+fn outer_records_are_refused_out_of_place() {
     let xl = xl();
-    let outer = |code| offset_of(&xl, Layer::Libxl, code);
-    let context = outer(libxl::LIBXC_CONTEXT);
-    insert(&xl, context, libxl::END, &[], "before any LIBXC_CONTEXT");
-    insert(&xl, context, 0x6, &[], "unknown mandatory record type 0x6");
-    insert(&xl, outer(libxl::END), libxl::LIBXC_CONTEXT, &[], "occurs twice");
+    let at = |code| offset_of(&xl, Layer::Libxl, code);
     insert(
         &xl,
-        outer(libxl::END),
+        at(libxl::LIBXC_CONTEXT),
+        libxl::END,
+        &[],
+        "before any LIBXC_CONTEXT",
+    );
+    insert(
+        &xl,
+        at(libxl::LIBXC_CONTEXT),
+        0x6,
+        &[],
+        "unknown mandatory record type 0x6",
+    );
+    insert(&xl, at(libxl::END), libxl::LIBXC_CONTEXT, &[], "occurs twice");
+    insert(
+        &xl,
+        at(libxl::END),
         libxl::CHECKPOINT_END,
         &[],
         "follows a CHECKPOINT",
@@ -277,79 +309,60 @@ fn records_are_refused_out_of_place() {
 }
 
 #[test]
-fn bodies_are_checked_inside() {
-    let at = |bytes: &[u8], code| offset_of(bytes, Layer::Libxc, code);
-    let (hvm, pv) = (hvm(), pv());
-    let info = at(&pv, libxc::X86_PV_INFO);
-    refused_after(
-        pv.clone(),
-        info + 8,
-        &[4, 4],
-        info + 8,
-        "guest_width, pt_levels is 0x404",
-    );
-    refused_after(pv.clone(), info + 4, &[7], info + 4, "7 bytes, expected 8");
-    let p2m = at(&pv, libxc::X86_PV_P2M_FRAMES);
-    refused_after(
-        pv.clone(),
-        p2m + 12,
-        &[0, 0, 0, 0x80],
-        p2m + 4,
-        "bytes, expected 33554",
-    );
-    refused_after(
-        pv.clone(),
+fn bodies_of_pv_records_are_checked_inside() {
+    let pv = pv();
+    let at = |code| offset_of(&pv, Layer::Libxc, code);
+    let after = |at, value: &[u8], offset, fault| refused_after(pv.clone(), at, value, offset, fault);
+    let info = at(libxc::X86_PV_INFO);
+    after(info + 8, &[4, 4], info + 8, "guest_width, pt_levels is 0x404");
+    after(info + 4, &[7], info + 4, "7 bytes, expected 8");
+    let p2m = at(libxc::X86_PV_P2M_FRAMES);
+    after(p2m + 12, &[0, 0, 0, 0x80], p2m + 4, "bytes, expected 33554");
+    after(
         p2m + 8,
         &u32::MAX.to_le_bytes(),
         p2m + 12,
         "at least p2m_start_pfn",
     );
-    let vcpu = at(&pv, libxc::X86_PV_VCPU_BASIC);
-    refused_after(pv.clone(), vcpu + 8, &8192u32.to_le_bytes(), vcpu + 8, "vcpu_id");
-    refused_after(pv, vcpu + 12, &[1], vcpu + 12, "reserved field");
-    let (context, params) = (at(&hvm, libxc::HVM_CONTEXT), at(&hvm, libxc::HVM_PARAMS));
-    refused_after(
-        hvm.clone(),
-        context + 8 + 103,
-        &[9],
-        context + 8 + 103,
-        "padding is 0x9",
-    );
-    refused_after(
-        hvm.clone(),
+    let vcpu = at(libxc::X86_PV_VCPU_BASIC);
+    after(vcpu + 8, &8192u32.to_le_bytes(), vcpu + 8, "vcpu_id");
+    after(vcpu + 12, &[1], vcpu + 12, "reserved field");
+}
+
+#[test]
+fn bodies_of_hvm_records_are_checked_inside() {
+    let hvm = hvm();
+    let at = |code| offset_of(&hvm, Layer::Libxc, code);
+    let after = |at, value: &[u8], offset, fault| refused_after(hvm.clone(), at, value, offset, fault);
+    let (context, params) = (at(libxc::HVM_CONTEXT), at(libxc::HVM_PARAMS));
+    after(context + 8 + 103, &[9], context + 8 + 103, "padding is 0x9");
+    after(
         context + 4,
         &0u32.to_le_bytes(),
         context + 4,
         "expected at least 1",
     );
-    refused_after(
-        hvm.clone(),
+    after(
         context + 4,
         &(1u32 << 31).to_le_bytes(),
         context + 4,
         "expected at most",
     );
-    refused_after(
-        hvm.clone(),
+    after(
         params + 8,
         &u32::MAX.to_le_bytes(),
         params + 4,
         "expected 68719476728",
     );
-    let end = at(&hvm, libxc::END);
-    let error = refusal(&[&hvm[..end + 4], &[8, 0, 0, 0][..], &[0; 8]].concat());
+    let end = at(libxc::END);
+    let error = refusal(&[&hvm[..end + 4], &[8, 0, 0, 0], &[0; 8]].concat());
+    let expected = LengthRule::Exactly(0);
     assert!(
-        matches!(
-            error.fault,
-            Fault::Length {
-                found: 8,
-                expected: LengthRule::Exactly(0)
-            }
-        ),
+        matches!(error.fault, Fault::Length { found: 8, expected: e } if e == expected),
         "{error}"
     );
     assert_refused(
-        &[hvm.clone(), vec![0]].concat(),
+        &[&hvm[..], &[0]].concat(),
         hvm.len(),
         "expected the end of the input",
     );

@@ -64,7 +64,7 @@ pub struct Imported {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The file is damaged, incomplete or no save file.
-    #[error("not a valid save file")]
+    #[error(transparent)]
     Format(#[from] FormatError),
     /// The store failed.
     #[error("storing the image failed")]
