@@ -238,7 +238,9 @@ impl<W: Write> Export<'_, W> {
                 }
             }
             Arrangement::Ascending if Place::of_libxc(code, true) > Place::P2m => {
-                sequence.accept(libxc::PAGE_DATA, 0).map_err(fail)?;
+                if self.pages.reader.layout().page_count() > 0 {
+                    sequence.accept(libxc::PAGE_DATA, 0).map_err(fail)?;
+                }
                 self.pages.write_ascending(&mut self.out)?;
                 self.arrangement = Arrangement::Done;
             }

@@ -197,7 +197,9 @@ impl Maker {
     fn first_pass(&mut self) {
         let mut list = Vec::new();
         let mut pfn = 0;
-        while (list.len() as u64) < self.recipe.frames {
+        // A guest has some memory.
+        let populated = |list: &[(u64, PageType)]| list.iter().any(|(_, kind)| kind.is_populated());
+        while (list.len() as u64) < self.recipe.frames || !populated(&list) {
             let code = match (self.random.below(8), self.recipe.guest) {
                 (0, GuestType::Pv) => {
                     u8::try_from(self.random.below(2) * 8 + self.random.below(4) + 1).expect("at most 12")
@@ -225,7 +227,7 @@ impl Maker {
                 list.push((pfn, if kind.has_data() { *kind } else { PageType::NOTAB }));
             }
         }
-        if let Some((_, kind)) = list.last_mut().filter(|_| vanish) {
+        if let Some((_, kind)) = list.last_mut().filter(|_| vanish && self.memory.len() > 1) {
             *kind = PageType::XTAB;
         }
         self.pages(&list);

@@ -212,7 +212,7 @@ fn what_the_caller_says_goes_before_what_the_file_says() {
 }
 
 /// Puts records into a checkpoint as they are and tries to export it.
-fn export_of(machine: &str, records: Vec<StateRecord>) -> Result<Vec<u8>, ExportError> {
+fn export_of(machine: &str, frames: u64, records: Vec<StateRecord>) -> Result<Vec<u8>, ExportError> {
     let (_dir, store) = store();
     let new = NewCheckpoint {
         guest: "g".to_owned(),
@@ -221,7 +221,9 @@ fn export_of(machine: &str, records: Vec<StateRecord>) -> Result<Vec<u8>, Export
         facts: std::collections::BTreeMap::new(),
     };
     let mut staging = store.begin(new).unwrap();
-    staging.put_zero(0..3, revenant_core::guest::PageTag(0)).unwrap();
+    staging
+        .put_zero(0..frames, revenant_core::guest::PageTag(0))
+        .unwrap();
     for record in records {
         staging.put_record(record).unwrap();
     }
@@ -244,7 +246,7 @@ fn captured() -> Vec<StateRecord> {
 
 #[test]
 fn a_captured_machine_is_exported_in_the_order_a_restorer_wants() {
-    let bytes = export_of(names::MACHINE_HVM, captured()).unwrap();
+    let bytes = export_of(names::MACHINE_HVM, 3, captured()).unwrap();
     let at = |code| offset_of(&bytes, Layer::Libxc, code);
     assert!(
         at(libxc::STATIC_DATA_END) < at(libxc::PAGE_DATA) && at(libxc::PAGE_DATA) < at(libxc::HVM_CONTEXT)
@@ -253,8 +255,12 @@ fn a_captured_machine_is_exported_in_the_order_a_restorer_wants() {
 
 #[test]
 fn what_makes_no_save_file_is_not_exported() {
-    let message = |machine, records| export_of(machine, records).unwrap_err().to_string();
+    let message = |machine, records| export_of(machine, 3, records).unwrap_err().to_string();
     assert!(message("sim", captured()).contains("machine kind sim, expected xen-pv or xen-hvm"));
+    let empty = export_of(names::MACHINE_HVM, 0, captured())
+        .unwrap_err()
+        .to_string();
+    assert!(empty.contains("before any PAGE_DATA"));
     let without = |index: usize| {
         let mut records = captured();
         records.remove(index);
