@@ -223,8 +223,10 @@ impl Maker {
     fn dirty_pass(&mut self, vanish: bool) {
         let mut list = Vec::new();
         for (&pfn, (kind, _)) in &self.memory {
-            if self.random.below(4) == 0 {
-                list.push((pfn, if kind.has_data() { *kind } else { PageType::NOTAB }));
+            match (self.random.below(4), self.random.below(8)) {
+                (0, 0) => list.push((pfn, PageType::XALLOC)),
+                (0, _) => list.push((pfn, if kind.has_data() { *kind } else { PageType::NOTAB })),
+                _ => {}
             }
         }
         if let Some((_, kind)) = list.last_mut().filter(|_| vanish && self.memory.len() > 1) {

@@ -100,10 +100,19 @@ impl<W: Write> StreamWriter<W> {
             frames.saturating_mul(8).saturating_add(8 + page_bytes),
         )?;
         self.put(&frames.to_le_bytes())?;
-        for run in runs {
-            for entry in run.entries() {
-                self.put(&entry.to_le_bytes())?;
+        let mut piece = [0; 8 * 512];
+        let mut entries = runs.iter().flat_map(|run| run.entries());
+        loop {
+            let (list, _) = piece.as_chunks_mut::<8>();
+            let filled = list
+                .iter_mut()
+                .zip(&mut entries)
+                .map(|(to, entry)| *to = entry.to_le_bytes())
+                .count();
+            if filled == 0 {
+                break;
             }
+            self.put(&piece[..8 * filled])?;
         }
         self.page_bytes_left = page_bytes;
         Ok(())
