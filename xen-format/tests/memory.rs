@@ -1,13 +1,22 @@
 //! Memory goes by the bytes that really came, whatever the stream claims: measured with a counting allocator.
 //! One test function, because the count is the process's.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 #![allow(unsafe_code, reason = "an allocator can be counted only from inside")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use std::rc::Rc;
+
+use revenant_core::clock::SystemClock;
+use revenant_core::medium::DirectoryMedium;
+use revenant_core::store::{Store, StoreOptions};
 use revenant_xen_format::testing::{Recipe, Shape};
-use revenant_xen_format::{Container, Fault, FormatError, GuestType, LibxcHeader, OPTIONAL, inspect, libxc};
+use revenant_xen_format::{
+    Container, Fault, FormatError, GuestType, ImportError, ImportOptions, Imported, LibxcHeader, OPTIONAL,
+    import, inspect, libxc,
+};
 
 struct Counting;
 
@@ -39,6 +48,18 @@ fn peak_of(input: impl Read) -> (usize, Result<u64, FormatError>) {
     PEAK.store(before, Ordering::Relaxed);
     let read = inspect(input).map(|summary| summary.bytes);
     (PEAK.load(Ordering::Relaxed) - before, read)
+}
+
+/// What taking `input` into an empty store holds at most, in bytes, and what comes of it.
+fn import_peak_of(input: impl Read) -> (usize, Result<Imported, ImportError>) {
+    let dir = tempfile::tempdir().unwrap();
+    let medium = Rc::new(DirectoryMedium::open(dir.path()).unwrap());
+    Store::create(&*medium).unwrap();
+    let store = Store::open(medium, Rc::new(SystemClock::new()), StoreOptions::default()).unwrap();
+    let before = HELD.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let imported = import(input, &store, &ImportOptions::default());
+    (PEAK.load(Ordering::Relaxed) - before, imported)
 }
 
 /// A stream up to its first PAGE_DATA record.
@@ -83,6 +104,11 @@ const MIB: usize = 1 << 20;
 
 #[test]
 fn memory_goes_by_what_was_read() {
+    reading();
+    importing();
+}
+
+fn reading() {
     // A record that claims the most, and then nothing comes.
     for (code, length) in [
         (libxc::HVM_CONTEXT, 32 << 20),
@@ -137,4 +163,52 @@ fn memory_goes_by_what_was_read() {
         read.unwrap() == bytes.len() as u64 && peak < 400 * KIB,
         "{peak} bytes"
     );
+}
+
+/// Bytes held at the peak may be 128 MiB and a hundredth of those read. All these streams are made to cost.
+fn importing() {
+    let xalloc = 0xe << 60;
+    let list = |count: u32| [opening(), head(libxc::PAGE_DATA, 8 + 8 * count), head(count, 0)].concat();
+
+    // Frames without data far apart, in records of 1,024: eight bytes of stream for each run of memory.
+    let record = |first: u64| {
+        io::Cursor::new([head(libxc::PAGE_DATA, 8 + 8 * 1024), head(1024, 0)].concat())
+            .chain(words(1024, move |i| xalloc | ((1 << 50) - 3 * (first + i))))
+    };
+    let mut stream: Box<dyn Read> = Box::new(io::Cursor::new(opening()));
+    for i in 0..400 {
+        stream = Box::new(stream.chain(record(1024 * i)));
+    }
+    let (peak, imported) = import_peak_of(stream);
+    let Err(ImportError::Format(error)) = imported else {
+        panic!("this must be refused")
+    };
+    assert!(
+        matches!(error.fault, Fault::TooScattered { .. }) && peak < 64 * MIB,
+        "{peak} bytes, {error}"
+    );
+
+    // Pages of data far apart: what a page costs in memory is a small part of what it costs in the stream.
+    let scattered = |pages: u64| {
+        let mut bytes = opening();
+        for i in 0..pages {
+            bytes.extend(list(1).split_off(opening().len()));
+            let at = bytes.len() - 12;
+            bytes[at..at + 4].copy_from_slice(&(16 + 4096u32).to_le_bytes());
+            bytes.extend_from_slice(&((1 << 50) - 5000 * i).to_le_bytes());
+            bytes
+                .extend((0..512).flat_map(|word: u64| {
+                    (i * 512 + word).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()
+                }));
+        }
+        for (code, body) in [(libxc::HVM_CONTEXT, &[1u8; 8][..]), (libxc::END, &[])] {
+            bytes.extend(head(code, u32::try_from(body.len()).unwrap()));
+            bytes.extend_from_slice(body);
+        }
+        bytes
+    };
+    let bytes = scattered(16384);
+    let (peak, imported) = import_peak_of(bytes.as_slice());
+    assert_eq!(imported.unwrap().info.pages, 16384);
+    assert!(peak < 128 * MIB + bytes.len() / 100, "{peak} bytes");
 }
