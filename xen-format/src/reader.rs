@@ -184,7 +184,7 @@ impl<R: Read> StreamReader<R> {
         let at = self.source.offset() - known.len() as u64;
         let mut bytes = [0; LibxcHeader::BYTES];
         bytes[..known.len()].copy_from_slice(known);
-        // The image header is judged by itself: a stream that ends behind it is no libxc stream at all.
+        // Apart, so that a truncation names the header that is cut.
         self.source.fill(&mut bytes[known.len()..24], header::IMAGE)?;
         self.source.fill(&mut bytes[24..], header::DOMAIN)?;
         let header = LibxcHeader::decode(&bytes, at)?;
