@@ -167,48 +167,56 @@ fn reading() {
 
 /// Bytes held at the peak may be 128 MiB and a hundredth of those read. All these streams are made to cost.
 fn importing() {
+    // Frames without data, eight bytes of stream each: first each one far from the others, so that each is a run of
+    // its own in memory; then the same ones again and again.
     let xalloc = 0xe << 60;
-    let list = |count: u32| [opening(), head(libxc::PAGE_DATA, 8 + 8 * count), head(count, 0)].concat();
-
-    // Frames without data far apart, in records of 1,024: eight bytes of stream for each run of memory.
-    let record = |first: u64| {
-        io::Cursor::new([head(libxc::PAGE_DATA, 8 + 8 * 1024), head(1024, 0)].concat())
-            .chain(words(1024, move |i| xalloc | ((1 << 50) - 3 * (first + i))))
-    };
-    let mut stream: Box<dyn Read> = Box::new(io::Cursor::new(opening()));
-    for i in 0..400 {
-        stream = Box::new(stream.chain(record(1024 * i)));
+    for far in [3, 0] {
+        let list = |record: u64| words(1024, move |i| xalloc | ((1 << 50) - 3 * i - far * 1024 * record));
+        let before = [head(libxc::PAGE_DATA, 8 + 8 * 1024), head(1024, 0)].concat();
+        let error = refused(400, &before, list);
+        assert!(matches!(error.fault, Fault::TooScattered { .. }), "{error}");
     }
-    let (peak, imported) = import_peak_of(stream);
-    let Err(ImportError::Format(error)) = imported else {
-        panic!("this must be refused")
-    };
-    assert!(
-        matches!(error.fault, Fault::TooScattered { .. }) && peak < 64 * MIB,
-        "{peak} bytes, {error}"
-    );
+    // Records that say nothing: each is held, none is paid for by its length.
+    let error = refused(400, &[], |_| words(1024, |_| u64::from(OPTIONAL)));
+    assert!(matches!(error.fault, Fault::StateTooLarge { .. }), "{error}");
 
     // Pages of data far apart: what a page costs in memory is a small part of what it costs in the stream.
-    let scattered = |pages: u64| {
-        let mut bytes = opening();
-        for i in 0..pages {
-            bytes.extend(list(1).split_off(opening().len()));
-            let at = bytes.len() - 12;
-            bytes[at..at + 4].copy_from_slice(&(16 + 4096u32).to_le_bytes());
-            bytes.extend_from_slice(&((1 << 50) - 5000 * i).to_le_bytes());
-            bytes
-                .extend((0..512).flat_map(|word: u64| {
-                    (i * 512 + word).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()
-                }));
-        }
-        for (code, body) in [(libxc::HVM_CONTEXT, &[1u8; 8][..]), (libxc::END, &[])] {
-            bytes.extend(head(code, u32::try_from(body.len()).unwrap()));
-            bytes.extend_from_slice(body);
-        }
-        bytes
-    };
     let bytes = scattered(16384);
     let (peak, imported) = import_peak_of(bytes.as_slice());
     assert_eq!(imported.unwrap().info.pages, 16384);
     assert!(peak < 128 * MIB + bytes.len() / 100, "{peak} bytes");
+}
+
+/// What comes of importing so many times `head` and a list, at a price that is far from the limit.
+fn refused<R: Read + 'static>(records: u64, head: &[u8], list: impl Fn(u64) -> R) -> FormatError {
+    let mut stream: Box<dyn Read> = Box::new(io::Cursor::new(opening()));
+    for record in 0..records {
+        stream = Box::new(stream.chain(io::Cursor::new(head.to_vec())).chain(list(record)));
+    }
+    let (peak, imported) = import_peak_of(stream);
+    assert!(peak < 64 * MIB, "{peak} bytes");
+    match imported {
+        Err(ImportError::Format(error)) => error,
+        other => panic!("this must be refused: {other:?}"),
+    }
+}
+
+/// A stream of pages that are all different, each in a record of its own, far from each other and descending.
+fn scattered(pages: u64) -> Vec<u8> {
+    let mut bytes = opening();
+    for page in 0..pages {
+        bytes.extend(head(libxc::PAGE_DATA, 16 + 4096));
+        bytes.extend(head(1, 0));
+        bytes.extend_from_slice(&((1 << 50) - 5000 * page).to_le_bytes());
+        let mixed = |word: u64| {
+            (page * 512 + word)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .to_le_bytes()
+        };
+        bytes.extend((0..512).flat_map(mixed));
+    }
+    bytes.extend(head(libxc::HVM_CONTEXT, 8));
+    bytes.extend([1; 8]);
+    bytes.extend(head(libxc::END, 0));
+    bytes
 }
