@@ -170,10 +170,12 @@ impl Disk {
 
     /// Counts a changing operation; tells if and when the planned crash strikes it.
     pub(super) fn count(&mut self, operation: &str, path: &str) -> Option<Moment> {
-        self.log.push(format!("{operation} {path}"));
-        self.trap
-            .filter(|&(nth, _)| nth == self.log.len() as u64)
-            .map(|(_, moment)| moment)
+        self.counted += 1;
+        if let Some(log) = &mut self.log {
+            log.push(format!("{operation} {path}"));
+        }
+        let nth = self.counted;
+        self.trap.filter(|&(at, _)| at == nth).map(|(_, moment)| moment)
     }
 
     pub(super) fn halt(&mut self) {
