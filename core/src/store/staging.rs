@@ -43,7 +43,6 @@ impl Store {
         check_name(&new.guest)?;
         check_name(&new.machine.0)?;
         check_facts(&new.facts)?;
-        files::clear_remains(&*self.medium)?;
         let lock = files::lock(&*self.medium, LockMode::Shared, "begin a checkpoint")?;
         let begun = self.clock.now();
         let heads = self.heads()?;

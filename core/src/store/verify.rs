@@ -104,7 +104,8 @@ impl Store {
         let mut seen = verifier.seen;
         if id.is_some() {
             // A damaged frame that this checkpoint has no page in is not its damage.
-            seen.findings.retain(|finding| !finding.checkpoints.is_empty() || finding.path == files::HEADER);
+            seen.findings
+                .retain(|finding| !finding.checkpoints.is_empty() || finding.path == files::HEADER);
         }
         Ok(seen)
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::memory::MemoryMedium;
 use super::support::*;
 use crate::medium::{DirectoryMedium, Medium};
-use crate::store::{Store, StoreError};
+use crate::store::{CollectOptions, Store, StoreError};
 
 /// Pages enough for several batches in flight; every third one was seen before.
 fn fill(store: &Store, guest: &str) -> Result<crate::store::CheckpointInfo, StoreError> {
@@ -152,7 +152,7 @@ fn two_writers_do_not_disturb_each_other() {
 }
 
 #[test]
-fn a_dropped_staging_leaves_nothing_and_a_crashed_one_is_cleared_by_the_next() {
+fn a_dropped_staging_leaves_nothing_and_what_a_crashed_one_left_is_in_nobodys_way() {
     let medium = MemoryMedium::new();
     let store = store_on(medium.clone(), options(1));
     let mut staging = store.begin(new("g", None)).unwrap();
@@ -168,16 +168,26 @@ fn a_dropped_staging_leaves_nothing_and_a_crashed_one_is_cleared_by_the_next() {
     .unwrap();
     drop(staging);
     assert_eq!(medium.image().len(), 1, "only the header is left");
-    medium.set("tmp/0", vec![1, 2, 3]);
-    medium.set("tmp/1", Vec::new());
-    assert_eq!(store.verify(None).unwrap().remains.len(), 2);
-    let staging = store.begin(new("g", None)).unwrap();
+    let remains = [
+        ("tmp/0", vec![1, 2, 3]),
+        ("tmp/7", Vec::new()),
+        ("tmp/x", vec![4]),
+        ("tmp/99999999999999999999", vec![]),
+    ];
+    remains
+        .iter()
+        .for_each(|(path, bytes)| medium.set(path, bytes.clone()));
+    let mut staging = store.begin(new("g", None)).unwrap();
+    put(&mut staging, &[(0, 0, 1)]).unwrap();
+    staging.commit().unwrap();
+    assert!(
+        remains
+            .iter()
+            .all(|(path, bytes)| medium.get(path).as_ref() == Some(bytes))
+    );
+    let verified = store.verify(None).unwrap();
+    assert_eq!((verified.remains.len(), verified.findings.len()), (4, 0));
+    let collected = store.collect(CollectOptions::default()).unwrap();
+    assert_eq!((collected.remains_removed, collected.freed_bytes), (4, 4));
     assert!(medium.list("tmp").unwrap().is_empty());
-    // While somebody writes, what is in tmp may be theirs.
-    medium.set("tmp/0", vec![1, 2, 3]);
-    let mut second = store.begin(new("g", None)).unwrap();
-    put(&mut second, &[(0, 0, 1)]).unwrap();
-    second.commit().unwrap();
-    assert_eq!(medium.get("tmp/0"), Some(vec![1, 2, 3]));
-    drop(staging);
 }
