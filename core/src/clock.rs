@@ -27,8 +27,13 @@ impl SystemClock {
     /// A clock that reads the host's wall time once, now.
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
     pub fn new() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        SystemClock { origin: Timestamp::default() + since_epoch, started: Instant::now() }
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        SystemClock {
+            origin: Timestamp::default() + since_epoch,
+            started: Instant::now(),
+        }
     }
 }
 

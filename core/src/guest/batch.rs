@@ -63,7 +63,9 @@ impl PageBatch {
     /// # Panics
     /// If the batch is full.
     pub fn push_zeroed(&mut self, pfn: Pfn, tag: PageTag) -> &mut Page {
-        self.extend_zeroed(&[pfn], tag).first_chunk_mut().expect("one page was just added")
+        self.extend_zeroed(&[pfn], tag)
+            .first_chunk_mut()
+            .expect("one page was just added")
     }
 
     /// Appends a run of zeroed pages with one tag and hands out their bytes, `pfns.len() * PAGE_SIZE` of
@@ -72,7 +74,10 @@ impl PageBatch {
     /// # Panics
     /// If they do not fit.
     pub fn extend_zeroed(&mut self, pfns: &[Pfn], tag: PageTag) -> &mut [u8] {
-        assert!(pfns.len() <= self.room(), "a batch holds at most {BATCH_PAGES_MAX} pages");
+        assert!(
+            pfns.len() <= self.room(),
+            "a batch holds at most {BATCH_PAGES_MAX} pages"
+        );
         let start = self.bytes.len();
         self.pfns.extend_from_slice(pfns);
         self.tags.resize(self.pfns.len(), tag);
@@ -90,7 +95,9 @@ impl PageBatch {
     /// # Panics
     /// If `index` is out of range.
     pub fn page(&self, index: usize) -> &Page {
-        self.bytes[index * PAGE_SIZE..].first_chunk().expect("the buffer holds a page for every pfn")
+        self.bytes[index * PAGE_SIZE..]
+            .first_chunk()
+            .expect("the buffer holds a page for every pfn")
     }
 
     /// Tag of the page at `index`.

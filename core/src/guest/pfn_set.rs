@@ -52,7 +52,10 @@ impl PfnSet {
         if word == 0 {
             return;
         }
-        let leaf = self.leaves.entry(first.0 / LEAF_BITS).or_insert_with(|| Box::new([0; LEAF_WORDS]));
+        let leaf = self
+            .leaves
+            .entry(first.0 / LEAF_BITS)
+            .or_insert_with(|| Box::new([0; LEAF_WORDS]));
         let slot = &mut leaf[word_index(first)];
         self.len += u64::from((word & !*slot).count_ones());
         *slot |= word;
@@ -60,7 +63,9 @@ impl PfnSet {
 
     /// Removes a frame; tells whether it was there.
     pub fn remove(&mut self, pfn: Pfn) -> bool {
-        let Entry::Occupied(mut leaf) = self.leaves.entry(pfn.0 / LEAF_BITS) else { return false };
+        let Entry::Occupied(mut leaf) = self.leaves.entry(pfn.0 / LEAF_BITS) else {
+            return false;
+        };
         let slot = &mut leaf.get_mut()[word_index(pfn)];
         let bit = 1 << (pfn.0 % 64);
         let was = *slot & bit != 0;
@@ -74,7 +79,9 @@ impl PfnSet {
 
     /// Is this frame in the set?
     pub fn contains(&self, pfn: Pfn) -> bool {
-        self.leaves.get(&(pfn.0 / LEAF_BITS)).is_some_and(|leaf| leaf[word_index(pfn)] >> (pfn.0 % 64) & 1 == 1)
+        self.leaves
+            .get(&(pfn.0 / LEAF_BITS))
+            .is_some_and(|leaf| leaf[word_index(pfn)] >> (pfn.0 % 64) & 1 == 1)
     }
 
     /// Adds every frame of `other`.

@@ -36,6 +36,9 @@ pub struct StateRecord {
 impl StateRecord {
     /// A record.
     pub fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
-        StateRecord { name: name.into(), bytes: bytes.into() }
+        StateRecord {
+            name: name.into(),
+            bytes: bytes.into(),
+        }
     }
 }

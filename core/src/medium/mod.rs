@@ -129,6 +129,11 @@ impl MediumError {
             io::ErrorKind::UnexpectedEof => MediumErrorKind::UnexpectedEnd,
             _ => MediumErrorKind::Other,
         };
-        MediumError { operation, path: path.to_owned(), kind, source }
+        MediumError {
+            operation,
+            path: path.to_owned(),
+            kind,
+            source,
+        }
     }
 }

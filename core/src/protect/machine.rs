@@ -220,7 +220,9 @@ impl<C: Clone> Protect<C> {
             (State::Capturing { finished }, Event::CaptureFailed) => {
                 self.tally.captures_failed += 1;
                 self.state = State::Running { finished };
-                Step::Run { until: Some(now + self.options.retry_after) }
+                Step::Run {
+                    until: Some(now + self.options.retry_after),
+                }
             }
             (State::Waiting, Event::TimerExpired) => self.restore(),
             (State::Restoring, Event::Restored { cost }) => {
@@ -238,7 +240,9 @@ impl<C: Clone> Protect<C> {
                     self.restore()
                 } else {
                     self.state = State::Waiting;
-                    Step::Wait { until: now + self.options.retry_after }
+                    Step::Wait {
+                        until: now + self.options.retry_after,
+                    }
                 }
             }
             (state, event) => {
@@ -257,17 +261,25 @@ impl<C: Clone> Protect<C> {
             since_failure: now.since(self.last_failure.unwrap_or(self.started)),
             failures: self.tally.failures,
         };
-        Step::Run { until: self.policy.interval(&seen).map(|work| now + work) }
+        Step::Run {
+            until: self.policy.interval(&seen).map(|work| now + work),
+        }
     }
 
     fn lost(&mut self, now: Timestamp) -> Step<C> {
         self.tally.failures += 1;
         self.last_failure = Some(now);
-        if self.options.failures_max.is_some_and(|max| self.tally.failures > max) {
+        if self
+            .options
+            .failures_max
+            .is_some_and(|max| self.tally.failures > max)
+        {
             return self.over(Step::GivenUp(GiveUp::TooManyFailures));
         }
         self.state = State::Waiting;
-        Step::Wait { until: now + self.options.downtime }
+        Step::Wait {
+            until: now + self.options.downtime,
+        }
     }
 
     fn restore(&mut self) -> Step<C> {
@@ -288,7 +300,11 @@ impl<C: Clone> Protect<C> {
         if self.options.learn_costs {
             self.options.checkpoint_cost = cost;
         }
-        if finished { self.over(Step::Finished) } else { self.run(now) }
+        if finished {
+            self.over(Step::Finished)
+        } else {
+            self.run(now)
+        }
     }
 
     fn remember(&mut self, checkpoint: C) {
