@@ -1,3 +1,4 @@
 //! Placeholder
 #![forbid(unsafe_code)]
+pub mod spec;
 pub mod theory;
