@@ -38,7 +38,7 @@ pub fn one_plus_w0(d: f64) -> f64 {
     let mut x = libm::sqrt(2.0 * d).min(-libm::expm1(-d - 1.0));
     for _ in 0..STEPS_MAX {
         let step = (deficit(x) - d) * (1.0 - x) / x;
-        if !(step > x * f64::EPSILON) {
+        if step.is_nan() || step <= x * f64::EPSILON {
             break;
         }
         x -= step;
