@@ -69,6 +69,15 @@ pub enum AdviceError {
     Zero(&'static str),
 }
 
+/// Policies advised on, in the order of the answer.
+const POLICIES: [PolicyKind; 5] = [
+    PolicyKind::Young,
+    PolicyKind::Daly,
+    PolicyKind::DalyHigher,
+    PolicyKind::Exact,
+    PolicyKind::Never,
+];
+
 /// Works out what each policy would do.
 pub fn advise(input: &InputParams) -> Result<Advice, AdviceError> {
     for (value, name) in [
@@ -95,8 +104,7 @@ pub fn advise(input: &InputParams) -> Result<Advice, AdviceError> {
         mtbf_s: input.mtbf.as_secs_f64(),
         final_checkpoint: false,
     };
-    use PolicyKind::{Daly, DalyHigher, Exact, Never, Young};
-    let policies: Vec<_> = [Young, Daly, DalyHigher, Exact, Never]
+    let policies: Vec<_> = POLICIES
         .into_iter()
         .map(|policy| {
             let tau_s = formula(policy).interval(&seen).map(|tau| tau.as_secs_f64());

@@ -137,7 +137,7 @@ impl<'a> World<'a> {
     }
 
     fn run(&mut self, until: Option<Timestamp>) -> Happened {
-        let left = self.job.work - self.done;
+        let left = self.job.work.saturating_sub(self.done);
         let timer = until.map(|until| until.since(self.now));
         let span = timer.map_or(left, |timer| timer.min(left));
         let stretch = self.pass(span)?;
@@ -161,10 +161,10 @@ impl<'a> World<'a> {
         let latency = self.job.costs.commit_latency;
         let stretch = self.pass(latency)?;
         let elapsed = stretch.elapsed(latency);
-        let worked = elapsed.min(self.job.work - self.done);
+        let worked = elapsed.min(self.job.work.saturating_sub(self.done));
         self.done += worked;
         // A guest that has finished only waits for the commit.
-        self.outcome.checkpointing += elapsed - worked;
+        self.outcome.checkpointing += elapsed.saturating_sub(worked);
         if let Stretch::Struck(_) = stretch {
             return self.lose();
         }

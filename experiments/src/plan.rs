@@ -211,6 +211,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::PolicyKind::{Fixed, Never, Young};
     use super::*;
 
     fn spec(mtbfs: usize, grid: usize, trials: u32) -> Spec {
@@ -246,7 +247,6 @@ mod tests {
             .iter()
             .map(|cell| (cell.point, cell.mtbf.as_secs() / 3600, cell.policy))
             .collect();
-        use PolicyKind::{Fixed, Never, Young};
         assert_eq!(
             seen,
             [

@@ -166,7 +166,7 @@ impl TrialRow {
             End::Completed => (true, None),
             End::GivenUp(reason) => (false, Some(reason.to_string())),
         };
-        let known = |duration: std::time::Duration| completed.then(|| duration.as_secs_f64());
+        let known = |duration: std::time::Duration| completed.then_some(duration.as_secs_f64());
         TrialRow {
             experiment: identity.experiment,
             point: cell.point,

@@ -126,12 +126,11 @@ fn take_in_order<T, S: Sink<T>>(
     let mut early = BTreeMap::new();
     let mut next = first;
     loop {
-        let received = match results.try_recv() {
-            Ok(received) => Some(received),
-            Err(_) => {
-                sink.idle()?;
-                results.recv().ok()
-            }
+        let received = if let Ok(received) = results.try_recv() {
+            Some(received)
+        } else {
+            sink.idle()?;
+            results.recv().ok()
         };
         let Some((number, result)) = received else {
             return Ok(next);

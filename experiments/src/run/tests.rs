@@ -235,7 +235,7 @@ proptest! {
     /// Killed at any byte of any of the growing files, with or without rubbish at the end.
     #[test]
     fn a_killed_run_resumes_to_the_same_bytes(
-        cuts in [0.0f64..=1.0, 0.0f64..=1.0, 0.0f64..=1.0],
+        cuts in [0usize..=1_000, 0usize..=1_000, 0usize..=1_000],
         rubbish in prop_oneof![Just(Vec::new()), proptest::collection::vec(any::<u8>(), 1..40)],
         jobs in 1usize..3,
     ) {
@@ -243,7 +243,7 @@ proptest! {
         for (name, cut) in [TRIALS, DOWNTIME, RECOVERY].into_iter().zip(cuts) {
             let path = dir.path().join(name);
             let mut bytes = fs::read(&path).unwrap();
-            bytes.truncate((bytes.len() as f64 * cut) as usize);
+            bytes.truncate(bytes.len() * cut / 1_000);
             bytes.extend_from_slice(&rubbish);
             fs::write(&path, bytes).unwrap();
         }

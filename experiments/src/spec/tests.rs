@@ -52,122 +52,40 @@ fn a_good_spec_is_read_with_its_defaults() {
     assert_eq!(spec.source, GOOD);
 }
 
-/// Each case: what to replace, by what, and the whole complaint.
+/// What to replace, by what, and how the complaint begins or what it contains.
+#[rustfmt::skip]
+const COMPLAINTS: [(&str, &str, &str); 26] = [
+    ("work = \"10h\"", "work = \"10h\"\nwrok = 1", "x.toml:9: unknown field `wrok`, expected"),
+    ("work = \"10h\"", "work = 600", "x.toml:8: invalid type: integer `600`, expected a duration with units"),
+    ("work = \"10h\"", "work = \"10m\"", "x.toml:8: \"10m\": unknown unit \"m\"; expected a duration with units"),
+    ("work = \"10h\"", "work = \"0\"", "x.toml:8: job.work = 0 must be at least 1ms"),
+    ("seed = 7", "seed = -7", "x.toml:3: invalid value: integer `-7`"),
+    ("trials = 3", "trials = 0", "x.toml:4: trials = 0 must be between 1 and 100000000"),
+    ("trials = 3", "trials = { sim = 3 }", "x.toml:4: trials gives no number for level model"),
+    ("trials = 3", "trials = { model = 1, sim = 3 }", "x.toml:4: trials gives a number for level sim, which"),
+    ("trials = 3", "trials = { modle = 3 }", "x.toml:4: unknown field `modle`, expected `model` or `sim`"),
+    ("[\"model\"]", "[]", "x.toml:5: levels lists nothing"),
+    ("[\"model\"]", "[\"modle\"]", "x.toml:5: unknown variant `modle`, expected `model` or `sim`"),
+    ("[\"model\"]", "[\"model\", \"sim\"]", "x.toml:15: checkpoint.cost: level \"sim\" has the cost its world"),
+    ("cost = \"60s\"", "cost = \"measured\"", "x.toml:15: \"measured\" needs a guest: add [guest]"),
+    ("cost = \"60s\"", "cost = \"0s\"", "x.toml:15: checkpoint.cost = 0 must be at least 1ms"),
+    ("cost = \"60s\"", "cost = \"soon\"", "x.toml:15: \"soon\": expected a number at \"soon\"; expected a dur"),
+    ("[job]", "[guest]\nprograms = [\"idle\"]\n[job]", "x.toml:7: [guest] is not used"),
+    ("\"2h\"]", "\"60min\"]", "x.toml:12: failures.mtbf has 1h twice"),
+    ("[\"1h\", \"2h\"]", "[]", "x.toml:12: failures.mtbf lists nothing: give at least one mean time between"),
+    ("\"exponential\"", "\"weibull\"", "x.toml:11: unknown variant `weibull`, expected `exponential`"),
+    ("interval = [\"10min\", \"20min\"]", "", "x.toml:18: a fixed policy needs interval"),
+    ("kind = \"young\"", "kind = \"young\"\ninterval = [\"1h\"]", "x.toml:24: policy young computes its interval"),
+    ("kind = \"young\"", "kind = \"fixed\"", "x.toml:22: policy has fixed twice"),
+    ("\"a-test\"", "\"a test\"", "x.toml:1: name \"a test\": use letters"),
+    ("[job]", "[limits]\ntime = \"1h\"\n[job]", "x.toml:8: limits.time = 1h must be at least 10h"),
+    ("seed = 7\n", "", "missing field `seed`"),
+    ("[job]", "[job", "x.toml:7: "),
+];
+
 #[test]
 fn every_complaint_names_file_line_and_what_would_be_right() {
-    let cases = [
-        (
-            "work = \"10h\"",
-            "work = \"10h\"\nwrok = 1",
-            "x.toml:9: unknown field `wrok`, expected",
-        ),
-        (
-            "work = \"10h\"",
-            "work = 600",
-            "x.toml:8: invalid type: integer `600`, expected a duration with units",
-        ),
-        (
-            "work = \"10h\"",
-            "work = \"10m\"",
-            "x.toml:8: \"10m\": unknown unit \"m\"; expected a duration with units",
-        ),
-        (
-            "work = \"10h\"",
-            "work = \"0\"",
-            "x.toml:8: job.work = 0 must be at least 1ms",
-        ),
-        ("seed = 7", "seed = -7", "x.toml:3: invalid value: integer `-7`"),
-        (
-            "trials = 3",
-            "trials = 0",
-            "x.toml:4: trials = 0 must be between 1 and 100000000",
-        ),
-        (
-            "trials = 3",
-            "trials = { sim = 3 }",
-            "x.toml:4: trials gives no number for level model",
-        ),
-        (
-            "trials = 3",
-            "trials = { model = 1, sim = 3 }",
-            "x.toml:4: trials gives a number for level sim, which",
-        ),
-        (
-            "trials = 3",
-            "trials = { modle = 3 }",
-            "x.toml:4: unknown field `modle`, expected `model` or `sim`",
-        ),
-        ("[\"model\"]", "[]", "x.toml:5: levels lists nothing"),
-        (
-            "[\"model\"]",
-            "[\"modle\"]",
-            "x.toml:5: unknown variant `modle`, expected `model` or `sim`",
-        ),
-        (
-            "[\"model\"]",
-            "[\"model\", \"sim\"]",
-            "x.toml:15: checkpoint.cost: level \"sim\" has the cost its world",
-        ),
-        (
-            "cost = \"60s\"",
-            "cost = \"measured\"",
-            "x.toml:15: \"measured\" needs a guest: add [guest]",
-        ),
-        (
-            "cost = \"60s\"",
-            "cost = \"0s\"",
-            "x.toml:15: checkpoint.cost = 0 must be at least 1ms",
-        ),
-        (
-            "cost = \"60s\"",
-            "cost = \"soon\"",
-            "x.toml:15: \"soon\": expected a number at \"soon\"; expected a dur",
-        ),
-        (
-            "[job]",
-            "[guest]\nprograms = [\"idle\"]\n[job]",
-            "x.toml:7: [guest] is not used",
-        ),
-        ("\"2h\"]", "\"60min\"]", "x.toml:12: failures.mtbf has 1h twice"),
-        (
-            "[\"1h\", \"2h\"]",
-            "[]",
-            "x.toml:12: failures.mtbf lists nothing: give at least one mean time between",
-        ),
-        (
-            "\"exponential\"",
-            "\"weibull\"",
-            "x.toml:11: unknown variant `weibull`, expected `exponential`",
-        ),
-        (
-            "interval = [\"10min\", \"20min\"]",
-            "",
-            "x.toml:18: a fixed policy needs interval",
-        ),
-        (
-            "kind = \"young\"",
-            "kind = \"young\"\ninterval = [\"1h\"]",
-            "x.toml:24: policy young computes its interval",
-        ),
-        (
-            "kind = \"young\"",
-            "kind = \"fixed\"",
-            "x.toml:22: policy has fixed twice",
-        ),
-        (
-            "\"a-test\"",
-            "\"a test\"",
-            "x.toml:1: name \"a test\": use letters",
-        ),
-        (
-            "[job]",
-            "[limits]\ntime = \"1h\"\n[job]",
-            "x.toml:8: limits.time = 1h must be at least 10h",
-        ),
-        ("seed = 7\n", "", "missing field `seed`"),
-        ("[job]", "[job", "x.toml:7: "),
-    ];
-    for (from, to, complaint) in cases {
+    for (from, to, complaint) in COMPLAINTS {
         let text = GOOD.replacen(from, to, 1);
         assert_ne!(text, GOOD, "{from}");
         let found = parse(&text).expect_err(to);
