@@ -52,8 +52,22 @@ fn deficit(x: f64) -> f64 {
         return -(x + libm::log1p(-x));
     }
     // Smallest terms first; the first term left out is below x² · 10⁻¹⁸.
-    (2..=19).rev().fold(0.0, |sum, k| (sum + 1.0 / f64::from(k)) * x) * x
+    RECIPROCALS
+        .iter()
+        .fold(0.0, |sum, reciprocal| (sum + reciprocal) * x)
+        * x
 }
+
+/// 1/19 … 1/2.
+const RECIPROCALS: [f64; 18] = {
+    let mut reciprocals = [0.0; 18];
+    let mut index = 0;
+    while index < reciprocals.len() {
+        reciprocals[index] = 1.0 / (19 - index) as f64;
+        index += 1;
+    }
+    reciprocals
+};
 
 #[cfg(test)]
 mod tests {

@@ -210,21 +210,18 @@ impl KeptRows {
 
 /// The rows of a complete `trials.csv`, one after the other.
 pub(super) fn rows(folder: &Folder) -> Result<TrialRows, RunError> {
-    let mut lines = Lines::open(folder, TRIALS)?;
-    if let Some(lines) = &mut lines {
-        lines.next()?;
-    }
+    let path = folder.file(TRIALS);
+    let file = File::open(&path).map_err(|source| RunError::io("read", &path, source))?;
     Ok(TrialRows {
-        lines,
-        path: folder.file(TRIALS),
+        rows: csv::Reader::from_reader(file).into_deserialize(),
+        path,
         row: 0,
     })
 }
 
 /// Reads rows that must be there.
-#[derive(Debug)]
 pub(super) struct TrialRows {
-    lines: Option<Lines>,
+    rows: csv::DeserializeRecordsIntoIter<File, TrialRow>,
     path: PathBuf,
     row: u64,
 }
@@ -232,14 +229,12 @@ pub(super) struct TrialRows {
 impl TrialRows {
     pub(super) fn next(&mut self) -> Result<TrialRow, RunError> {
         self.row += 1;
-        let line = match &mut self.lines {
-            Some(lines) => lines.next()?,
-            None => None,
-        };
-        line.and_then(record::parse)
-            .ok_or_else(|| RunError::NotReproducible {
+        match self.rows.next() {
+            Some(Ok(row)) => Ok(row),
+            _ => Err(RunError::NotReproducible {
                 path: self.path.clone(),
                 row: self.row,
-            })
+            }),
+        }
     }
 }
