@@ -18,6 +18,7 @@ pub mod guest;
 pub mod medium;
 pub mod policy;
 pub mod protect;
+pub mod quantity;
 pub mod restore;
 pub mod store;
 pub mod units;

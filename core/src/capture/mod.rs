@@ -1,1 +1,26 @@
-//! To come.
+//! ① Guest → checkpoint: stop-and-copy and pre-copy, full and incremental, over any [`Hypervisor`].
+//!
+//! ```text
+//! pre-copy       log on ─▶ round 0: all, or what changed ─▶ rounds: what was dirtied meanwhile ─▶ ┐
+//! stop-and-copy  ────────────────────────────────────────────────────────────────────────────▶ ┤
+//!                                           suspend ─▶ the rest ─▶ machine state ─▶ resume ─▶ commit
+//! ```
+//!
+//! The guest comes first. It is resumed as soon as the last byte is out of it, before compression, sync and commit
+//! have finished; it is resumed after any error; and a failed capture forgets no dirty page, because a [`Session`] keeps
+//! every frame that was taken from the log until a checkpoint holding it is committed.
+//!
+//! [`Hypervisor`]: crate::Hypervisor
+
+mod engine;
+mod error;
+mod policy;
+mod rounds;
+mod session;
+mod timeline;
+
+pub use engine::{CaptureRequest, Captured, Method, capture};
+pub use error::CaptureError;
+pub use policy::{Decision, PreCopyPolicy, RoundStats};
+pub use session::{Increment, Session};
+pub use timeline::{Round, Timeline};

@@ -18,7 +18,7 @@ impl MemoryLayout {
 
     /// Frames `[0, pages)`.
     pub fn flat(pages: u64) -> Self {
-        [0..pages].into_iter().collect()
+        std::iter::once(0..pages).collect()
     }
 
     /// The ranges in ascending order.

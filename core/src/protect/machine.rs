@@ -35,15 +35,15 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            mtbf: Duration::from_secs(24 * 3600),
-            checkpoint_cost: Duration::from_secs(60),
-            restart_cost: Duration::from_secs(60),
+            mtbf: Duration::from_hours(24),
+            checkpoint_cost: Duration::from_mins(1),
+            restart_cost: Duration::from_mins(1),
             learn_costs: false,
             downtime: Duration::ZERO,
             final_checkpoint: false,
             candidates_max: 8,
             cold_start: true,
-            retry_after: Duration::from_secs(60),
+            retry_after: Duration::from_mins(1),
             failures_max: None,
         }
     }
@@ -172,6 +172,7 @@ impl<C: Clone> Protect<C> {
 
     /// Makes committed checkpoints known, oldest first, as read from the store's catalogue: the loop itself may
     /// have died with its host.
+    #[must_use]
     pub fn with_candidates(mut self, candidates: impl IntoIterator<Item = C>) -> Self {
         for candidate in candidates {
             self.remember(candidate);
@@ -203,8 +204,14 @@ impl<C: Clone> Protect<C> {
                 self.started = now;
                 self.run(now)
             }
-            (State::Fresh | State::Running { .. } | State::Capturing { .. }, Event::GuestLost(_))
-            | (State::Waiting | State::Restoring, Event::GuestLost(_)) => self.lost(now),
+            (
+                State::Fresh
+                | State::Running { .. }
+                | State::Capturing { .. }
+                | State::Waiting
+                | State::Restoring,
+                Event::GuestLost(_),
+            ) => self.lost(now),
             (State::Running { finished }, Event::TimerExpired) => {
                 self.state = State::Capturing { finished };
                 Step::Capture

@@ -1,0 +1,251 @@
+//! The command line, as clap sees it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Checkpoint, store, verify and restore virtual machines; experiment with their failures.
+#[derive(Debug, Parser)]
+#[command(name = "revenant", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 damage found in a store.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the experiment that a spec file describes
+    #[command(after_help = "Examples:
+  revenant run experiments/specs/quickstart.toml
+  revenant run sweep.toml --out out/sweep --jobs 8
+  revenant run sweep.toml --out out/sweep --resume     go on after Ctrl-C or a crash")]
+    Run(RunArgs),
+    /// Draw the figures of a run again, from its CSV files alone
+    #[command(after_help = "Example:
+  revenant plot out/quickstart --format svg --columns two")]
+    Plot(PlotArgs),
+    /// Optimal checkpoint intervals and what they cost
+    #[command(after_help = "Example:
+  revenant interval --mtbf 24h --cost 5min --restart 10min --work 500h")]
+    Interval(IntervalArgs),
+    /// Take a Xen save file into a store as a checkpoint
+    #[command(after_help = "Examples:
+  revenant import guest.save --store /var/lib/revenant
+  zstd -dc guest.save.zst | revenant import - --store /var/lib/revenant --name web1")]
+    Import(ImportArgs),
+    /// Write a checkpoint as a Xen save file
+    #[command(after_help = "Examples:
+  revenant export 3f9c --store /var/lib/revenant --output guest.save
+  revenant export 3f9c --store /var/lib/revenant --output - | ssh other xl restore /dev/stdin")]
+    Export(ExportArgs),
+    /// List the checkpoints of a store, oldest first
+    List(ListArgs),
+    /// Everything that is known about one checkpoint
+    Show(ShowArgs),
+    /// Read back and check every byte of one checkpoint, or of the whole store
+    #[command(after_help = "Ends with status 3 if damage was found, and names it.")]
+    Verify(VerifyArgs),
+    /// What differs between two checkpoints
+    Diff(DiffArgs),
+    /// Drop old checkpoints and give their space back
+    #[command(after_help = "A checkpoint is kept if any rule keeps it. Rules apply to each guest by itself.
+Examples:
+  revenant prune --store /var/lib/revenant --keep-last 3 --keep-within 7d --dry-run
+  revenant prune --store /var/lib/revenant --keep-last 3")]
+    Prune(PruneArgs),
+    /// What this machine can do, and what is missing
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual pages into a directory
+    Man {
+        /// Where to
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The experiment's spec (TOML)
+    pub(crate) spec: PathBuf,
+    /// Where the results go [default: out/<name of the experiment>]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Seed, instead of the spec's
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Trials that run at the same time [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+    /// Trials per cell, instead of the spec's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) trials: Option<u32>,
+    /// Go on with an interrupted run in the same directory
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Do not draw figures
+    #[arg(long)]
+    pub(crate) no_figures: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlotArgs {
+    /// Directory of a run
+    pub(crate) dir: PathBuf,
+    /// File formats
+    #[arg(long, value_delimiter = ',', default_value = "svg,png")]
+    pub(crate) format: Vec<FigureFormat>,
+    /// How many columns of a paper the figures span
+    #[arg(long, default_value = "one")]
+    pub(crate) columns: Columns,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FigureFormat {
+    Svg,
+    Png,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Columns {
+    One,
+    Two,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IntervalArgs {
+    /// Mean time between failures of the whole machine, for example 24h
+    #[arg(long, value_name = "TIME")]
+    pub(crate) mtbf: String,
+    /// What one checkpoint costs the guest, for example 5min
+    #[arg(long, value_name = "TIME")]
+    pub(crate) cost: String,
+    /// Reading a checkpoint back and rebuilding the guest
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    pub(crate) restart: String,
+    /// From a failure until a host is ready for the restart
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    pub(crate) downtime: String,
+    /// The job's length without failures
+    #[arg(long, value_name = "TIME")]
+    pub(crate) work: Option<String>,
+    /// Machine-readable output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArg {
+    /// Directory of the checkpoint store
+    #[arg(long, value_name = "DIR", env = "REVENANT_STORE")]
+    pub(crate) store: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// A file written by `xl save` (or a libxl or libxc stream); - for standard input
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Name of the guest in the catalogue [default: the one in the file]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Machine-readable output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The checkpoint: its id or the beginning of it
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// The save file to write; - for standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Only this guest
+    #[arg(long)]
+    pub(crate) guest: Option<String>,
+    /// Machine-readable output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The checkpoint: its id or the beginning of it
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Machine-readable output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The checkpoint; the whole store if left out
+    pub(crate) id: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Machine-readable output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The older checkpoint
+    pub(crate) a: String,
+    /// The newer checkpoint
+    pub(crate) b: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Machine-readable output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Keep the newest N checkpoints of each guest
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_last: Option<usize>,
+    /// Keep what is younger than this, for example 7d
+    #[arg(long, value_name = "TIME")]
+    pub(crate) keep_within: Option<String>,
+    /// Say what would be dropped, drop nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Machine-readable output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Also look at this store
+    #[arg(long, value_name = "DIR", env = "REVENANT_STORE")]
+    pub(crate) store: Option<PathBuf>,
+    /// Machine-readable output
+    #[arg(long)]
+    pub(crate) json: bool,
+}

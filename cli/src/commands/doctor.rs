@@ -1,0 +1,95 @@
+//! What this machine can do, and what is missing.
+
+use std::path::Path;
+
+use anyhow::Result;
+use revenant_core::Medium;
+use revenant_core::medium::DirectoryMedium;
+use revenant_xen::Status;
+use serde_json::{Value, json};
+
+use super::open_store;
+use crate::Outcome;
+use crate::args::DoctorArgs;
+use crate::output::{bytes, print, print_json, table};
+
+/// One line of the report.
+struct Line {
+    name: String,
+    status: &'static str,
+    found: String,
+    remedy: String,
+}
+
+pub(crate) fn doctor(args: &DoctorArgs) -> Result<Outcome> {
+    let mut lines = vec![build_line(), simulator_line()];
+    let mut outcome = Outcome::Done;
+    if let Some(dir) = &args.store {
+        let (line, damaged) = store_line(dir);
+        lines.push(line);
+        if damaged {
+            outcome = Outcome::DamageFound;
+        }
+    }
+    lines.extend(xen_lines());
+    if args.json {
+        let checks: Vec<Value> = lines
+            .iter()
+            .map(|l| json!({ "name": l.name, "status": l.status, "found": l.found, "remedy": l.remedy }))
+            .collect();
+        print_json(&json!({ "checks": checks }))?;
+    } else {
+        let rows: Vec<_> =
+            lines.into_iter().map(|l| vec![l.name, l.status.to_owned(), l.found, l.remedy]).collect();
+        print(&table(&["CHECK", "STATUS", "FOUND", "TO MEND IT"], &[], &rows))?;
+    }
+    Ok(outcome)
+}
+
+fn build_line() -> Line {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Line {
+        name: "revenant".into(),
+        status: "ok",
+        found: format!("{} on {} {}, {cores} cores", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH),
+        remedy: String::new(),
+    }
+}
+
+/// Returns the line and whether damage was seen.
+fn store_line(dir: &Path) -> (Line, bool) {
+    let name = format!("store {}", dir.display());
+    let seen = open_store(dir).and_then(|store| {
+        let listing = store.list()?;
+        Ok((listing, DirectoryMedium::open(dir)?.free_bytes()?))
+    });
+    match seen {
+        Ok((listing, free)) if listing.damaged.is_empty() => {
+            let free = free.map_or_else(|| "unknown".to_owned(), bytes);
+            let found = format!("{} checkpoints, {free} free", listing.checkpoints.len());
+            (Line { name, status: "ok", found, remedy: String::new() }, false)
+        }
+        Ok((listing, _)) => {
+            let found = format!("{} damaged files", listing.damaged.len());
+            let remedy = "revenant verify names them".to_owned();
+            (Line { name, status: "damaged", found, remedy }, true)
+        }
+        Err(error) => {
+            (Line { name, status: "missing", found: format!("{error:#}"), remedy: String::new() }, false)
+        }
+    }
+}
+
+fn xen_lines() -> impl Iterator<Item = Line> {
+    revenant_xen::probe().into_iter().map(|check| Line {
+        name: format!("xen: {}", check.name),
+        status: match check.status {
+            Status::Ok => "ok",
+            Status::Missing => "missing",
+            Status::Denied => "denied",
+            Status::Unknown => "unknown",
+        },
+        found: check.found,
+        remedy: check.remedy.to_owned(),
+    })
+}

@@ -1,0 +1,63 @@
+//! One file a command group; this one opens what they share.
+
+mod catalogue;
+mod doctor;
+mod documents;
+mod experiment;
+mod exchange;
+mod interval;
+mod progress;
+
+use std::path::Path;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use revenant_core::clock::SystemClock;
+use revenant_core::medium::DirectoryMedium;
+use revenant_core::store::StoreOptions;
+use revenant_core::Store;
+
+use crate::Outcome;
+use crate::args::Command;
+
+pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
+    match command {
+        Command::Run(args) => experiment::run(&args),
+        Command::Plot(args) => experiment::plot(&args),
+        Command::Interval(args) => interval::interval(&args),
+        Command::Import(args) => exchange::import(&args),
+        Command::Export(args) => exchange::export(&args),
+        Command::List(args) => catalogue::list(&args),
+        Command::Show(args) => catalogue::show(&args),
+        Command::Verify(args) => catalogue::verify(&args),
+        Command::Diff(args) => catalogue::diff(&args),
+        Command::Prune(args) => catalogue::prune(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
+        Command::Completions { shell } => documents::completions(shell),
+        Command::Man { dir } => documents::man(&dir),
+    }
+}
+
+/// Opens the store in a directory.
+fn open_store(dir: &Path) -> Result<Store> {
+    let context = || format!("cannot open the store {}", dir.display());
+    let medium = DirectoryMedium::open(dir).with_context(context)?;
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let options = StoreOptions { workers: cores, ..StoreOptions::default() };
+    Store::open(Rc::new(medium), Rc::new(SystemClock::new()), options).with_context(context)
+}
+
+/// Opens the store in a directory, making it first where there is none.
+fn open_or_create_store(dir: &Path) -> Result<Store> {
+    let context = || format!("cannot make a store in {}", dir.display());
+    let medium = DirectoryMedium::create(dir).with_context(context)?;
+    Store::create(&medium).with_context(context)?;
+    open_store(dir)
+}
+
+/// A duration as people write it, named by the flag it came with.
+fn duration(flag: &str, text: &str) -> Result<Duration> {
+    revenant_experiments::units::parse_duration(text).with_context(|| format!("--{flag} {text:?}"))
+}

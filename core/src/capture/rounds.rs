@@ -1,0 +1,118 @@
+//! Copying sets of frames out of a guest into a staging.
+
+use super::CaptureError;
+use crate::guest::{BATCH_PAGES_MAX, Hypervisor, HypervisorError, MemoryLayout, PageBatch, PfnSet};
+use crate::store::Staging;
+use crate::units::Pfn;
+
+/// Batches that are kept in memory rather than handed on while a guest is suspended (64 MiB): the store may make the
+/// giver wait for compression or for the disk, and the guest would wait with it.
+const HELD_BATCHES_MAX: usize = 16;
+
+/// How often a batch is read again because a running guest gave frames back meanwhile.
+const LAYOUT_CHANGES_MAX: u32 = 8;
+
+/// Reads frames in batches and hands them to the staging.
+#[derive(Debug)]
+pub(super) struct Copier<'a, 's> {
+    staging: &'a mut Staging<'s>,
+    /// Full batches that wait for the guest to run again.
+    held: Vec<PageBatch>,
+    pfns: Vec<Pfn>,
+}
+
+impl<'a, 's> Copier<'a, 's> {
+    pub(super) fn new(staging: &'a mut Staging<'s>) -> Self {
+        Copier {
+            staging,
+            held: Vec::new(),
+            pfns: Vec::with_capacity(BATCH_PAGES_MAX),
+        }
+    }
+
+    /// Copies from a running guest. Frames that it gives back meanwhile are left out: if they come again the dirty log
+    /// says so. Returns the number of pages copied.
+    pub(super) fn copy_live(
+        &mut self,
+        guest: &mut dyn Hypervisor,
+        frames: impl Iterator<Item = Pfn>,
+    ) -> Result<u64, CaptureError> {
+        let mut frames = frames.peekable();
+        let mut copied = 0;
+        while frames.peek().is_some() {
+            self.pfns.clear();
+            self.pfns.extend(frames.by_ref().take(BATCH_PAGES_MAX));
+            let mut batch = self.staging.take_batch();
+            read_restless(guest, &mut self.pfns, &mut batch)?;
+            copied += batch.len() as u64;
+            self.staging.put_pages(batch)?;
+        }
+        Ok(copied)
+    }
+
+    /// Copies from a suspended guest, holding batches back as long as memory for that lasts.
+    pub(super) fn copy_suspended(
+        &mut self,
+        guest: &mut dyn Hypervisor,
+        frames: impl Iterator<Item = Pfn>,
+    ) -> Result<u64, CaptureError> {
+        let mut frames = frames.peekable();
+        let mut copied = 0;
+        while frames.peek().is_some() {
+            self.pfns.clear();
+            self.pfns.extend(frames.by_ref().take(BATCH_PAGES_MAX));
+            let mut batch = self.staging.take_batch();
+            guest
+                .read_pages(&self.pfns, &mut batch)
+                .map_err(CaptureError::guest("read pages"))?;
+            copied += batch.len() as u64;
+            self.held.push(batch);
+            if self.held.len() > HELD_BATCHES_MAX {
+                self.hand_over()?;
+            }
+        }
+        Ok(copied)
+    }
+
+    /// Gives the held batches to the staging.
+    pub(super) fn hand_over(&mut self) -> Result<(), CaptureError> {
+        for batch in self.held.drain(..) {
+            self.staging.put_pages(batch)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads frames of a running guest; those that are no longer populated drop out of `pfns`.
+fn read_restless(
+    guest: &mut dyn Hypervisor,
+    pfns: &mut Vec<Pfn>,
+    batch: &mut PageBatch,
+) -> Result<(), CaptureError> {
+    let mut changes = 0;
+    loop {
+        match guest.read_pages(pfns, batch) {
+            Ok(()) => return Ok(()),
+            Err(HypervisorError::NoSuchFrame(_)) if changes < LAYOUT_CHANGES_MAX => {
+                changes += 1;
+                batch.clear();
+                let layout = guest
+                    .layout()
+                    .map_err(CaptureError::guest("read the memory layout"))?;
+                pfns.retain(|&pfn| layout.contains(pfn));
+            }
+            Err(HypervisorError::NoSuchFrame(_)) => return Err(CaptureError::RestlessLayout { changes }),
+            Err(source) => {
+                return Err(CaptureError::Guest {
+                    action: "read pages",
+                    source,
+                });
+            }
+        }
+    }
+}
+
+/// The populated frames among `set`, ascending.
+pub(super) fn populated<'a>(set: &'a PfnSet, layout: &'a MemoryLayout) -> impl Iterator<Item = Pfn> + 'a {
+    set.iter().filter(|&pfn| layout.contains(pfn))
+}

@@ -1,0 +1,97 @@
+//! What is in a store.
+
+use std::rc::Rc;
+
+use super::files::CHECKPOINTS;
+use super::manifest::{Head, Manifest};
+use super::{CheckpointId, Finding, Listing, Store, StoreError};
+
+impl Store {
+    /// Committed checkpoints, oldest first; manifests whose head cannot be read become findings. Reads every head anew.
+    pub fn list(&self) -> Result<Listing, StoreError> {
+        let (ids, damaged) = self.ids()?;
+        let mut listing = Listing {
+            checkpoints: Vec::new(),
+            damaged,
+        };
+        for id in ids {
+            match Manifest::open(&self.medium, id) {
+                Ok(manifest) => listing.checkpoints.push(manifest.head.info),
+                Err(StoreError::Damaged(finding)) => listing.damaged.push(*finding),
+                // Pruned since the directory was read.
+                Err(StoreError::NoSuchCheckpoint(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        listing.checkpoints.sort_by_key(super::CheckpointInfo::age_key);
+        Ok(listing)
+    }
+
+    /// The checkpoint whose hex id starts with `prefix`, which no other does.
+    pub fn find(&self, prefix: &str) -> Result<CheckpointId, StoreError> {
+        let (ids, _) = self.ids()?;
+        let mut matching = ids.into_iter().filter(|id| id.to_hex().starts_with(prefix));
+        match (matching.next(), matching.count()) {
+            (None, _) => Err(StoreError::NoSuchCheckpoint(prefix.to_owned())),
+            (Some(id), 0) => Ok(id),
+            (Some(_), more) => Err(StoreError::Ambiguous {
+                prefix: prefix.to_owned(),
+                matches: more + 1,
+            }),
+        }
+    }
+
+    /// Is this checkpoint in the catalogue, its head undamaged?
+    pub fn contains(&self, id: CheckpointId) -> Result<bool, StoreError> {
+        Ok(self.heads()?.iter().any(|head| head.info.id == id))
+    }
+
+    /// The newest committed checkpoint of a guest. Those with a damaged head are passed over: `list` tells of them.
+    pub fn newest(&self, guest: &str) -> Result<Option<CheckpointId>, StoreError> {
+        let heads = self.heads()?;
+        let of_guest = heads
+            .iter()
+            .map(|head| &head.info)
+            .filter(|info| info.guest == guest);
+        Ok(of_guest.max_by_key(|info| info.age_key()).map(|info| info.id))
+    }
+
+    /// Ids of all manifests, ascending, and findings for files that cannot be one.
+    pub(super) fn ids(&self) -> Result<(Vec<CheckpointId>, Vec<Finding>), StoreError> {
+        let (mut ids, mut strange) = (Vec::new(), Vec::new());
+        for entry in self.medium.list(CHECKPOINTS)? {
+            match entry.name.parse() {
+                Ok(id) => ids.push(id),
+                Err(_) => {
+                    let what = "no checkpoint has such a name: expected 64 hex digits";
+                    strange.push(Finding::new(format!("{CHECKPOINTS}/{}", entry.name), None, what));
+                }
+            }
+        }
+        Ok((ids, strange))
+    }
+
+    /// All readable heads, from memory where they have been read before.
+    pub(super) fn heads(&self) -> Result<Vec<Rc<Head>>, StoreError> {
+        let (ids, _) = self.ids()?;
+        let mut known = self.heads.borrow_mut();
+        known.retain(|id, _| ids.binary_search(id).is_ok());
+        let mut heads = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Some(head) = known.get(&id) {
+                heads.push(Rc::clone(head));
+                continue;
+            }
+            match Manifest::open(&self.medium, id) {
+                Ok(manifest) => {
+                    let head = Rc::new(manifest.head);
+                    known.insert(id, Rc::clone(&head));
+                    heads.push(head);
+                }
+                Err(StoreError::Damaged(_) | StoreError::NoSuchCheckpoint(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(heads)
+    }
+}

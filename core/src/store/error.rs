@@ -1,0 +1,186 @@
+//! What goes wrong in a store, and what is found wrong with it.
+
+use std::fmt;
+
+use super::CheckpointId;
+use crate::medium::{MediumError, MediumErrorKind};
+use crate::units::Pfn;
+
+/// Damage found: a value, not an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The file, as a path within the medium.
+    pub path: String,
+    /// Where in the file, in bytes, as far as it is known.
+    pub offset: Option<u64>,
+    /// The checkpoints that use the damaged bytes, as far as known, ascending.
+    pub checkpoints: Vec<CheckpointId>,
+    /// What is wrong, and what was expected.
+    pub what: String,
+}
+
+impl Finding {
+    pub(super) fn new(
+        path: impl Into<String>,
+        offset: impl Into<Option<u64>>,
+        what: impl Into<String>,
+    ) -> Self {
+        Finding {
+            path: path.into(),
+            offset: offset.into(),
+            checkpoints: Vec::new(),
+            what: what.into(),
+        }
+    }
+
+    pub(super) fn of(mut self, id: CheckpointId) -> Self {
+        self.checkpoints = vec![id];
+        self
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)?;
+        if let Some(offset) = self.offset {
+            write!(f, " at byte {offset}")?;
+        }
+        write!(f, ": {}", self.what)?;
+        for (i, id) in self.checkpoints.iter().enumerate() {
+            write!(f, "{}{id}", if i == 0 { " (checkpoint " } else { ", " })?;
+        }
+        f.write_str(if self.checkpoints.is_empty() { "" } else { ")" })
+    }
+}
+
+/// An operation on a store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The medium failed. [`MediumErrorKind::Full`] is among the causes.
+    #[error(transparent)]
+    Medium(#[from] MediumError),
+    /// The medium holds no store.
+    #[error("this is no checkpoint store: it has no file {path}")]
+    NotAStore {
+        /// The file that every store has.
+        path: &'static str,
+    },
+    /// The medium has checkpoint files but no header; making a store of it would hide what happened to it.
+    #[error(
+        "{path} is missing but {dir} is not empty: refusing to make a new store over the remains of another"
+    )]
+    HeaderLost {
+        /// The file that every store has.
+        path: &'static str,
+        /// The directory that is not empty.
+        dir: &'static str,
+    },
+    /// A file is of another format version.
+    #[error("{path} has format version {found}, this program reads version {supported}")]
+    Version {
+        /// The file.
+        path: String,
+        /// What it says.
+        found: u32,
+        /// What is understood here.
+        supported: u32,
+    },
+    /// Bytes that were needed are damaged.
+    #[error("damaged: {0}")]
+    Damaged(Box<Finding>),
+    /// No checkpoint has this id, or an id that starts like this.
+    #[error("no checkpoint {0}")]
+    NoSuchCheckpoint(String),
+    /// More than one checkpoint has an id that starts like this.
+    #[error("{prefix} could be any of {matches} checkpoints: give more digits")]
+    Ambiguous {
+        /// The digits given.
+        prefix: String,
+        /// How many ids start with them.
+        matches: usize,
+    },
+    /// The lock is taken.
+    #[error("cannot {operation}: {}", if *.exclusive {
+        "a writer or reader has the store open"
+    } else {
+        "garbage collection has the store locked"
+    })]
+    Busy {
+        /// What was asked for.
+        operation: &'static str,
+        /// Whether it needs the store for itself.
+        exclusive: bool,
+    },
+    /// A write to this staging failed before; it can only be dropped.
+    #[error("an earlier write of this checkpoint failed")]
+    Poisoned,
+    /// More of something than the format carries.
+    #[error("{found} {what}: the limit is {limit}")]
+    Limit {
+        /// What there is too much of, with its unit.
+        what: &'static str,
+        /// How much was to be stored.
+        found: u64,
+        /// The most that can be.
+        limit: u64,
+    },
+    /// Frames of the layout were never written, neither here nor in the base.
+    #[error("{count} frames of the layout have no content, the first is {first}")]
+    Uncovered {
+        /// The first of them.
+        first: Pfn,
+        /// How many.
+        count: u64,
+    },
+    /// The frame is not part of the checkpoint.
+    #[error("frame {pfn} is not in checkpoint {id}")]
+    NoSuchFrame {
+        /// The frame.
+        pfn: Pfn,
+        /// The checkpoint.
+        id: CheckpointId,
+    },
+    /// A retention without a rule would drop everything.
+    #[error("the retention keeps nothing: give at least one rule that keeps a checkpoint")]
+    EmptyRetention,
+    /// What a damaged manifest needs cannot be known, so nothing may be deleted.
+    #[error(
+        "{count} damaged manifests, the first is {first}: what they need is unknown, so nothing was deleted"
+    )]
+    DamagedManifests {
+        /// How many.
+        count: usize,
+        /// The first of them.
+        first: Box<Finding>,
+    },
+    /// The compressor failed on valid input: out of memory, or a fault of the machine.
+    #[error("compression failed: {0}")]
+    Codec(String),
+}
+
+impl StoreError {
+    /// The medium has no space left.
+    pub fn is_full(&self) -> bool {
+        matches!(
+            self,
+            StoreError::Medium(MediumError {
+                kind: MediumErrorKind::Full,
+                ..
+            })
+        )
+    }
+
+    /// The damage, if damage is what it is.
+    pub fn finding(&self) -> Option<&Finding> {
+        match self {
+            StoreError::Damaged(finding) => Some(finding),
+            _ => None,
+        }
+    }
+}
+
+impl From<Finding> for StoreError {
+    fn from(finding: Finding) -> Self {
+        StoreError::Damaged(Box::new(finding))
+    }
+}

@@ -1,0 +1,193 @@
+//! Names on the medium, and the one way a file comes to be there.
+
+use std::rc::Rc;
+
+use super::{CheckpointId, Finding, SegmentName, StoreError};
+use crate::medium::{LockMode, Medium, MediumError, MediumErrorKind, MediumLock, MediumReader, MediumWriter};
+
+pub(super) const HEADER: &str = "revenant-store";
+pub(super) const LOCK: &str = "lock";
+pub(super) const TMP: &str = "tmp";
+pub(super) const SEGMENTS: &str = "segments";
+pub(super) const CHECKPOINTS: &str = "checkpoints";
+
+pub(super) fn segment_path(name: SegmentName) -> String {
+    format!("{SEGMENTS}/{name}")
+}
+
+pub(super) fn checkpoint_path(id: CheckpointId) -> String {
+    format!("{CHECKPOINTS}/{}", id.to_hex())
+}
+
+/// A file under a name in `tmp`. It gets its real name only once it is whole and durable; if it never does, dropping it
+/// removes it as far as the medium still works.
+#[derive(Debug)]
+pub(super) struct TmpFile<'m> {
+    medium: &'m dyn Medium,
+    path: String,
+    writer: Option<Box<dyn MediumWriter>>,
+    len_bytes: u64,
+    published: bool,
+}
+
+impl<'m> TmpFile<'m> {
+    /// Takes the smallest free number, so that names depend on nothing but what is there.
+    pub(super) fn create(medium: &'m dyn Medium) -> Result<Self, MediumError> {
+        let mut number = 0u64;
+        loop {
+            let path = format!("{TMP}/{number}");
+            match medium.create_new(&path) {
+                Ok(writer) => {
+                    return Ok(TmpFile {
+                        medium,
+                        path,
+                        writer: Some(writer),
+                        len_bytes: 0,
+                        published: false,
+                    });
+                }
+                Err(error) if error.kind == MediumErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), MediumError> {
+        self.writer.as_mut().expect("not sealed yet").append(bytes)?;
+        self.len_bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    pub(super) fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    /// Makes the content durable and closes the file.
+    pub(super) fn seal(&mut self) -> Result<(), MediumError> {
+        self.writer.as_mut().expect("not sealed yet").sync()?;
+        self.writer = None;
+        Ok(())
+    }
+
+    /// Gives the sealed file its name. The name is durable after the `sync_dir` that the caller owes.
+    pub(super) fn publish(mut self, path: &str) -> Result<(), MediumError> {
+        debug_assert!(self.writer.is_none(), "only a durable file gets a name");
+        self.medium.rename(&self.path, path)?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for TmpFile<'_> {
+    fn drop(&mut self) {
+        if !self.published {
+            // What cannot be removed now is a remains that the next `begin` or `collect` removes.
+            let _ = self.medium.remove(&self.path);
+        }
+    }
+}
+
+/// Writes a small file as a whole: durable, then named, then the name durable.
+pub(super) fn write_whole(
+    medium: &dyn Medium,
+    dir: &str,
+    path: &str,
+    parts: &[&[u8]],
+) -> Result<(), MediumError> {
+    let mut file = TmpFile::create(medium)?;
+    for part in parts {
+        file.append(part)?;
+    }
+    file.seal()?;
+    file.publish(path)?;
+    medium.sync_dir(dir)
+}
+
+/// Takes the store's lock or says who is in the way.
+pub(super) fn lock(
+    medium: &dyn Medium,
+    mode: LockMode,
+    operation: &'static str,
+) -> Result<Box<dyn MediumLock>, StoreError> {
+    let busy = StoreError::Busy {
+        operation,
+        exclusive: mode == LockMode::Exclusive,
+    };
+    medium.try_lock(LOCK, mode)?.ok_or(busy)
+}
+
+/// Removes what crashed writers left in `tmp`, if nobody else is at work.
+pub(super) fn clear_remains(medium: &dyn Medium) -> Result<(), MediumError> {
+    if medium.list(TMP)?.is_empty() {
+        return Ok(());
+    }
+    let Some(_alone) = medium.try_lock(LOCK, LockMode::Exclusive)? else {
+        return Ok(());
+    };
+    for entry in medium.list(TMP)? {
+        medium.remove(&format!("{TMP}/{}", entry.name))?;
+    }
+    Ok(())
+}
+
+/// A file of the store open for reading: what is missing or short is damage, not an I/O error.
+#[derive(Debug)]
+pub(super) struct StoreFile {
+    path: String,
+    reader: Box<dyn MediumReader>,
+}
+
+impl StoreFile {
+    /// A file that must be there.
+    pub(super) fn open(medium: &Rc<dyn Medium>, path: String) -> Result<Self, StoreError> {
+        Self::open_if_there(medium, path.clone())?
+            .ok_or_else(|| Finding::new(path, None, "the file is missing").into())
+    }
+
+    pub(super) fn open_if_there(medium: &Rc<dyn Medium>, path: String) -> Result<Option<Self>, StoreError> {
+        match medium.open(&path) {
+            Ok(reader) => Ok(Some(StoreFile { path, reader })),
+            Err(error) if error.kind == MediumErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(super) fn len_bytes(&self) -> u64 {
+        self.reader.len_bytes()
+    }
+
+    pub(super) fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), StoreError> {
+        match self.reader.read_at(offset, buf) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind == MediumErrorKind::UnexpectedEnd => {
+                let what = format!("expected {} bytes, the file ends before", buf.len());
+                Err(self.finding(offset, what).into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Bytes `[offset, offset + len)`; the length has been checked against a limit, here it is against the file.
+    pub(super) fn read_vec(&self, offset: u64, len: u64, what: &str) -> Result<Vec<u8>, StoreError> {
+        let left = self.len_bytes().saturating_sub(offset);
+        if len > left {
+            return Err(self
+                .finding(
+                    offset,
+                    format!("{what}: expected {len} bytes, the file has {left} more"),
+                )
+                .into());
+        }
+        let mut bytes = vec![0; usize::try_from(len).expect("a limit was checked")];
+        self.read_at(offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    pub(super) fn finding(&self, offset: u64, what: impl Into<String>) -> Finding {
+        Finding::new(&self.path, offset, what)
+    }
+}

@@ -1,0 +1,92 @@
+//! The file that makes a medium a store.
+
+use std::rc::Rc;
+
+use super::files::{self, StoreFile};
+use super::id::digest;
+use super::wire::Put;
+use super::{Finding, StoreError};
+use crate::medium::{Medium, MediumErrorKind};
+use crate::units::PAGE_SIZE;
+
+/// The version written, and the only one read.
+pub(super) const VERSION: u32 = 1;
+const MAGIC: [u8; 8] = *b"RVSTORE\n";
+const LEN: usize = 32;
+
+fn encode() -> [u8; LEN] {
+    let mut bytes = MAGIC.to_vec();
+    bytes.put_u32(VERSION);
+    bytes.put_u32(u32::try_from(PAGE_SIZE).expect("a page is small"));
+    bytes.extend_from_slice(&digest(&bytes));
+    *bytes.first_chunk().expect("32 bytes were written")
+}
+
+/// Makes an empty medium a store, or completes what a crash left of that.
+pub(super) fn create(medium: &dyn Medium) -> Result<(), StoreError> {
+    match medium.open(files::HEADER) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind == MediumErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    for dir in [files::SEGMENTS, files::CHECKPOINTS] {
+        if !medium.list(dir)?.is_empty() {
+            return Err(StoreError::HeaderLost {
+                path: files::HEADER,
+                dir,
+            });
+        }
+    }
+    for dir in [files::TMP, files::SEGMENTS, files::CHECKPOINTS] {
+        medium.create_dir(dir)?;
+    }
+    medium.sync_dir("")?;
+    Ok(files::write_whole(medium, "", files::HEADER, &[&encode()])?)
+}
+
+/// Reads and checks the header.
+pub(super) fn check(medium: &Rc<dyn Medium>) -> Result<(), StoreError> {
+    let file = StoreFile::open_if_there(medium, files::HEADER.to_owned())?;
+    let file = file.ok_or(StoreError::NotAStore { path: files::HEADER })?;
+    if file.len_bytes() != LEN as u64 {
+        let what = format!(
+            "expected a header of {LEN} bytes, the file has {}",
+            file.len_bytes()
+        );
+        return Err(file.finding(0, what).into());
+    }
+    let mut found = [0; LEN];
+    file.read_at(0, &mut found)?;
+    judge(&found).map_err(|error| match error {
+        Wrong::Version(found) => StoreError::Version {
+            path: files::HEADER.to_owned(),
+            found,
+            supported: VERSION,
+        },
+        Wrong::Bytes(at, what) => Finding::new(files::HEADER, at, what).into(),
+    })
+}
+
+enum Wrong {
+    Version(u32),
+    Bytes(u64, &'static str),
+}
+
+fn judge(found: &[u8; LEN]) -> Result<(), Wrong> {
+    let expected = encode();
+    if found[..8] != expected[..8] {
+        return Err(Wrong::Bytes(0, "expected the magic of a checkpoint store"));
+    }
+    if digest(&found[..16]) != found[16..] {
+        return Err(Wrong::Bytes(16, "header checksum mismatch"));
+    }
+    if found[8..12] != expected[8..12] {
+        return Err(Wrong::Version(u32::from_le_bytes(
+            *found[8..12].first_chunk().expect("four bytes"),
+        )));
+    }
+    if found[12..16] != expected[12..16] {
+        return Err(Wrong::Bytes(12, "expected a page size of 4096"));
+    }
+    Ok(())
+}

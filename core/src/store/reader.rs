@@ -1,0 +1,266 @@
+//! A checkpoint being read.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::cache::Cache;
+use super::expand::Chunk;
+use super::files;
+use super::frame::FrameEntry;
+use super::manifest::{Body, Manifest, about};
+use super::page_map::{PackedRun, Run, Source};
+use super::pool::Pool;
+use super::segment::SegmentReader;
+use super::sweep::{Segments, Sweep, frame_of};
+use super::{CheckpointId, CheckpointInfo, SegmentName, Store, StoreError};
+use crate::guest::{MemoryLayout, PageBatch, PageTag, StateRecord};
+use crate::medium::{LockMode, Medium, MediumLock};
+use crate::units::{PAGE_SIZE, Page, Pfn};
+
+/// Open segments, and expanded frames (64 KiB each), kept for random access.
+const SEGMENTS_KEPT: usize = 32;
+const FRAMES_KEPT: usize = 256;
+/// Frames expanded in one go by random access.
+const FRAMES_AT_ONCE: usize = 128;
+
+/// An open, committed checkpoint. Holds a shared lock: prune refuses while it lives; writers are not blocked.
+#[derive(Debug)]
+pub struct CheckpointReader {
+    info: CheckpointInfo,
+    body: Body,
+    segments: OpenSegments,
+    frames: Cache<(u32, u32), Chunk>,
+    sweep: Option<Sweep>,
+    pool: Pool<Chunk>,
+    spare: Vec<Chunk>,
+    _lock: Box<dyn MediumLock>,
+}
+
+/// The segments of a checkpoint, opened when they are needed.
+#[derive(Debug)]
+pub(super) struct OpenSegments {
+    medium: Rc<dyn Medium>,
+    names: Vec<SegmentName>,
+    open: Cache<u32, SegmentReader>,
+}
+
+impl OpenSegments {
+    pub(super) fn new(medium: &Rc<dyn Medium>, names: Vec<SegmentName>) -> Self {
+        OpenSegments {
+            medium: Rc::clone(medium),
+            names,
+            open: Cache::new(SEGMENTS_KEPT),
+        }
+    }
+}
+
+impl Segments for OpenSegments {
+    fn get(&mut self, number: u32) -> Result<&SegmentReader, StoreError> {
+        if self.open.get(number).is_none() {
+            let segment = SegmentReader::open(&self.medium, self.names[number as usize])?;
+            self.open.insert(number, segment);
+        }
+        Ok(self.open.get(number).expect("just opened"))
+    }
+}
+
+/// Where a page that was asked for comes from.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Zero(PageTag),
+    Stored {
+        tag: PageTag,
+        segment: u32,
+        slot: u32,
+        frame: FrameEntry,
+    },
+}
+
+impl Store {
+    /// Opens a checkpoint for reading. Garbage collection waits until the reader is dropped.
+    pub fn read(&self, id: CheckpointId) -> Result<CheckpointReader, StoreError> {
+        let lock = files::lock(&*self.medium, LockMode::Shared, "read a checkpoint")?;
+        let manifest = Manifest::open(&self.medium, id)?;
+        let body = manifest.body()?;
+        Ok(CheckpointReader {
+            info: manifest.head.info,
+            body,
+            segments: OpenSegments::new(&self.medium, manifest.head.segments),
+            frames: Cache::new(FRAMES_KEPT),
+            sweep: None,
+            pool: Pool::new(self.options.workers),
+            spare: Vec::new(),
+            _lock: lock,
+        })
+    }
+}
+
+impl CheckpointReader {
+    /// The catalogue entry.
+    pub fn info(&self) -> &CheckpointInfo {
+        &self.info
+    }
+
+    /// The frames of the checkpoint.
+    pub fn layout(&self) -> MemoryLayout {
+        self.body.runs.iter().map(|run| run.start()..run.end()).collect()
+    }
+
+    /// Machine state, in the order it was put.
+    pub fn records(&self) -> &[StateRecord] {
+        &self.body.records
+    }
+
+    /// Any frames in any order, every byte checked: `into` gets one entry for each, in order, behind those it has. On
+    /// an error it holds nothing that may be used.
+    ///
+    /// # Panics
+    /// If the batch has no room for all.
+    pub fn read_pages(&mut self, pfns: &[Pfn], into: &mut PageBatch) -> Result<(), StoreError> {
+        assert!(
+            pfns.len() <= into.room(),
+            "the batch has room for {} pages",
+            into.room()
+        );
+        let id = self.info.id;
+        let mut pfns = pfns;
+        while !pfns.is_empty() {
+            let taken = self.read_some(pfns, into).map_err(|error| about(error, id))?;
+            pfns = &pfns[taken..];
+        }
+        Ok(())
+    }
+
+    /// All non-zero pages, each exactly once, in the order that reads the store sequentially (not frame order), with
+    /// read-ahead and parallel decompression. The batch is cleared first. `false`: there are no more, and the next
+    /// call begins anew; so it does after an error. Zero pages are not among them: see
+    /// [`zero_tagged`](Self::zero_tagged).
+    pub fn next_batch(&mut self, into: &mut PageBatch) -> Result<bool, StoreError> {
+        into.clear();
+        let mut sweep = self.sweep.take().unwrap_or_else(|| Sweep::new(&self.body.runs));
+        if let Err(error) = sweep.fill(&self.body.runs, &mut self.pool, into, &mut self.segments) {
+            sweep.abandon(&mut self.pool);
+            return Err(about(error, self.info.id));
+        }
+        if into.is_empty() {
+            return Ok(false);
+        }
+        self.sweep = Some(sweep);
+        Ok(true)
+    }
+
+    /// Zero frames whose tag is not 0 (they still need their tag written), as ranges.
+    pub fn zero_tagged(&self) -> Vec<(Range<u64>, PageTag)> {
+        let zero = self
+            .body
+            .runs
+            .iter()
+            .map(|&run| Run::from(run))
+            .filter(|run| run.source == Source::Zero);
+        zero.filter(|run| run.tag != PageTag(0))
+            .map(|run| (run.start..run.end(), run.tag))
+            .collect()
+    }
+
+    /// Reads pages until enough frames for one go are needed; tells how many.
+    fn read_some(&mut self, pfns: &[Pfn], into: &mut PageBatch) -> Result<usize, StoreError> {
+        let mut places = Vec::with_capacity(pfns.len());
+        let mut wanted: BTreeMap<(u32, u32), FrameEntry> = BTreeMap::new();
+        for &pfn in pfns {
+            let place = self.place(pfn)?;
+            if let Place::Stored { segment, frame, .. } = place {
+                let key = (segment, frame.first_slot);
+                if wanted.len() == FRAMES_AT_ONCE && !wanted.contains_key(&key) {
+                    break;
+                }
+                wanted.insert(key, frame);
+            }
+            places.push(place);
+        }
+        // Looking one up also marks it as used, so that those to come do not displace it.
+        wanted.retain(|&key, _| self.frames.get(key).is_none());
+        self.expand(&wanted)?;
+        for (place, &pfn) in places.iter().zip(pfns) {
+            match *place {
+                Place::Zero(tag) => {
+                    into.push_zeroed(pfn, tag);
+                }
+                Place::Stored {
+                    tag,
+                    segment,
+                    slot,
+                    frame,
+                } => {
+                    let chunk = self
+                        .frames
+                        .get((segment, frame.first_slot))
+                        .expect("the cache holds all of one go");
+                    let at = (slot - frame.first_slot) as usize;
+                    let page: &Page = &chunk.pages.as_chunks::<PAGE_SIZE>().0[at];
+                    into.push(pfn, tag, page);
+                }
+            }
+        }
+        Ok(places.len())
+    }
+
+    /// Where a page is.
+    fn place(&mut self, pfn: Pfn) -> Result<Place, StoreError> {
+        let run = find(&self.body.runs, pfn).ok_or(StoreError::NoSuchFrame {
+            pfn,
+            id: self.info.id,
+        })?;
+        let by = u32::try_from(pfn.0 - run.start).expect("within the run");
+        match run.source.advanced(by) {
+            Source::Zero => Ok(Place::Zero(run.tag)),
+            Source::Stored { segment, slot } => {
+                let frame = frame_of(self.segments.get(segment)?, slot)?;
+                Ok(Place::Stored {
+                    tag: run.tag,
+                    segment,
+                    slot,
+                    frame,
+                })
+            }
+        }
+    }
+
+    /// Brings frames into the cache, reading in the order in which they lie on the medium.
+    fn expand(&mut self, missing: &BTreeMap<(u32, u32), FrameEntry>) -> Result<(), StoreError> {
+        let mut tickets = Vec::with_capacity(missing.len());
+        let mut result = Ok(());
+        for (&key, &frame) in missing {
+            let mut chunk = self.spare.pop().unwrap_or_default();
+            result = self
+                .segments
+                .get(key.0)
+                .and_then(|segment| chunk.read(segment, &[frame]));
+            if result.is_err() {
+                break;
+            }
+            tickets.push((key, self.pool.submit(chunk)));
+        }
+        // All results are taken up, also after an error: none may be left behind in the pool.
+        for (key, ticket) in tickets {
+            let chunk = self.pool.wait(ticket);
+            if result.is_ok() {
+                result = self
+                    .segments
+                    .get(key.0)
+                    .and_then(|segment| chunk.check(segment.file.path()));
+            }
+            if result.is_ok() {
+                self.spare.extend(self.frames.insert(key, chunk));
+            }
+        }
+        result
+    }
+}
+
+/// The run that holds a frame.
+fn find(runs: &[PackedRun], pfn: Pfn) -> Option<Run> {
+    let after = runs.partition_point(|run| run.start() <= pfn.0);
+    let run = runs[after.checked_sub(1)?];
+    (pfn.0 < run.end()).then(|| run.into())
+}

@@ -1,0 +1,328 @@
+//! A checkpoint being written.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::files::{self, CHECKPOINTS, SEGMENTS, checkpoint_path, segment_path};
+use super::known::Known;
+use super::manifest::{self, BodyWriter, Head, Manifest, check_facts, check_name, check_record};
+use super::page_map::{Journal, Merged, Run, SEGMENTS_MAX, Source};
+use super::pages::{FinishedPages, PageWriter};
+use super::segment::SealedSegment;
+use super::{CheckpointId, CheckpointInfo, NewCheckpoint, Store, StoreError};
+use crate::guest::{MemoryLayout, PageBatch, PageTag, StateRecord};
+use crate::medium::{LockMode, MediumLock};
+use crate::units::Timestamp;
+
+/// A checkpoint being written. Dropping it abandons it; nothing of it is ever listed. Once a call has failed every later
+/// one fails too.
+#[derive(Debug)]
+pub struct Staging<'s> {
+    store: &'s Store,
+    new: NewCheckpoint,
+    sequence: u64,
+    begun: Timestamp,
+    /// `Err`: a call failed. The error itself is kept if it could not be returned.
+    pages: Result<PageWriter<'s>, Option<StoreError>>,
+    layout: Option<MemoryLayout>,
+    records: Vec<StateRecord>,
+    record_bytes: u64,
+    /// Last, so that it is released when all else is gone.
+    _lock: Box<dyn MediumLock>,
+}
+
+/// A place in a staging's history of page writes.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark(usize);
+
+impl Store {
+    /// Begins a checkpoint. With a base, memory starts as the base's. Garbage collection waits from here to commit.
+    pub fn begin(&self, new: NewCheckpoint) -> Result<Staging<'_>, StoreError> {
+        check_name(&new.guest)?;
+        check_name(&new.machine.0)?;
+        check_facts(&new.facts)?;
+        files::clear_remains(&*self.medium)?;
+        let lock = files::lock(&*self.medium, LockMode::Shared, "begin a checkpoint")?;
+        let begun = self.clock.now();
+        let heads = self.heads()?;
+        let sequence = heads
+            .iter()
+            .map(|head| head.info.sequence)
+            .max()
+            .map_or(0, |last| last.saturating_add(1));
+        let mut known = self.known_pages(&heads, new.base)?;
+        let journal = match new.base {
+            Some(base) => self.inherited(base, &mut known)?,
+            None => Journal::new(),
+        };
+        let options = &self.options;
+        let pages = PageWriter::new(
+            &*self.medium,
+            known,
+            journal,
+            options.workers,
+            options.compression_level,
+        );
+        Ok(Staging {
+            store: self,
+            new,
+            sequence,
+            begun,
+            pages: Ok(pages),
+            layout: None,
+            records: Vec::new(),
+            record_bytes: 0,
+            _lock: lock,
+        })
+    }
+
+    /// The base's map, in this staging's segment numbers.
+    fn inherited(&self, base: CheckpointId, known: &mut Known) -> Result<Journal, StoreError> {
+        let manifest = Manifest::open(&self.medium, base)?;
+        let numbers: Vec<u32> = manifest
+            .head
+            .segments
+            .iter()
+            .map(|&name| known.segments.number(name))
+            .collect();
+        let mut journal = Journal::new();
+        for &run in &manifest.body()?.runs {
+            let mut run = Run::from(run);
+            if let Source::Stored { segment, .. } = &mut run.source {
+                *segment = numbers[*segment as usize];
+            }
+            journal.push(run);
+        }
+        Ok(journal)
+    }
+}
+
+impl<'s> Staging<'s> {
+    /// An empty batch with reused buffers.
+    pub fn take_batch(&mut self) -> PageBatch {
+        self.pages
+            .as_mut()
+            .map_or_else(|_| PageBatch::new(), PageWriter::take_batch)
+    }
+
+    /// Takes pages in; a later put of a frame replaces an earlier one. Hashing, compressing and writing go on behind.
+    pub fn put_pages(&mut self, batch: PageBatch) -> Result<(), StoreError> {
+        self.with_pages(|pages| pages.put(batch))
+    }
+
+    /// These frames hold zeroes (no bytes travel).
+    pub fn put_zero(&mut self, frames: Range<u64>, tag: PageTag) -> Result<(), StoreError> {
+        self.with_pages(|pages| pages.put_zero(frames, tag))
+    }
+
+    /// The checkpoint has exactly the frames of this layout: at commit others are dropped, and a frame that was never
+    /// put and is not in the base is an error.
+    pub fn retain(&mut self, layout: &MemoryLayout) -> Result<(), StoreError> {
+        self.layout = Some(layout.clone());
+        self.with_pages(|_| Ok(()))
+    }
+
+    /// Adds a machine-state record; order is kept. Large ones (MiB) are fine, 256 MiB together are the limit.
+    pub fn put_record(&mut self, record: StateRecord) -> Result<(), StoreError> {
+        self.record_bytes = check_record(&record, self.record_bytes)?;
+        self.records.push(record);
+        self.with_pages(|_| Ok(()))
+    }
+
+    /// Drops all records put so far (a later epoch of the same stream replaces them).
+    pub fn clear_records(&mut self) {
+        self.records.clear();
+        self.record_bytes = 0;
+    }
+
+    /// Adds or replaces a fact for the catalogue. 1 MiB together are the limit, checked at commit.
+    pub fn set_fact(&mut self, key: &str, value: &str) {
+        self.new.facts.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// Remembers the present state of the page map. If a write that was going on behind failed, the next call tells.
+    pub fn mark(&mut self) -> Mark {
+        let Ok(pages) = &mut self.pages else {
+            return Mark(0);
+        };
+        match pages.settle() {
+            Ok(()) => Mark(pages.journal.mark()),
+            Err(error) => {
+                self.pages = Err(Some(error));
+                Mark(0)
+            }
+        }
+    }
+
+    /// Forgets every page put since the mark.
+    pub fn rollback(&mut self, mark: Mark) {
+        let Ok(pages) = &mut self.pages else { return };
+        match pages.settle() {
+            Ok(()) => pages.journal.rollback(mark.0),
+            Err(error) => self.pages = Err(Some(error)),
+        }
+    }
+
+    /// Makes the checkpoint exist: after this returned Ok, no crash loses it.
+    pub fn commit(mut self) -> Result<CheckpointInfo, StoreError> {
+        check_facts(&self.new.facts)?;
+        self.with_pages(PageWriter::settle)?;
+        let pages = std::mem::replace(&mut self.pages, Err(None)).map_err(|_| StoreError::Poisoned)?;
+        let FinishedPages {
+            mut known,
+            journal,
+            sealed,
+            new_pages,
+        } = pages.finish()?;
+        let map = Merged::new(&journal, self.layout.as_ref())?;
+        let usage = Usage::of(&map, known.segments.len())?;
+        let mut body = BodyWriter::new(self.store.options.compression_level, usage.runs)?;
+        let mut written = Ok(());
+        map.each(|run| {
+            if written.is_ok() {
+                written = body.run(&usage.renumbered(run));
+            }
+        });
+        written?;
+        body.records(&self.records)?;
+        let all_used = sealed.iter().all(|(number, _)| usage.index.contains_key(number));
+        let own = publish_segments(self.store, sealed, &usage, &mut known)?;
+        usage
+            .order
+            .iter()
+            .for_each(|&number| debug_assert!(known.segments.name(number).is_some()));
+        let names = usage
+            .order
+            .iter()
+            .filter_map(|&number| known.segments.name(number))
+            .collect();
+        let head = Head::new(self.info(&usage, new_pages), names);
+        let info = self.publish_manifest(head, body, own)?;
+        // An index that knows pages of a segment that was thrown away must not outlive it.
+        *self.store.known.borrow_mut() = all_used.then_some(known);
+        Ok(info)
+    }
+
+    fn info(&mut self, usage: &Usage, new_pages: u64) -> CheckpointInfo {
+        CheckpointInfo {
+            id: CheckpointId([0; 32]),
+            guest: std::mem::take(&mut self.new.guest),
+            machine: self.new.machine.clone(),
+            base: self.new.base,
+            sequence: self.sequence,
+            begun: self.begun,
+            committed: self.store.clock.now(),
+            facts: std::mem::take(&mut self.new.facts),
+            pages: usage.pages,
+            zero_pages: usage.zero_pages,
+            new_pages,
+            stored_bytes: 0,
+        }
+    }
+
+    /// Steps 4 to 6 of the commit.
+    fn publish_manifest(&self, head: Head, body: BodyWriter, own: u64) -> Result<CheckpointInfo, StoreError> {
+        let (manifest, mut head) = manifest::encode(head, body, own)?;
+        let path = checkpoint_path(manifest.id);
+        files::write_whole(
+            &*self.store.medium,
+            CHECKPOINTS,
+            &path,
+            &[&manifest.head, &manifest.body],
+        )?;
+        head.info.id = manifest.id;
+        let info = head.info.clone();
+        self.store.heads.borrow_mut().insert(info.id, Rc::new(head));
+        Ok(info)
+    }
+
+    fn with_pages<T>(
+        &mut self,
+        call: impl FnOnce(&mut PageWriter<'s>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let result = match &mut self.pages {
+            Ok(pages) => call(pages),
+            Err(unreported) => return Err(unreported.take().unwrap_or(StoreError::Poisoned)),
+        };
+        if result.is_err() {
+            self.pages = Err(None);
+        }
+        result
+    }
+}
+
+/// Steps 2 and 3 of the commit, for the segments that the map uses; gives their length.
+fn publish_segments(
+    store: &Store,
+    sealed: Vec<(u32, SealedSegment<'_>)>,
+    usage: &Usage,
+    known: &mut Known,
+) -> Result<u64, StoreError> {
+    let mut bytes = 0;
+    for (number, SealedSegment { file, name }) in sealed {
+        if !usage.index.contains_key(&number) {
+            continue;
+        }
+        bytes += file.len_bytes();
+        known.loaded.insert(name, file.len_bytes());
+        file.publish(&segment_path(name))?;
+    }
+    if bytes > 0 {
+        store.medium.sync_dir(SEGMENTS)?;
+    }
+    Ok(bytes)
+}
+
+/// What a map amounts to.
+#[derive(Debug, Default)]
+struct Usage {
+    runs: u64,
+    pages: u64,
+    zero_pages: u64,
+    /// Segments that are used, by first use, as they are numbered in the staging, and the other way round.
+    order: Vec<u32>,
+    index: BTreeMap<u32, u32>,
+}
+
+impl Usage {
+    fn of(map: &Merged<'_>, segments: usize) -> Result<Self, StoreError> {
+        let mut usage = Usage::default();
+        let mut seen = vec![false; segments];
+        map.each(|run| {
+            usage.runs += 1;
+            usage.pages += u64::from(run.count);
+            match run.source {
+                Source::Zero => usage.zero_pages += u64::from(run.count),
+                Source::Stored { segment, .. } => {
+                    if !std::mem::replace(&mut seen[segment as usize], true) {
+                        usage.order.push(segment);
+                    }
+                }
+            }
+        });
+        if usage.order.len() > SEGMENTS_MAX as usize {
+            let (found, limit) = (usage.order.len() as u64, u64::from(SEGMENTS_MAX));
+            return Err(StoreError::Limit {
+                what: "segments, take a full checkpoint",
+                found,
+                limit,
+            });
+        }
+        usage.index = usage.order.iter().copied().zip(0..).collect();
+        Ok(usage)
+    }
+
+    fn renumbered(&self, run: Run) -> Run {
+        match run.source {
+            Source::Zero => run,
+            Source::Stored { segment, slot } => Run {
+                source: Source::Stored {
+                    segment: self.index[&segment],
+                    slot,
+                },
+                ..run
+            },
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! A medium in memory, whose files a test can damage.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+
+use crate::medium::{DirEntry, LockMode, Medium, MediumError, MediumLock, MediumReader, MediumWriter};
+
+type Bytes = Rc<RefCell<Vec<u8>>>;
+
+/// Files by path, one lock, and a log of what was called.
+#[derive(Debug, Default)]
+pub(super) struct MemoryMedium {
+    files: RefCell<BTreeMap<String, Bytes>>,
+    /// Shared holders, or -1.
+    holders: Rc<Cell<i32>>,
+    pub(super) log: Rc<RefCell<Vec<String>>>,
+    /// Bytes that still fit.
+    pub(super) room: Rc<Cell<usize>>,
+}
+
+impl MemoryMedium {
+    pub(super) fn new() -> Rc<Self> {
+        let medium = MemoryMedium::default();
+        medium.room.set(usize::MAX);
+        Rc::new(medium)
+    }
+
+    /// All files with their content.
+    pub(super) fn image(&self) -> BTreeMap<String, Vec<u8>> {
+        self.files
+            .borrow()
+            .iter()
+            .map(|(path, bytes)| (path.clone(), bytes.borrow().clone()))
+            .collect()
+    }
+
+    /// A medium with these files.
+    pub(super) fn holding(image: &BTreeMap<String, Vec<u8>>) -> Rc<Self> {
+        let medium = MemoryMedium::new();
+        image
+            .iter()
+            .for_each(|(path, bytes)| medium.set(path, bytes.clone()));
+        medium
+    }
+
+    pub(super) fn set(&self, path: &str, bytes: Vec<u8>) {
+        self.files
+            .borrow_mut()
+            .insert(path.to_owned(), Rc::new(RefCell::new(bytes)));
+    }
+
+    pub(super) fn get(&self, path: &str) -> Option<Vec<u8>> {
+        self.files.borrow().get(path).map(|bytes| bytes.borrow().clone())
+    }
+
+    fn note(&self, what: String) {
+        self.log.borrow_mut().push(what);
+    }
+}
+
+fn fail(operation: &'static str, path: &str, kind: io::ErrorKind) -> MediumError {
+    MediumError::from_io(operation, path, kind.into())
+}
+
+impl Medium for MemoryMedium {
+    fn create_new(&self, path: &str) -> Result<Box<dyn MediumWriter>, MediumError> {
+        self.note(format!("create {path}"));
+        if self.files.borrow().contains_key(path) {
+            return Err(fail("create", path, io::ErrorKind::AlreadyExists));
+        }
+        let bytes = Bytes::default();
+        self.files.borrow_mut().insert(path.to_owned(), Rc::clone(&bytes));
+        Ok(Box::new(Writer {
+            path: path.to_owned(),
+            bytes,
+            log: Rc::clone(&self.log),
+            room: Rc::clone(&self.room),
+        }))
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn MediumReader>, MediumError> {
+        let bytes = self
+            .get(path)
+            .ok_or_else(|| fail("open", path, io::ErrorKind::NotFound))?;
+        Ok(Box::new(Reader {
+            path: path.to_owned(),
+            bytes,
+        }))
+    }
+
+    fn list(&self, dir: &str) -> Result<Vec<DirEntry>, MediumError> {
+        let files = self.files.borrow();
+        let entries = files.iter().filter_map(|(path, bytes)| {
+            let (found, name) = path.split_once('/').unwrap_or(("", path));
+            let entry = DirEntry {
+                name: name.to_owned(),
+                len_bytes: bytes.borrow().len() as u64,
+            };
+            (found == dir).then_some(entry)
+        });
+        Ok(entries.collect())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), MediumError> {
+        self.note(format!("rename {from} {to}"));
+        let moved = self
+            .files
+            .borrow_mut()
+            .remove(from)
+            .ok_or_else(|| fail("rename", from, io::ErrorKind::NotFound))?;
+        self.files.borrow_mut().insert(to.to_owned(), moved);
+        Ok(())
+    }
+
+    fn remove(&self, path: &str) -> Result<(), MediumError> {
+        self.note(format!("remove {path}"));
+        let removed = self.files.borrow_mut().remove(path);
+        removed
+            .map(|_| ())
+            .ok_or_else(|| fail("remove", path, io::ErrorKind::NotFound))
+    }
+
+    fn create_dir(&self, _: &str) -> Result<(), MediumError> {
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &str) -> Result<(), MediumError> {
+        self.note(format!("sync_dir {dir}"));
+        Ok(())
+    }
+
+    fn try_lock(&self, _: &str, mode: LockMode) -> Result<Option<Box<dyn MediumLock>>, MediumError> {
+        let held = self.holders.get();
+        let now = match mode {
+            LockMode::Shared if held >= 0 => held + 1,
+            LockMode::Exclusive if held == 0 => -1,
+            _ => return Ok(None),
+        };
+        self.holders.set(now);
+        Ok(Some(Box::new(Lock(Rc::clone(&self.holders)))))
+    }
+
+    fn free_bytes(&self) -> Result<Option<u64>, MediumError> {
+        Ok(None)
+    }
+}
+
+#[derive(Debug)]
+struct Writer {
+    path: String,
+    bytes: Bytes,
+    log: Rc<RefCell<Vec<String>>>,
+    room: Rc<Cell<usize>>,
+}
+
+impl MediumWriter for Writer {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), MediumError> {
+        self.log
+            .borrow_mut()
+            .push(format!("append {} {}", self.path, bytes.len()));
+        let left = self.room.get().checked_sub(bytes.len());
+        self.room
+            .set(left.ok_or_else(|| fail("append", &self.path, io::ErrorKind::StorageFull))?);
+        self.bytes.borrow_mut().extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), MediumError> {
+        self.log.borrow_mut().push(format!("sync {}", self.path));
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Reader {
+    path: String,
+    bytes: Vec<u8>,
+}
+
+impl MediumReader for Reader {
+    fn len_bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), MediumError> {
+        let start = usize::try_from(offset).unwrap();
+        let found = self.bytes.get(start..start + buf.len());
+        buf.copy_from_slice(found.ok_or_else(|| fail("read", &self.path, io::ErrorKind::UnexpectedEof))?);
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Lock(Rc<Cell<i32>>);
+
+impl MediumLock for Lock {}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.0.set(if self.0.get() < 0 { 0 } else { self.0.get() - 1 });
+    }
+}

@@ -1,0 +1,5 @@
+//! Claims about the store as a whole.
+
+mod memory;
+mod round_trip;
+mod support;

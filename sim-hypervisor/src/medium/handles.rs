@@ -1,0 +1,110 @@
+//! Open files and held locks of a simulated disk.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+
+use revenant_core::medium::{LockMode, MediumError, MediumLock, MediumReader, MediumWriter};
+
+use super::disk::{Disk, File, Moment};
+use super::pace::Cost;
+use super::{SimMedium, failed, halted};
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) medium: SimMedium,
+    pub(super) path: String,
+    pub(super) file: File,
+}
+
+impl MediumWriter for Writer {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), MediumError> {
+        const VERB: &str = "append";
+        self.medium.begin(
+            VERB,
+            &self.path,
+            Cost::Append {
+                bytes: bytes.len() as u64,
+            },
+        )?;
+        let mut disk = self.medium.disk.borrow_mut();
+        let moment = disk.count(VERB, &self.path);
+        let room = disk
+            .capacity_bytes
+            .map_or(u64::MAX, |capacity| capacity.saturating_sub(disk.used_bytes()));
+        let accepted = match moment {
+            Some(Moment::Before) => 0,
+            Some(Moment::Torn) => bytes.len() / 2,
+            Some(Moment::After) | None => bytes.len(),
+        };
+        let fits = accepted.min(usize::try_from(room).unwrap_or(usize::MAX));
+        self.file.append(&bytes[..fits]);
+        if moment.is_some() {
+            disk.halt();
+            return Err(halted(VERB, &self.path));
+        }
+        if fits < accepted {
+            Err(failed(VERB, &self.path, io::ErrorKind::StorageFull))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), MediumError> {
+        let file = &self.file;
+        self.medium.change("sync", &self.path, Cost::Sync, |_| {
+            file.sync();
+            Ok(())
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) medium: SimMedium,
+    pub(super) path: String,
+    pub(super) file: File,
+    pub(super) len_bytes: u64,
+}
+
+impl MediumReader for Reader {
+    fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), MediumError> {
+        self.medium.begin(
+            "read",
+            &self.path,
+            Cost::Read {
+                bytes: buf.len() as u64,
+            },
+        )?;
+        let filled = self.file.read_at(offset, buf);
+        filled.ok_or_else(|| failed("read", &self.path, io::ErrorKind::UnexpectedEof))
+    }
+}
+
+pub(super) struct Lock {
+    pub(super) disk: Rc<RefCell<Disk>>,
+    pub(super) path: String,
+    pub(super) mode: LockMode,
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock")
+            .field("path", &self.path)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+impl MediumLock for Lock {}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.disk.borrow_mut().unlock(&self.path, self.mode);
+    }
+}

@@ -1,0 +1,36 @@
+//! Paths as the contract of `Medium` has them.
+
+use std::io;
+
+use revenant_core::medium::MediumError;
+
+/// A file: one or two components.
+pub(super) fn check(operation: &'static str, path: &str) -> Result<(), MediumError> {
+    let mut components = path.split('/');
+    let good = components.by_ref().take(2).all(component_is_good) && components.next().is_none();
+    if good { Ok(()) } else { Err(bad(operation, path)) }
+}
+
+/// A directory: one component, or the root as the empty string.
+pub(super) fn check_dir(operation: &'static str, dir: &str) -> Result<(), MediumError> {
+    if dir.is_empty() || component_is_good(dir) {
+        Ok(())
+    } else {
+        Err(bad(operation, dir))
+    }
+}
+
+/// The directory of a file.
+pub(super) fn dir_of(path: &str) -> &str {
+    path.split_once('/').map_or("", |(dir, _)| dir)
+}
+
+fn component_is_good(component: &str) -> bool {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    !component.is_empty() && component != "." && component != ".." && component.chars().all(good)
+}
+
+fn bad(operation: &'static str, path: &str) -> MediumError {
+    let source = io::Error::new(io::ErrorKind::InvalidInput, "not a path of this medium");
+    MediumError::from_io(operation, path, source)
+}

@@ -1,0 +1,31 @@
+//! What a guest must have become, computed by running its program alone: no hypervisor, no checkpoint, no time.
+
+use crate::machine::Machine;
+use crate::program::Program;
+
+/// A reference run of a guest program.
+#[derive(Debug, Clone)]
+pub struct Oracle {
+    start: Machine,
+    machine: Machine,
+}
+
+impl Oracle {
+    /// The oracle for a guest booted with these values.
+    pub fn new(program: Program, pages: u64, seed: u64, target_steps: u64) -> Self {
+        let start = Machine::boot(program, pages, seed, target_steps);
+        Oracle {
+            machine: start.clone(),
+            start,
+        }
+    }
+
+    /// The digest the guest must have after `steps` steps. Cheap when asked for rising numbers of steps.
+    pub fn digest_at(&mut self, steps: u64) -> blake3::Hash {
+        if steps < self.machine.steps() {
+            self.machine = self.start.clone();
+        }
+        self.machine.run(steps - self.machine.steps());
+        self.machine.digest()
+    }
+}

@@ -1,0 +1,182 @@
+//! What things cost in the simulated world.
+
+use revenant_core::quantity::{Period, Size};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Costs of every call through the seams, in virtual time. Reads from TOML; unknown keys are refused, missing
+/// ones take the default.
+///
+/// A simulated guest is small. `represents` lets one of its pages stand for many: every cost that goes by the page
+/// or by the byte is multiplied by it, so that a 64-page guest takes as long to checkpoint as a 4 GiB one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CostProfile {
+    /// Real pages that one simulated page stands for, at least 1.
+    pub represents: u32,
+    /// Costs of the hypervisor.
+    pub hypervisor: HypervisorCosts,
+    /// Costs of every medium.
+    pub medium: MediumCosts,
+}
+
+/// Costs of calls through the `Hypervisor` seam.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HypervisorCosts {
+    /// From the request to a guest that stands still.
+    pub suspend: Period,
+    /// From the request to a guest that runs again.
+    pub resume: Period,
+    /// Copying one page out of a guest.
+    pub page_read: Period,
+    /// Copying one page into a guest.
+    pub page_write: Period,
+    /// Giving a guest one populated frame.
+    pub page_populate: Period,
+    /// Reading and clearing the dirty log, whatever is in it.
+    pub dirty_log_read: Period,
+    /// The same, for each dirty page.
+    pub dirty_log_page: Period,
+    /// Saving or loading the machine state besides memory.
+    pub state: Period,
+}
+
+/// Costs of calls through the `Medium` seam.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MediumCosts {
+    /// Bytes per second that reach the disk, behind the writer's back until it syncs.
+    pub write_per_s: Size,
+    /// Bytes per second that come from the disk.
+    pub read_per_s: Size,
+    /// Bytes that are accepted before the writer has to wait for the disk.
+    pub write_buffer: Size,
+    /// Fixed part of every read and every change of a name.
+    pub latency: Period,
+    /// Fixed part of a sync of a file or a directory.
+    pub sync: Period,
+}
+
+impl Default for CostProfile {
+    fn default() -> Self {
+        CostProfile {
+            represents: 1,
+            hypervisor: HypervisorCosts::default(),
+            medium: MediumCosts::default(),
+        }
+    }
+}
+
+impl Default for HypervisorCosts {
+    /// The order of magnitude of Xen 4.17 on a present-day host.
+    fn default() -> Self {
+        HypervisorCosts {
+            suspend: Period(Duration::from_millis(50)),
+            resume: Period(Duration::from_millis(2)),
+            page_read: Period(Duration::from_micros(1)),
+            page_write: Period(Duration::from_micros(1)),
+            page_populate: Period(Duration::from_nanos(500)),
+            dirty_log_read: Period(Duration::from_millis(1)),
+            dirty_log_page: Period(Duration::from_nanos(10)),
+            state: Period(Duration::from_millis(1)),
+        }
+    }
+}
+
+impl Default for MediumCosts {
+    /// The order of magnitude of a local solid-state disk.
+    fn default() -> Self {
+        MediumCosts {
+            write_per_s: Size { bytes: 400 << 20 },
+            read_per_s: Size { bytes: 800 << 20 },
+            write_buffer: Size { bytes: 1 << 30 },
+            latency: Period(Duration::from_micros(100)),
+            sync: Period(Duration::from_millis(2)),
+        }
+    }
+}
+
+/// A cost profile cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProfileError {
+    /// Not TOML, an unknown key or a value of the wrong kind; the reader's words say where.
+    #[error("{0}")]
+    Syntax(String),
+    /// A value that makes no world.
+    #[error("{key} must be at least {least}")]
+    TooSmall {
+        /// The key.
+        key: &'static str,
+        /// The least that makes sense.
+        least: &'static str,
+    },
+}
+
+impl CostProfile {
+    /// Reads a profile from TOML text.
+    pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
+        let profile: CostProfile = toml::from_str(text).map_err(|e| ProfileError::Syntax(e.to_string()))?;
+        profile.check()?;
+        Ok(profile)
+    }
+
+    /// Checks what the types do not say.
+    pub fn check(&self) -> Result<(), ProfileError> {
+        let least = |key, least| Err(ProfileError::TooSmall { key, least });
+        if self.represents == 0 {
+            return least("represents", "1");
+        }
+        if self.medium.write_per_s.bytes == 0 {
+            return least("medium.write_per_s", "1B");
+        }
+        if self.medium.read_per_s.bytes == 0 {
+            return least("medium.read_per_s", "1B");
+        }
+        Ok(())
+    }
+
+    /// What `count` pages cost at `each`, in nanoseconds.
+    pub(crate) fn pages_ns(&self, each: Period, count: u64) -> u64 {
+        let one = u64::try_from(each.0.as_nanos()).unwrap_or(u64::MAX);
+        one.saturating_mul(count)
+            .saturating_mul(u64::from(self.represents))
+    }
+
+    /// What `bytes` take at `per_s`, in nanoseconds.
+    pub(crate) fn bytes_ns(&self, bytes: u64, per_s: Size) -> u64 {
+        let ns = u128::from(bytes) * u128::from(self.represents) * 1_000_000_000 / u128::from(per_s.bytes);
+        u64::try_from(ns).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_writes_and_fills_in_defaults() {
+        let text = toml::to_string(&CostProfile::default()).unwrap();
+        assert_eq!(CostProfile::from_toml(&text), Ok(CostProfile::default()));
+        let slow = CostProfile::from_toml("represents = 4\n[medium]\nsync = \"20ms\"").unwrap();
+        assert_eq!(slow.medium.sync.0, Duration::from_millis(20));
+        assert_eq!(slow.hypervisor, HypervisorCosts::default());
+    }
+
+    #[test]
+    fn refuses_nonsense_by_name() {
+        for (text, named) in [
+            ("represents = 0", "represents must be at least 1"),
+            (
+                "[medium]\nwrite_per_s = \"0B\"",
+                "medium.write_per_s must be at least 1B",
+            ),
+            ("[medium]\nfsync = \"1ms\"", "fsync"),
+            ("[hypervisor]\nsuspend = 5", "suspend"),
+            ("[hypervisor]\nsuspend = \"5\"", "suspend"),
+        ] {
+            let error = CostProfile::from_toml(text).unwrap_err().to_string();
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+}

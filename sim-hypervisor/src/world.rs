@@ -1,0 +1,360 @@
+//! The simulated world: virtual time, hosts, guests, and what happens to them.
+//!
+//! Time passes inside calls. Whoever charges a cost moves the clock; while it moves every running guest executes
+//! for that long, and incidents that fall due strike at their instant.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use revenant_core::guest::GoneReason;
+use revenant_core::{Clock, Timestamp};
+
+use crate::machine::Machine;
+use crate::profile::CostProfile;
+use crate::program::Program;
+
+/// A host in the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostId(usize);
+
+/// A guest in the world. A guest that is restored elsewhere is another guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GuestId(usize);
+
+/// What to boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GuestSpec {
+    /// What it runs.
+    pub program: Program,
+    /// Frames of memory, at least [`Program::PAGES_MIN`].
+    pub pages: u64,
+    /// Seed of the program's own random sequence.
+    pub seed: u64,
+    /// Steps after which its work is done.
+    pub steps: u64,
+    /// Virtual time a step takes, not zero.
+    pub step: Duration,
+}
+
+/// Something that goes wrong at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Incident {
+    /// The guest crashes.
+    GuestCrash(GuestId),
+    /// The host stops: its guests are gone, what is attached to it loses power.
+    HostLoss(HostId),
+}
+
+/// What ended a stretch of virtual time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Happening {
+    /// The time that was asked for has come.
+    TimerExpired,
+    /// The guest did its last step, at this instant.
+    GuestFinished(Timestamp),
+    /// The guest was lost, at this instant.
+    GuestLost(GoneReason, Timestamp),
+    /// Nothing will ever happen: the guest stands still, no timer, no incident.
+    Nothing,
+}
+
+/// What loses power with its host: a disk.
+pub trait Powered: fmt::Debug {
+    /// The host stopped.
+    fn power_off(&self);
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    Running,
+    Suspended,
+    Gone(GoneReason, Timestamp),
+}
+
+#[derive(Debug)]
+pub(crate) struct Guest {
+    pub(crate) host: HostId,
+    pub(crate) machine: Machine,
+    pub(crate) life: Life,
+    step_ns: u64,
+    finished_at: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Host {
+    up: bool,
+    powered: Vec<Rc<dyn Powered>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    now_ns: u64,
+    hosts: Vec<Host>,
+    guests: Vec<Guest>,
+    /// By instant, then by order of scheduling.
+    agenda: BTreeMap<(u64, u64), Incident>,
+    scheduled: u64,
+}
+
+/// A handle to the world; clones share it.
+#[derive(Debug, Clone)]
+pub struct World {
+    state: Rc<RefCell<State>>,
+    profile: Rc<CostProfile>,
+}
+
+impl World {
+    /// An empty world at instant zero.
+    pub fn new(profile: CostProfile) -> Self {
+        World {
+            state: Rc::default(),
+            profile: Rc::new(profile),
+        }
+    }
+
+    /// What things cost here.
+    pub fn profile(&self) -> &CostProfile {
+        &self.profile
+    }
+
+    /// Adds a host that is up.
+    pub fn add_host(&self) -> HostId {
+        let mut state = self.state.borrow_mut();
+        state.hosts.push(Host {
+            up: true,
+            powered: Vec::new(),
+        });
+        HostId(state.hosts.len() - 1)
+    }
+
+    /// Is this host up?
+    pub fn host_is_up(&self, host: HostId) -> bool {
+        self.state.borrow().hosts[host.0].up
+    }
+
+    /// Brings a host back, with nothing on it and nothing attached.
+    pub fn reboot(&self, host: HostId) {
+        self.state.borrow_mut().hosts[host.0] = Host {
+            up: true,
+            powered: Vec::new(),
+        };
+    }
+
+    /// From now on this loses power when the host stops.
+    pub fn attach(&self, host: HostId, powered: Rc<dyn Powered>) {
+        self.state.borrow_mut().hosts[host.0].powered.push(powered);
+    }
+
+    /// Boots a guest; it runs from now on.
+    ///
+    /// # Panics
+    /// If a step takes no time.
+    pub fn boot(&self, host: HostId, spec: &GuestSpec) -> GuestId {
+        let machine = Machine::boot(spec.program, spec.pages, spec.seed, spec.steps);
+        self.add_guest(host, machine, Life::Running, spec.step)
+    }
+
+    /// Makes a suspended guest without memory, to be restored into. `step` is the speed of the host's vCPU.
+    ///
+    /// # Panics
+    /// If a step takes no time.
+    pub fn create_blank(&self, host: HostId, step: Duration) -> GuestId {
+        self.add_guest(host, Machine::blank(), Life::Suspended, step)
+    }
+
+    fn add_guest(&self, host: HostId, machine: Machine, life: Life, step: Duration) -> GuestId {
+        let step_ns = u64::try_from(step.as_nanos()).expect("a step shorter than centuries");
+        assert!(step_ns > 0, "a step takes time");
+        let mut state = self.state.borrow_mut();
+        let now = Timestamp(state.now_ns);
+        let life = if state.hosts[host.0].up {
+            life
+        } else {
+            Life::Gone(GoneReason::HostLost, now)
+        };
+        state.guests.push(Guest {
+            host,
+            machine,
+            life,
+            step_ns,
+            finished_at: None,
+        });
+        GuestId(state.guests.len() - 1)
+    }
+
+    /// Removes a guest for good; its memory is given back.
+    pub fn destroy(&self, guest: GuestId) {
+        let mut state = self.state.borrow_mut();
+        let now = Timestamp(state.now_ns);
+        state.lose(guest, GoneReason::Destroyed, now);
+        state.guests[guest.0].machine = Machine::blank();
+    }
+
+    /// Where a guest lives.
+    pub fn host_of(&self, guest: GuestId) -> HostId {
+        self.state.borrow().guests[guest.0].host
+    }
+
+    /// Steps the guest has done.
+    pub fn steps(&self, guest: GuestId) -> u64 {
+        self.state.borrow().guests[guest.0].machine.steps()
+    }
+
+    /// Digest of everything that makes up the guest now.
+    pub fn digest(&self, guest: GuestId) -> blake3::Hash {
+        self.state.borrow().guests[guest.0].machine.digest()
+    }
+
+    /// Why and when the guest was lost, if it was.
+    pub fn lost(&self, guest: GuestId) -> Option<(GoneReason, Timestamp)> {
+        match self.state.borrow().guests[guest.0].life {
+            Life::Gone(reason, at) => Some((reason, at)),
+            Life::Running | Life::Suspended => None,
+        }
+    }
+
+    /// Puts an incident on the agenda. One in the past strikes when time next moves.
+    pub fn schedule(&self, at: Timestamp, incident: Incident) {
+        let mut state = self.state.borrow_mut();
+        let order = state.scheduled;
+        state.scheduled += 1;
+        state.agenda.insert((at.0, order), incident);
+    }
+
+    /// Takes every incident off the agenda.
+    pub fn clear_agenda(&self) {
+        self.state.borrow_mut().agenda.clear();
+    }
+
+    /// Makes an incident happen now.
+    pub fn strike(&self, incident: Incident) {
+        self.state.borrow_mut().strike(incident);
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, by: Duration) {
+        self.advance_ns(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn advance_ns(&self, by_ns: u64) {
+        let mut state = self.state.borrow_mut();
+        let until = state.now_ns.saturating_add(by_ns);
+        state.advance_to(until);
+    }
+
+    /// Lets time pass until the guest finishes or is lost, at most until `until`.
+    pub fn run_until(&self, guest: GuestId, until: Option<Timestamp>) -> Happening {
+        let mut state = self.state.borrow_mut();
+        loop {
+            let subject = &state.guests[guest.0];
+            if let Life::Gone(reason, at) = subject.life {
+                return Happening::GuestLost(reason, at);
+            }
+            if let Some(at) = subject.finished_at {
+                return Happening::GuestFinished(at);
+            }
+            if until.is_some_and(|until| state.now_ns >= until.0) {
+                return Happening::TimerExpired;
+            }
+            let incident = state.agenda.keys().next().map(|&(at, _)| at.max(state.now_ns));
+            let finish = subject.finish_ns(state.now_ns);
+            let Some(next) = [until.map(|u| u.0), incident, finish].into_iter().flatten().min() else {
+                return Happening::Nothing;
+            };
+            state.advance_to(next);
+        }
+    }
+
+    pub(crate) fn with_guest<T>(&self, guest: GuestId, f: impl FnOnce(&mut Guest) -> T) -> T {
+        f(&mut self.state.borrow_mut().guests[guest.0])
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.state.borrow().now_ns)
+    }
+}
+
+impl State {
+    fn advance_to(&mut self, until_ns: u64) {
+        loop {
+            let due = self
+                .agenda
+                .first_key_value()
+                .map(|(&key, _)| key)
+                .filter(|&(at, _)| at <= until_ns);
+            let stop_ns = due.map_or(until_ns, |(at, _)| at.max(self.now_ns));
+            for guest in &mut self.guests {
+                guest.run(self.now_ns, stop_ns);
+            }
+            self.now_ns = stop_ns;
+            match due.and_then(|key| self.agenda.remove(&key)) {
+                Some(incident) => self.strike(incident),
+                None => return,
+            }
+        }
+    }
+
+    fn strike(&mut self, incident: Incident) {
+        let now = Timestamp(self.now_ns);
+        match incident {
+            Incident::GuestCrash(guest) => self.lose(guest, GoneReason::GuestCrashed, now),
+            Incident::HostLoss(host) => {
+                self.hosts[host.0].up = false;
+                for powered in self.hosts[host.0].powered.drain(..) {
+                    powered.power_off();
+                }
+                for index in 0..self.guests.len() {
+                    if self.guests[index].host == host {
+                        self.lose(GuestId(index), GoneReason::HostLost, now);
+                    }
+                }
+            }
+        }
+    }
+
+    fn lose(&mut self, guest: GuestId, reason: GoneReason, now: Timestamp) {
+        let life = &mut self.guests[guest.0].life;
+        if !matches!(life, Life::Gone(..)) {
+            *life = Life::Gone(reason, now);
+        }
+    }
+}
+
+impl Guest {
+    /// Executes from one instant to another.
+    fn run(&mut self, from_ns: u64, to_ns: u64) {
+        if self.life != Life::Running || self.finished_at.is_some() {
+            return;
+        }
+        let (finish, ran) = (self.finish_ns(from_ns), to_ns - from_ns);
+        let progress = self.machine.carry_ns + ran;
+        self.machine.run(progress / self.step_ns);
+        self.machine.carry_ns = progress % self.step_ns;
+        if self.machine.finished() {
+            self.machine.carry_ns = 0;
+            self.finished_at = finish.map(|at| Timestamp(at.max(from_ns)));
+        }
+    }
+
+    /// When it will do its last step if it runs from `now_ns` on.
+    fn finish_ns(&self, now_ns: u64) -> Option<u64> {
+        if self.life != Life::Running {
+            return None;
+        }
+        let left = self.machine.target().saturating_sub(self.machine.steps());
+        let needs = left
+            .saturating_mul(self.step_ns)
+            .saturating_sub(self.machine.carry_ns);
+        Some(now_ns.saturating_add(needs))
+    }
+
+    /// A restored machine may have its last step before it or behind it.
+    pub(crate) fn state_loaded(&mut self) {
+        self.finished_at = None;
+    }
+}

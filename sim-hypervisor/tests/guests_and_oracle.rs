@@ -1,0 +1,190 @@
+//! Guests in the world against their oracle, through the seam alone.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use revenant_core::guest::{GoneReason, PageBatch, PfnSet};
+use revenant_core::{Clock, Hypervisor, HypervisorError, Pfn, Timestamp};
+use revenant_sim::{CostProfile, GuestSpec, Happening, Incident, Oracle, Program, SimHypervisor, World};
+
+const STEP: Duration = Duration::from_millis(10);
+
+fn spec(program: Program, pages: u64, seed: u64, steps: u64) -> GuestSpec {
+    GuestSpec {
+        program,
+        pages,
+        seed,
+        steps,
+        step: STEP,
+    }
+}
+
+fn any_program() -> impl Strategy<Value = Program> {
+    prop::sample::select(Program::ALL.to_vec())
+}
+
+/// All memory of a suspended guest, batch by batch, into another.
+fn copy_memory(from: &mut SimHypervisor, to: &mut SimHypervisor) {
+    let layout = from.layout().unwrap();
+    to.populate(&layout).unwrap();
+    let pfns: Vec<Pfn> = layout.iter().collect();
+    let mut batch = PageBatch::new();
+    for chunk in pfns.chunks(16) {
+        batch.clear();
+        from.read_pages(chunk, &mut batch).unwrap();
+        to.write_pages(&batch).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Moved to another host in the middle, a guest ends where one that was never touched ends.
+    #[test]
+    fn moved_guest_ends_where_the_oracle_says(
+        program in any_program(), pages in 8..40u64, seed in any::<u64>(), before in 0..150u64, after in 0..150u64,
+    ) {
+        let world = World::new(CostProfile::default());
+        let (here, there) = (world.add_host(), world.add_host());
+        let target = before + after + 10;
+        let source = world.boot(here, &spec(program, pages, seed, target));
+        let mut from = SimHypervisor::new(&world, source);
+        world.advance(STEP * u32::try_from(before).unwrap());
+        from.suspend().unwrap();
+        let at = world.steps(source);
+        let mut oracle = Oracle::new(program, pages, seed, target);
+        prop_assert_eq!(world.digest(source), oracle.digest_at(at));
+
+        let copy = world.create_blank(there, STEP);
+        let mut to = SimHypervisor::new(&world, copy);
+        copy_memory(&mut from, &mut to);
+        let records = from.save_state().unwrap();
+        to.load_state(&records).unwrap();
+        prop_assert_eq!(to.save_state().unwrap(), records);
+        prop_assert_eq!(world.digest(copy), world.digest(source));
+
+        world.strike(Incident::HostLoss(here));
+        to.resume().unwrap();
+        let finished = matches!(world.run_until(copy, None), Happening::GuestFinished(_));
+        prop_assert!(finished);
+        prop_assert_eq!(world.steps(copy), target);
+        prop_assert_eq!(world.digest(copy), oracle.digest_at(target));
+    }
+
+    /// Whatever changed between two looks at memory was in the dirty log, also while the log was being read.
+    #[test]
+    fn every_changed_page_is_in_the_dirty_log(
+        program in any_program(), seed in any::<u64>(), waits in prop::collection::vec(0..40u32, 1..6),
+    ) {
+        let world = World::new(CostProfile::default());
+        let guest = world.boot(world.add_host(), &spec(program, 24, seed, u64::MAX));
+        let mut seam = SimHypervisor::new(&world, guest);
+        seam.set_dirty_log(true).unwrap();
+        seam.suspend().unwrap();
+        let pfns: Vec<Pfn> = seam.layout().unwrap().iter().collect();
+        let mut known = PageBatch::new();
+        seam.read_pages(&pfns, &mut known).unwrap();
+        seam.take_dirty(&mut PfnSet::new()).unwrap();
+        seam.resume().unwrap();
+        let mut dirty = PfnSet::new();
+        for wait in waits {
+            world.advance(STEP * wait);
+            seam.take_dirty(&mut dirty).unwrap();
+        }
+        seam.suspend().unwrap();
+        seam.take_dirty(&mut dirty).unwrap();
+        let mut now = PageBatch::new();
+        seam.read_pages(&pfns, &mut now).unwrap();
+        for (index, &pfn) in pfns.iter().enumerate() {
+            prop_assert!(now.page(index) == known.page(index) || dirty.contains(pfn), "{pfn} changed unseen");
+        }
+    }
+}
+
+#[test]
+fn live_reads_race_the_guest() {
+    // Reading a page takes longer than the guest needs to change it: some pages come out torn, and the log says which.
+    let slow = CostProfile::from_toml("[hypervisor]\npage_read = \"100ms\"").unwrap();
+    let world = World::new(slow);
+    let guest = world.boot(world.add_host(), &spec(Program::HotSet, 16, 7, u64::MAX));
+    let mut seam = SimHypervisor::new(&world, guest);
+    seam.set_dirty_log(true).unwrap();
+    let pfns: Vec<Pfn> = seam.layout().unwrap().iter().collect();
+    let mut live = PageBatch::new();
+    seam.read_pages(&pfns, &mut live).unwrap();
+    seam.suspend().unwrap();
+    let (mut still, mut dirty) = (PageBatch::new(), PfnSet::new());
+    seam.read_pages(&pfns, &mut still).unwrap();
+    seam.take_dirty(&mut dirty).unwrap();
+    let differing: Vec<_> = (0..pfns.len())
+        .filter(|&i| live.page(i) != still.page(i))
+        .collect();
+    assert!(!differing.is_empty());
+    assert!(differing.iter().all(|&i| dirty.contains(pfns[i])));
+}
+
+#[test]
+fn incidents_strike_inside_calls_and_at_their_instant() {
+    let world = World::new(CostProfile::default());
+    let host = world.add_host();
+    let guest = world.boot(host, &spec(Program::Idle, 8, 1, 1_000));
+    let mut seam = SimHypervisor::new(&world, guest);
+    // Suspending takes 50 ms: the guest crashes in the middle of it.
+    world.schedule(Timestamp(20_000_000), Incident::GuestCrash(guest));
+    assert!(matches!(
+        seam.suspend(),
+        Err(HypervisorError::Gone(GoneReason::GuestCrashed))
+    ));
+    assert_eq!(
+        world.lost(guest),
+        Some((GoneReason::GuestCrashed, Timestamp(20_000_000)))
+    );
+    assert_eq!(world.steps(guest), 2);
+
+    let second = world.boot(host, &spec(Program::Idle, 8, 1, 1_000));
+    let start = world.now();
+    world.schedule(start + Duration::from_secs(3), Incident::HostLoss(host));
+    let happening = world.run_until(second, Some(start + Duration::from_secs(60)));
+    assert_eq!(
+        happening,
+        Happening::GuestLost(GoneReason::HostLost, start + Duration::from_secs(3))
+    );
+    assert!(!world.host_is_up(host));
+    assert_eq!(world.run_until(second, None), happening);
+}
+
+#[test]
+fn time_is_exact_whatever_the_stops() {
+    let world = World::new(CostProfile::default());
+    let guest = world.boot(world.add_host(), &spec(Program::Idle, 8, 1, 1_000));
+    for _ in 0..1_000 {
+        world.advance(Duration::from_micros(3_333));
+    }
+    assert_eq!(world.steps(guest), 333);
+    let finish = Timestamp(0) + STEP * 1_000;
+    assert_eq!(world.run_until(guest, None), Happening::GuestFinished(finish));
+    assert_eq!(world.now(), finish);
+}
+
+#[test]
+fn malformed_state_is_refused_by_name() {
+    let world = World::new(CostProfile::default());
+    let guest = world.boot(world.add_host(), &spec(Program::Sort, 8, 1, 10));
+    let mut seam = SimHypervisor::new(&world, guest);
+    seam.suspend().unwrap();
+    let good = seam.save_state().unwrap();
+    let mut cases = vec![good[..2].to_vec(), good.iter().rev().cloned().collect()];
+    for index in 0..good.len() {
+        let mut bad = good.clone();
+        bad[index].bytes.push(0xff);
+        cases.push(bad);
+    }
+    for bad in cases {
+        let before = world.digest(guest);
+        assert!(
+            matches!(seam.load_state(&bad), Err(HypervisorError::BadState { .. })),
+            "{bad:?}"
+        );
+        assert_eq!(world.digest(guest), before);
+    }
+}
