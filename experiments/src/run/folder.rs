@@ -61,6 +61,7 @@ impl Folder {
                 for name in FILES {
                     folder.remove(name)?;
                 }
+                folder.remove_figures()?;
             }
         }
         fs::create_dir_all(path).map_err(|source| RunError::io("create", path, source))?;
@@ -79,6 +80,27 @@ impl Folder {
                 path: path.to_owned(),
             })
         }
+    }
+
+    /// Figures of an earlier run: none may outlive its data.
+    fn remove_figures(&self) -> Result<(), RunError> {
+        let path = self.file(FIGURES);
+        let entries = match fs::read_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|source| RunError::io("read", &path, source))?,
+        };
+        for entry in entries {
+            let file = entry
+                .map_err(|source| RunError::io("read", &path, source))?
+                .path();
+            if file
+                .extension()
+                .is_some_and(|extension| extension == "svg" || extension == "png")
+            {
+                fs::remove_file(&file).map_err(|source| RunError::io("remove", &file, source))?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {

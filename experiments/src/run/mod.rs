@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use revenant_core::Clock;
+use serde::Deserialize;
 
 use crate::curve;
 use crate::hlog::{self, CellHistograms};
@@ -41,6 +42,10 @@ pub struct RunOptions {
     pub out: PathBuf,
     /// Threads; 0: as many as the host has processors.
     pub jobs: usize,
+    /// Master seed in place of the spec's.
+    pub seed: Option<u64>,
+    /// Trials a cell at every level in place of the spec's.
+    pub trials: Option<u32>,
     /// Go on with the run in the folder.
     pub resume: bool,
     /// Replace the run in the folder.
@@ -84,6 +89,7 @@ pub fn run(
     progress: &mut dyn FnMut(Progress),
     cancel: &AtomicBool,
 ) -> Result<RunReport, RunError> {
+    let spec = &spec.clone().with_seed(options.seed).with_trials(options.trials);
     let plan = Plan::new(spec, &costs(spec)?);
     let folder = open_folder(&plan, options)?;
     let mut manifest = Manifest::begin(&plan, &options.command, clock.now());
@@ -135,12 +141,18 @@ fn costs(spec: &Spec) -> Result<Vec<Costs>, RunError> {
     }
 }
 
+/// What of an earlier manifest matters, whatever else its version wrote.
+#[derive(Deserialize)]
+struct Begun {
+    identity: Identity,
+}
+
 fn open_folder(plan: &Plan, options: &RunOptions) -> Result<Folder, RunError> {
     if !options.resume {
         return Folder::create(&options.out, options.overwrite);
     }
     let folder = Folder::existing(&options.out)?;
-    let there: Manifest =
+    let there: Begun =
         serde_json::from_slice(&folder.read(MANIFEST)?).map_err(|source| RunError::BadManifest {
             path: folder.file(MANIFEST),
             source,

@@ -52,6 +52,8 @@ fn options(out: &Path, jobs: usize) -> RunOptions {
     RunOptions {
         out: out.to_owned(),
         jobs,
+        seed: None,
+        trials: None,
         resume: false,
         overwrite: false,
         command: vec![],
@@ -162,11 +164,24 @@ fn only_the_run_that_was_begun_is_resumed_and_nothing_is_overwritten_unasked() {
         resume: true,
         ..again.clone()
     };
-    let other = Spec { seed: 12, ..spec() };
-    let error = run_all(&other, &resume).unwrap_err().to_string();
+    let other = RunOptions {
+        seed: Some(12),
+        ..resume.clone()
+    };
+    let error = run_all(&spec(), &other).unwrap_err().to_string();
     assert!(
         error.ends_with("it was begun with seed 11, this is 12"),
         "{error}"
+    );
+    let other = RunOptions {
+        trials: Some(8),
+        ..resume.clone()
+    };
+    assert!(
+        run_all(&spec(), &other)
+            .unwrap_err()
+            .to_string()
+            .contains("with trials a cell")
     );
     let other = Spec::parse(&format!("{SPEC_TEXT}# more\n"), Path::new("small.toml")).unwrap();
     assert!(

@@ -121,6 +121,29 @@ impl Spec {
     }
 }
 
+impl Spec {
+    /// With another master seed, if one is given.
+    #[must_use]
+    pub fn with_seed(self, seed: Option<u64>) -> Spec {
+        Spec {
+            seed: seed.unwrap_or(self.seed),
+            ..self
+        }
+    }
+
+    /// With another number of trials a cell at every level it runs, if one is given; at least one.
+    #[must_use]
+    pub fn with_trials(self, trials: Option<u32>) -> Spec {
+        let Some(count) = trials else { return self };
+        let instead = |given: Option<u32>| given.map(|_| count.max(1));
+        let trials = Trials {
+            model: instead(self.trials.model),
+            sim: instead(self.trials.sim),
+        };
+        Spec { trials, ..self }
+    }
+}
+
 fn checked_name(name: &Spanned<String>) -> Result<String, Complaint> {
     let text = name.get_ref();
     let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
