@@ -23,7 +23,7 @@ pub mod restore;
 pub mod store;
 pub mod units;
 
-#[cfg(feature = "conformance")]
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 
 pub use clock::Clock;

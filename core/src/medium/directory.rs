@@ -255,3 +255,48 @@ struct Lock {
 }
 
 impl MediumLock for Lock {}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+    use crate::conformance;
+
+    #[test]
+    fn conforms() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut number = 0;
+        conformance::medium::all(|| {
+            number += 1;
+            DirectoryMedium::create(dir.path().join(number.to_string())).unwrap()
+        });
+    }
+
+    #[test]
+    fn nobody_else_reads_a_guests_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let medium = DirectoryMedium::create(dir.path().join("a/b")).unwrap();
+        medium.create_dir("d").unwrap();
+        drop(medium.create_new("d/file").unwrap());
+        drop(medium.try_lock("lock", LockMode::Shared).unwrap());
+        for (path, mode) in [("", 0o700), ("d", 0o700), ("d/file", 0o600), ("lock", 0o600)] {
+            let found = fs::metadata(medium.root().join(path)).unwrap().mode() & 0o777;
+            assert_eq!(found & !mode, 0, "{path} has mode {found:o}");
+        }
+    }
+
+    #[test]
+    fn a_root_that_is_no_directory_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "x").unwrap();
+        let error = DirectoryMedium::open(&file).unwrap_err();
+        assert_eq!(
+            (error.operation, error.path.as_str()),
+            ("open", file.to_str().unwrap())
+        );
+        let error = DirectoryMedium::open(dir.path().join("nothing")).unwrap_err();
+        assert_eq!(error.kind, crate::medium::MediumErrorKind::NotFound);
+    }
+}

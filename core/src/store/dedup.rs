@@ -104,10 +104,6 @@ impl SegmentTable {
         number
     }
 
-    pub(super) fn find(&self, name: SegmentName) -> Option<u32> {
-        self.numbers.get(&name).copied()
-    }
-
     /// A number for a segment that has no name yet.
     pub(super) fn reserve(&mut self) -> u32 {
         self.names.push(None);

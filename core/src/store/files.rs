@@ -31,9 +31,15 @@ pub(super) struct TmpFile<'m> {
 }
 
 impl<'m> TmpFile<'m> {
-    /// Takes the smallest free number, so that names depend on nothing but what is there.
+    /// Takes the number behind the largest there is, so that names depend on nothing but what is there; if another
+    /// writer takes it first, the next.
     pub(super) fn create(medium: &'m dyn Medium) -> Result<Self, MediumError> {
-        let mut number = 0u64;
+        let taken = medium
+            .list(TMP)?
+            .into_iter()
+            .filter_map(|entry| entry.name.parse::<u64>().ok())
+            .max();
+        let mut number = taken.map_or(0, |last| last.saturating_add(1));
         loop {
             let path = format!("{TMP}/{number}");
             match medium.create_new(&path) {
@@ -46,7 +52,9 @@ impl<'m> TmpFile<'m> {
                         published: false,
                     });
                 }
-                Err(error) if error.kind == MediumErrorKind::AlreadyExists => number += 1,
+                Err(error) if error.kind == MediumErrorKind::AlreadyExists && number < u64::MAX => {
+                    number += 1
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -81,7 +89,7 @@ impl<'m> TmpFile<'m> {
 impl Drop for TmpFile<'_> {
     fn drop(&mut self) {
         if !self.published {
-            // What cannot be removed now is a remains that the next `begin` or `collect` removes.
+            // What cannot be removed now is a remains that `collect` removes.
             let _ = self.medium.remove(&self.path);
         }
     }
@@ -114,20 +122,6 @@ pub(super) fn lock(
         exclusive: mode == LockMode::Exclusive,
     };
     medium.try_lock(LOCK, mode)?.ok_or(busy)
-}
-
-/// Removes what crashed writers left in `tmp`, if nobody else is at work.
-pub(super) fn clear_remains(medium: &dyn Medium) -> Result<(), MediumError> {
-    if medium.list(TMP)?.is_empty() {
-        return Ok(());
-    }
-    let Some(_alone) = medium.try_lock(LOCK, LockMode::Exclusive)? else {
-        return Ok(());
-    };
-    for entry in medium.list(TMP)? {
-        medium.remove(&format!("{TMP}/{}", entry.name))?;
-    }
-    Ok(())
 }
 
 /// A file of the store open for reading: what is missing or short is damage, not an I/O error.

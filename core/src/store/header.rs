@@ -25,7 +25,8 @@ fn encode() -> [u8; LEN] {
 /// Makes an empty medium a store, or completes what a crash left of that.
 pub(super) fn create(medium: &dyn Medium) -> Result<(), StoreError> {
     match medium.open(files::HEADER) {
-        Ok(_) => return Ok(()),
+        // Whoever made it may have been interrupted before its name was durable.
+        Ok(_) => return Ok(medium.sync_dir("")?),
         Err(error) if error.kind == MediumErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }

@@ -13,8 +13,7 @@ pub struct StoreOptions {
     pub workers: usize,
     /// zstd level, for new pages and manifests.
     pub compression_level: i32,
-    /// Pages whose digests are kept in memory to recognise equal ones, at most; 34 bytes each. At least one batch is
-    /// always kept.
+    /// Pages whose digests are kept in memory to recognise equal ones, at most; 34 bytes each.
     pub dedup_pages_max: usize,
 }
 

@@ -12,7 +12,9 @@
 mod cache;
 mod catalogue;
 mod chunked;
+mod collect;
 mod dedup;
+mod diff;
 mod encode;
 mod error;
 mod expand;
@@ -27,22 +29,28 @@ mod page_map;
 mod pages;
 mod pool;
 mod reader;
+mod retention;
 mod segment;
 mod staging;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod wire;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+pub use collect::{CollectOptions, Collected, Pruned};
+pub use diff::{Difference, RecordChange, RecordDifference};
 pub use error::{Finding, StoreError};
 pub use id::{CheckpointId, ParseIdError};
 pub use info::{CheckpointInfo, Listing, NewCheckpoint, StoreOptions};
 pub use reader::CheckpointReader;
+pub use retention::Retention;
 pub use staging::{Mark, Staging};
+pub use verify::{Remains, Verification};
 
 use id::SegmentName;
 use known::Known;
@@ -57,6 +65,8 @@ pub struct Store {
     medium: Rc<dyn Medium>,
     clock: Rc<dyn Clock>,
     options: StoreOptions,
+    /// What is wrong with the header. Nothing else depends on it, so reading goes on; writing does not.
+    header_damage: Option<Finding>,
     /// Heads read before; a head never changes.
     heads: RefCell<BTreeMap<CheckpointId, Rc<Head>>>,
     /// What the last committed staging knew of stored pages.
@@ -69,19 +79,35 @@ impl Store {
         header::create(medium)
     }
 
-    /// Opens a store. Reads the header and writes nothing: a store needs no repair after a crash.
+    /// Opens a store. Reads the header and writes nothing: a store needs no repair after a crash. If the header is
+    /// damaged, the store can be read and verified, and calls that write return the damage.
     pub fn open(
         medium: Rc<dyn Medium>,
         clock: Rc<dyn Clock>,
         options: StoreOptions,
     ) -> Result<Store, StoreError> {
-        header::check(&medium)?;
+        let header_damage = match header::check(&medium) {
+            Ok(()) => None,
+            Err(StoreError::Damaged(finding)) => Some(*finding),
+            Err(StoreError::NotAStore { path }) if !medium.list(files::CHECKPOINTS)?.is_empty() => {
+                Some(Finding::new(path, None, "the file is missing"))
+            }
+            Err(error) => return Err(error),
+        };
         Ok(Store {
             medium,
             clock,
             options,
+            header_damage,
             heads: RefCell::default(),
             known: RefCell::default(),
         })
+    }
+
+    /// Writing to what may not be what it seems is refused.
+    fn check_writable(&self) -> Result<(), StoreError> {
+        self.header_damage
+            .clone()
+            .map_or(Ok(()), |finding| Err(finding.into()))
     }
 }

@@ -53,6 +53,10 @@ impl OpenSegments {
             open: Cache::new(SEGMENTS_KEPT),
         }
     }
+
+    pub(super) fn name(&self, number: u32) -> SegmentName {
+        self.names[number as usize]
+    }
 }
 
 impl Segments for OpenSegments {
@@ -203,6 +207,11 @@ impl CheckpointReader {
             }
         }
         Ok(places.len())
+    }
+
+    /// The map and the segments it speaks of.
+    pub(super) fn parts(&mut self) -> (&[PackedRun], &mut OpenSegments) {
+        (&self.body.runs, &mut self.segments)
     }
 
     /// Where a page is.

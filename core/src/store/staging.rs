@@ -39,10 +39,10 @@ pub struct Mark(usize);
 impl Store {
     /// Begins a checkpoint. With a base, memory starts as the base's. Garbage collection waits from here to commit.
     pub fn begin(&self, new: NewCheckpoint) -> Result<Staging<'_>, StoreError> {
+        self.check_writable()?;
         check_name(&new.guest)?;
         check_name(&new.machine.0)?;
         check_facts(&new.facts)?;
-        files::clear_remains(&*self.medium)?;
         let lock = files::lock(&*self.medium, LockMode::Shared, "begin a checkpoint")?;
         let begun = self.clock.now();
         let heads = self.heads()?;

@@ -12,6 +12,9 @@ const RECORD_NAME_MAX: u64 = 4096;
 const RECORD_BYTES_MAX: u64 = 256 << 20;
 /// Raw bytes gathered before they go to the compressor.
 const CHUNK: usize = 64 << 10;
+/// Higher levels look back further than a reader is willing to keep: 2^23 bytes.
+const LEVEL_MAX: i32 = 19;
+const WINDOW_LOG_MAX: u32 = 23;
 /// Shortest encoding of a run.
 const RUN_BYTES_MIN: u64 = 2;
 
@@ -55,7 +58,7 @@ impl Cursor {
 
 impl BodyWriter {
     pub(in crate::store) fn new(level: i32, runs: u64) -> Result<Self, StoreError> {
-        let encoder = zstd::stream::write::Encoder::new(Vec::new(), level).map_err(codec)?;
+        let encoder = zstd::stream::write::Encoder::new(Vec::new(), level.min(LEVEL_MAX)).map_err(codec)?;
         let mut writer = BodyWriter {
             encoder,
             raw: Vec::with_capacity(CHUNK),
@@ -263,8 +266,9 @@ struct RawBody<'a> {
 
 impl<'a> RawBody<'a> {
     fn new(stored: &'a [u8], len: u64) -> Result<Self, Malformed> {
-        let decoder =
-            zstd::stream::read::Decoder::with_buffer(stored).map_err(|e| Malformed::new(0, e.to_string()))?;
+        let fail = |e: io::Error| Malformed::new(0, e.to_string());
+        let mut decoder = zstd::stream::read::Decoder::with_buffer(stored).map_err(fail)?;
+        decoder.window_log_max(WINDOW_LOG_MAX).map_err(fail)?;
         Ok(RawBody {
             reader: BufReader::with_capacity(CHUNK, decoder),
             len,

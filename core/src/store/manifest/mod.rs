@@ -129,6 +129,11 @@ impl Manifest {
         Ok(Manifest { head, file, body_at })
     }
 
+    /// Length of the whole file.
+    pub(super) fn len_bytes(&self) -> u64 {
+        self.file.len_bytes()
+    }
+
     /// Reads the map and the records.
     pub(super) fn body(&self) -> Result<Body, StoreError> {
         self.read_body().map_err(|error| about(error, self.head.info.id))

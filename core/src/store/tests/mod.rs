@@ -1,5 +1,9 @@
 //! Claims about the store as a whole.
 
+mod collection;
+mod commit;
+mod damage;
+mod differences;
 mod memory;
 mod round_trip;
 mod support;

@@ -1,0 +1,275 @@
+//! Judges any [`Medium`] by its contract, as far as it can be seen without a crash. What a crash may take is judged where
+//! crashes can be made: in the simulated world.
+//!
+//! Every function wants a fresh, empty medium and panics, naming the clause, if the contract is broken.
+
+use crate::medium::{DirEntry, LockMode, Medium, MediumErrorKind};
+
+/// All the judges, each with a medium of its own.
+pub fn all<M: Medium>(mut fresh: impl FnMut() -> M) {
+    bytes_come_back(&fresh());
+    names_are_taken_once(&fresh());
+    what_is_not_there_is_not_found(&fresh());
+    listings_are_sorted_and_complete(&fresh());
+    rename_replaces(&fresh());
+    open_readers_keep_what_they_opened(&fresh());
+    directories_may_be_made_again(&fresh());
+    locks_exclude(&fresh());
+    paths_stay_inside(&fresh());
+}
+
+fn write(medium: &dyn Medium, path: &str, bytes: &[u8]) {
+    let mut file = medium.create_new(path).expect("a new file is made");
+    file.append(bytes).expect("bytes are taken");
+    file.sync().expect("bytes become durable");
+}
+
+fn read(medium: &dyn Medium, path: &str) -> Vec<u8> {
+    let file = medium.open(path).expect("a file that exists opens");
+    let mut bytes = vec![0; usize::try_from(file.len_bytes()).expect("a small file")];
+    file.read_at(0, &mut bytes).expect("all of a file can be read");
+    bytes
+}
+
+fn kind<T>(result: Result<T, crate::medium::MediumError>, clause: &str) -> MediumErrorKind {
+    match result {
+        Ok(_) => panic!("{clause}"),
+        Err(error) => error.kind,
+    }
+}
+
+/// What was appended is read back at any offset, before and after `sync`; the end is an error, not a short read.
+pub fn bytes_come_back(medium: &dyn Medium) {
+    medium.create_dir("d").expect("a directory is made");
+    let content: Vec<u8> = (0..200_000u32).map(|i| i.to_le_bytes()[i as usize % 3]).collect();
+    let mut file = medium.create_new("d/file").expect("a new file is made");
+    for part in content.chunks(70_001) {
+        file.append(part).expect("bytes are taken");
+    }
+    file.append(&[]).expect("no bytes are taken, too");
+    assert_eq!(
+        read(medium, "d/file"),
+        content,
+        "appended bytes are readable before they are durable"
+    );
+    file.sync().expect("bytes become durable");
+    file.append(b"more").expect("a synced file goes on");
+    file.sync().expect("bytes become durable");
+    drop(file);
+    let file = medium.open("d/file").expect("a file that exists opens");
+    assert_eq!(file.len_bytes(), 200_004, "the length is that of all appends");
+    let mut part = [0; 1000];
+    for offset in [0u64, 1, 69_500, 199_004] {
+        file.read_at(offset, &mut part).expect("a part within the file");
+        let start = usize::try_from(offset).expect("small");
+        let mut whole = content[start..].to_vec();
+        whole.extend_from_slice(b"more");
+        assert_eq!(part[..], whole[..1000], "bytes at offset {offset}");
+    }
+    file.read_at(200_004, &mut [])
+        .expect("nothing at the end is there");
+    for offset in [199_005, 200_004, 1 << 40] {
+        let found = kind(file.read_at(offset, &mut part), "reading beyond the end fails");
+        assert_eq!(
+            found,
+            MediumErrorKind::UnexpectedEnd,
+            "reading beyond the end is of kind UnexpectedEnd"
+        );
+    }
+}
+
+/// `create_new` fails if the name is taken, and leaves what took it as it was.
+pub fn names_are_taken_once(medium: &dyn Medium) {
+    medium.create_dir("d").expect("a directory is made");
+    for path in ["root-file", "d/file"] {
+        write(medium, path, b"first");
+        let found = kind(medium.create_new(path), "create_new fails if the name is taken");
+        assert_eq!(
+            found,
+            MediumErrorKind::AlreadyExists,
+            "a taken name is of kind AlreadyExists"
+        );
+        assert_eq!(read(medium, path), b"first", "a refused create changes nothing");
+    }
+    let first = medium.create_new("d/open").expect("a new file is made");
+    let found = kind(
+        medium.create_new("d/open"),
+        "an empty file that is still open takes its name too",
+    );
+    assert_eq!(
+        found,
+        MediumErrorKind::AlreadyExists,
+        "a taken name is of kind AlreadyExists"
+    );
+    drop(first);
+    medium.remove("d/open").expect("a file is removed");
+    write(medium, "d/open", b"second");
+}
+
+/// Names without a file are of kind `NotFound`, whatever is done with them.
+pub fn what_is_not_there_is_not_found(medium: &dyn Medium) {
+    medium.create_dir("d").expect("a directory is made");
+    for path in ["nothing", "d/nothing", "nowhere/nothing"] {
+        assert_eq!(
+            kind(medium.open(path), "open fails"),
+            MediumErrorKind::NotFound,
+            "open {path}"
+        );
+        assert_eq!(
+            kind(medium.remove(path), "remove fails"),
+            MediumErrorKind::NotFound,
+            "remove {path}"
+        );
+        assert_eq!(
+            kind(medium.rename(path, "d/x"), "rename fails"),
+            MediumErrorKind::NotFound,
+            "rename {path}"
+        );
+    }
+    let found = kind(
+        medium.create_new("nowhere/file"),
+        "no file is made in a directory that does not exist",
+    );
+    assert_eq!(
+        found,
+        MediumErrorKind::NotFound,
+        "a missing directory is of kind NotFound"
+    );
+}
+
+/// `list` gives files with their lengths, in ascending order of names, and nothing for a missing directory.
+pub fn listings_are_sorted_and_complete(medium: &dyn Medium) {
+    assert_eq!(
+        medium.list("nowhere").expect("a missing directory lists"),
+        [],
+        "a missing directory lists as empty"
+    );
+    medium.create_dir("d").expect("a directory is made");
+    medium.create_dir("other").expect("a directory is made");
+    assert_eq!(
+        medium.list("d").expect("a directory lists"),
+        [],
+        "a new directory is empty"
+    );
+    for name in ["b", "10", "a.x", "2", "a"] {
+        write(medium, &format!("d/{name}"), name.as_bytes());
+    }
+    write(medium, "other/c", b"");
+    let found = medium.list("d").expect("a directory lists");
+    let expected = ["10", "2", "a", "a.x", "b"].map(|name| DirEntry {
+        name: name.to_owned(),
+        len_bytes: name.len() as u64,
+    });
+    assert_eq!(
+        found, expected,
+        "files of the directory alone, sorted, with lengths"
+    );
+}
+
+/// `rename` moves a file, also between directories, and replaces what had the name.
+pub fn rename_replaces(medium: &dyn Medium) {
+    medium.create_dir("a").expect("a directory is made");
+    medium.create_dir("b").expect("a directory is made");
+    write(medium, "a/new", b"new");
+    write(medium, "b/old", b"old");
+    medium.rename("a/new", "b/old").expect("a file is renamed");
+    medium.sync_dir("b").expect("names become durable");
+    assert_eq!(read(medium, "b/old"), b"new", "the target names the renamed file");
+    assert_eq!(
+        medium.list("a").expect("a directory lists"),
+        [],
+        "the old name is gone"
+    );
+    write(medium, "a/new", b"again");
+    medium
+        .rename("a/new", "root-file")
+        .expect("a file is renamed into the root");
+    medium.sync_dir("").expect("names in the root become durable");
+    assert_eq!(
+        read(medium, "root-file"),
+        b"again",
+        "the root is a directory like any other"
+    );
+}
+
+/// Whoever has a file open reads it to the end, although its name is gone or another's.
+pub fn open_readers_keep_what_they_opened(medium: &dyn Medium) {
+    medium.create_dir("d").expect("a directory is made");
+    write(medium, "d/replaced", b"before");
+    write(medium, "d/removed", b"before");
+    let readers =
+        ["d/replaced", "d/removed"].map(|path| medium.open(path).expect("a file that exists opens"));
+    write(medium, "d/new", b"after!");
+    medium.rename("d/new", "d/replaced").expect("a file is renamed");
+    medium.remove("d/removed").expect("a file is removed");
+    medium.sync_dir("d").expect("names become durable");
+    for reader in readers {
+        let mut bytes = [0; 6];
+        reader
+            .read_at(0, &mut bytes)
+            .expect("an open file goes on being readable");
+        assert_eq!(&bytes, b"before", "an open reader keeps what it opened");
+    }
+}
+
+/// `create_dir` on an existing directory changes nothing.
+pub fn directories_may_be_made_again(medium: &dyn Medium) {
+    medium.create_dir("d").expect("a directory is made");
+    write(medium, "d/file", b"x");
+    medium.create_dir("d").expect("an existing directory is fine");
+    medium.sync_dir("").expect("the root can be synced");
+    assert_eq!(
+        read(medium, "d/file"),
+        b"x",
+        "making a directory again keeps its files"
+    );
+}
+
+/// Shared holders exclude an exclusive one and the other way round; dropping the guard releases; names are independent.
+pub fn locks_exclude(medium: &dyn Medium) {
+    let lock = |mode| medium.try_lock("lock", mode).expect("asking for a lock works");
+    let (first, second) = (lock(LockMode::Shared), lock(LockMode::Shared));
+    assert!(
+        first.is_some() && second.is_some(),
+        "shared holders do not exclude each other"
+    );
+    assert!(
+        lock(LockMode::Exclusive).is_none(),
+        "shared holders exclude an exclusive one"
+    );
+    drop(first);
+    assert!(
+        lock(LockMode::Exclusive).is_none(),
+        "one of two shared holders is still there"
+    );
+    drop(second);
+    let alone = lock(LockMode::Exclusive);
+    assert!(alone.is_some(), "a dropped guard releases the lock");
+    assert!(
+        lock(LockMode::Exclusive).is_none() && lock(LockMode::Shared).is_none(),
+        "exclusive is alone"
+    );
+    let other = medium
+        .try_lock("other-lock", LockMode::Exclusive)
+        .expect("asking for a lock works");
+    assert!(other.is_some(), "locks of different names are independent");
+    drop(alone);
+    assert!(
+        lock(LockMode::Shared).is_some(),
+        "a dropped guard releases the lock"
+    );
+}
+
+/// Paths of another form than the contract's are refused, before they reach anything outside.
+pub fn paths_stay_inside(medium: &dyn Medium) {
+    medium.create_dir("d").expect("a directory is made");
+    for path in [
+        "", ".", "..", "/", "/x", "../x", "d/..", "d/../x", "d//x", "d/x/y", "d/", "D", "a b", "a\\b", "a\0",
+    ] {
+        let clause = format!("{path:?} is no path of a medium");
+        kind(medium.create_new(path), &clause);
+        kind(medium.open(path), &clause);
+        kind(medium.remove(path), &clause);
+        kind(medium.rename("d", path), &clause);
+    }
+}

@@ -1,0 +1,287 @@
+//! Gives back the space of what no checkpoint needs.
+//!
+//! First everything is looked at and a plan is made, then it is carried out in the order that
+//! `docs/checkpoint-format.md` §6 gives, each step leaving a store in which every manifest has all it needs.
+
+use std::collections::BTreeMap;
+
+use super::files::{self, CHECKPOINTS, SEGMENTS, TMP, checkpoint_path, segment_path};
+use super::frame::{self, FrameEntry};
+use super::manifest::Manifest;
+use super::page_map::{Run, Source};
+use super::segment::{SegmentReader, SegmentWriter};
+use super::{CheckpointInfo, Finding, Retention, SegmentName, Store, StoreError};
+use crate::medium::LockMode;
+
+/// Bytes copied in one go when a segment is rewritten.
+const COPY_BYTES: usize = 1 << 20;
+
+/// How to collect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CollectOptions {
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Remove manifests that cannot be read. Without it they stop the collection, because what they need is unknown.
+    pub drop_damaged: bool,
+}
+
+/// What was, or would be, given back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Collected {
+    /// Segments removed because no checkpoint needs any of their pages.
+    pub segments_removed: u64,
+    /// Segments rewritten because most of their bytes were not needed.
+    pub segments_compacted: u64,
+    /// Unfinished files removed.
+    pub remains_removed: u64,
+    /// Manifests removed because they are damaged.
+    pub damaged_dropped: Vec<Finding>,
+    /// Bytes given back by all of this.
+    pub freed_bytes: u64,
+}
+
+/// What a prune kept and dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pruned {
+    /// Checkpoints that a rule keeps, oldest first.
+    pub kept: Vec<CheckpointInfo>,
+    /// The others.
+    pub dropped: Vec<CheckpointInfo>,
+    /// What the garbage collection behind it gave back.
+    pub collected: Collected,
+}
+
+/// What is to be done.
+#[derive(Debug, Default)]
+struct Plan {
+    manifests: Vec<String>,
+    remains: Vec<String>,
+    segments: Vec<SegmentName>,
+    compact: Vec<(SegmentName, Vec<FrameEntry>)>,
+    report: Collected,
+}
+
+/// Which slots of which segments are needed: a bit a slot.
+#[derive(Debug, Default)]
+struct Live(BTreeMap<SegmentName, Vec<u64>>);
+
+impl Store {
+    /// Drops the checkpoints that no rule keeps, then collects.
+    pub fn prune(&self, retention: &Retention, options: CollectOptions) -> Result<Pruned, StoreError> {
+        self.collect_after("prune the store", options, |all| retention.split(all))
+    }
+
+    /// Removes what no checkpoint needs: remains of crashes, unused segments, the unused part of segments that are
+    /// mostly unused.
+    pub fn collect(&self, options: CollectOptions) -> Result<Collected, StoreError> {
+        let pruned = self.collect_after("collect garbage", options, |all| Ok((all, Vec::new())))?;
+        Ok(pruned.collected)
+    }
+
+    fn collect_after(
+        &self,
+        operation: &'static str,
+        options: CollectOptions,
+        split: impl FnOnce(Vec<CheckpointInfo>) -> Result<(Vec<CheckpointInfo>, Vec<CheckpointInfo>), StoreError>,
+    ) -> Result<Pruned, StoreError> {
+        self.check_writable()?;
+        let mode = if options.dry_run {
+            LockMode::Shared
+        } else {
+            LockMode::Exclusive
+        };
+        let _lock = files::lock(&*self.medium, mode, operation)?;
+        let listing = self.list()?;
+        let (kept, dropped) = split(listing.checkpoints)?;
+        let mut damaged = listing.damaged;
+        let live = self.live(&kept, &mut damaged)?;
+        if let Some(first) = damaged.first().filter(|_| !options.drop_damaged) {
+            return Err(StoreError::DamagedManifests {
+                count: damaged.len(),
+                first: Box::new(first.clone()),
+            });
+        }
+        let kept: Vec<_> = kept
+            .into_iter()
+            .filter(|c| damaged.iter().all(|d| !d.checkpoints.contains(&c.id)))
+            .collect();
+        let plan = self.plan(&dropped, damaged, &live)?;
+        let collected = if options.dry_run {
+            plan.report
+        } else {
+            self.carry_out(plan)?
+        };
+        Ok(Pruned {
+            kept,
+            dropped,
+            collected,
+        })
+    }
+
+    /// Marks what checkpoints need; those whose map cannot be read are added to `damaged`.
+    fn live(&self, kept: &[CheckpointInfo], damaged: &mut Vec<Finding>) -> Result<Live, StoreError> {
+        let mut live = Live::default();
+        for info in kept {
+            let read =
+                Manifest::open(&self.medium, info.id).and_then(|m| m.body().map(|body| (m.head, body)));
+            let (head, body) = match read {
+                Ok(read) => read,
+                Err(StoreError::Damaged(finding)) => {
+                    damaged.push(*finding);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for run in body.runs.iter().map(|&run| Run::from(run)) {
+                if let Source::Stored { segment, slot } = run.source {
+                    live.mark(head.segments[segment as usize], slot, run.count);
+                }
+            }
+        }
+        Ok(live)
+    }
+
+    fn plan(
+        &self,
+        dropped: &[CheckpointInfo],
+        damaged: Vec<Finding>,
+        live: &Live,
+    ) -> Result<Plan, StoreError> {
+        let mut plan = Plan::default();
+        let doomed = damaged
+            .iter()
+            .flat_map(|finding| finding.checkpoints.iter().copied());
+        plan.manifests = dropped
+            .iter()
+            .map(|info| info.id)
+            .chain(doomed)
+            .map(checkpoint_path)
+            .collect();
+        let paths = self
+            .medium
+            .list(CHECKPOINTS)?
+            .into_iter()
+            .map(|e| (format!("{CHECKPOINTS}/{}", e.name), e.len_bytes));
+        let lengths: BTreeMap<String, u64> = paths.collect();
+        plan.report.freed_bytes = plan.manifests.iter().filter_map(|path| lengths.get(path)).sum();
+        plan.report.damaged_dropped = damaged
+            .into_iter()
+            .filter(|finding| !finding.checkpoints.is_empty())
+            .collect();
+        for entry in self.medium.list(TMP)? {
+            plan.report.freed_bytes += entry.len_bytes;
+            plan.remains.push(format!("{TMP}/{}", entry.name));
+        }
+        plan.report.remains_removed = plan.remains.len() as u64;
+        for entry in self.medium.list(SEGMENTS)? {
+            // What has a strange name was not made by a store.
+            let Some(name) = SegmentName::parse(&entry.name) else {
+                continue;
+            };
+            if !live.0.contains_key(&name) {
+                plan.report.freed_bytes += entry.len_bytes;
+                plan.segments.push(name);
+            } else if let Some((frames, freed)) = self.worth_compacting(name, live)? {
+                plan.report.freed_bytes += freed;
+                plan.compact.push((name, frames));
+            }
+        }
+        plan.report.segments_removed = plan.segments.len() as u64;
+        plan.report.segments_compacted = plan.compact.len() as u64;
+        Ok(plan)
+    }
+
+    /// The live frames of a segment and the bytes of the others, if these are more than half. A damaged segment is left as
+    /// it is.
+    fn worth_compacting(
+        &self,
+        name: SegmentName,
+        live: &Live,
+    ) -> Result<Option<(Vec<FrameEntry>, u64)>, StoreError> {
+        let segment = match SegmentReader::open(&self.medium, name) {
+            Ok(segment) => segment,
+            Err(StoreError::Damaged(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let bytes =
+            |frames: &[FrameEntry]| frames.iter().map(|frame| u64::from(frame.len_bytes)).sum::<u64>();
+        let all = bytes(&segment.footer.frames);
+        let frames: Vec<_> = segment
+            .footer
+            .frames
+            .iter()
+            .copied()
+            .filter(|frame| live.any_of(name, frame))
+            .collect();
+        let kept = bytes(&frames);
+        Ok((kept * 2 < all && !frames.is_empty()).then(|| (frames, all - kept)))
+    }
+
+    fn carry_out(&self, plan: Plan) -> Result<Collected, StoreError> {
+        let medium = &*self.medium;
+        remove_all(self, CHECKPOINTS, &plan.manifests)?;
+        let segments: Vec<String> = plan.segments.iter().map(|&name| segment_path(name)).collect();
+        remove_all(self, SEGMENTS, &segments)?;
+        remove_all(self, TMP, &plan.remains)?;
+        let mut report = plan.report;
+        for (name, frames) in &plan.compact {
+            match self.compact(*name, frames) {
+                Ok(()) => medium.sync_dir(SEGMENTS)?,
+                // A damaged frame is not copied as if it were sound; verify tells of it.
+                Err(StoreError::Damaged(_)) => report.segments_compacted -= 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(report)
+    }
+
+    /// Rewrites a segment with these frames alone.
+    fn compact(&self, name: SegmentName, frames: &[FrameEntry]) -> Result<(), StoreError> {
+        let segment = SegmentReader::open(&self.medium, name)?;
+        let mut writer = SegmentWriter::create(&*self.medium)?;
+        let (mut bytes, mut copied) = (Vec::new(), Vec::new());
+        for (i, entry) in frames.iter().enumerate() {
+            let start = bytes.len();
+            bytes.resize(start + entry.len_bytes as usize, 0);
+            segment.file.read_at(entry.offset, &mut bytes[start..])?;
+            frame::check(&bytes[start..], entry)
+                .map_err(|e| segment.file.finding(entry.offset + e.at, e.what))?;
+            copied.push((entry.first_slot, entry.pages, entry.len_bytes));
+            if bytes.len() >= COPY_BYTES || i + 1 == frames.len() {
+                writer.append(&bytes, &copied)?;
+                bytes.clear();
+                copied.clear();
+            }
+        }
+        writer.inherit(segment.footer.digests);
+        let sealed = writer.seal()?;
+        debug_assert_eq!(sealed.name, name, "the digests are all still there");
+        Ok(sealed.file.publish(&segment_path(name))?)
+    }
+}
+
+fn remove_all(store: &Store, dir: &str, paths: &[String]) -> Result<(), StoreError> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    paths.iter().try_for_each(|path| store.medium.remove(path))?;
+    Ok(store.medium.sync_dir(dir)?)
+}
+
+impl Live {
+    fn mark(&mut self, name: SegmentName, slot: u32, count: u32) {
+        let bits = self.0.entry(name).or_default();
+        let end = (slot + count) as usize;
+        bits.resize(bits.len().max(end.div_ceil(64)), 0);
+        (slot as usize..end).for_each(|slot| bits[slot / 64] |= 1 << (slot % 64));
+    }
+
+    fn any_of(&self, name: SegmentName, frame: &FrameEntry) -> bool {
+        let bits = self.0.get(&name);
+        let is_live = |slot: usize| {
+            bits.and_then(|bits| bits.get(slot / 64))
+                .is_some_and(|word| word >> (slot % 64) & 1 == 1)
+        };
+        (frame.first_slot as usize..frame.end_slot() as usize).any(is_live)
+    }
+}

@@ -1,0 +1,193 @@
+//! The order of what reaches the medium, and what happens when it cannot.
+
+use std::rc::Rc;
+
+use super::memory::MemoryMedium;
+use super::support::*;
+use crate::medium::{DirectoryMedium, Medium};
+use crate::store::{CollectOptions, Store, StoreError};
+
+/// Pages enough for several batches in flight; every third one was seen before.
+fn fill(store: &Store, guest: &str) -> Result<crate::store::CheckpointInfo, StoreError> {
+    let mut staging = store.begin(new(guest, None))?;
+    for batch in 0..14u32 {
+        let contents = (0..70).map(|i| if i % 3 == 0 { i + 1 } else { batch * 1000 + i });
+        let pages: Vec<_> = contents.map(|content| (u64::from(content), 0, content)).collect();
+        put(&mut staging, &pages)?;
+    }
+    staging.commit()
+}
+
+#[test]
+fn the_medium_cannot_tell_how_many_threads_there_are() {
+    let seen: Vec<_> = [0, 1, 2]
+        .map(|workers| {
+            let medium = MemoryMedium::new();
+            let store = store_on(medium.clone(), options(workers));
+            fill(&store, "a").unwrap();
+            fill(&store, "b").unwrap();
+            (medium.image(), medium.log.borrow().clone())
+        })
+        .into();
+    assert_eq!(seen[0].0.len(), 4, "a header, one segment, two manifests");
+    assert!(seen[0] == seen[1] && seen[0] == seen[2]);
+}
+
+#[test]
+fn content_is_durable_before_its_manifest_and_that_before_commit_returns() {
+    let medium = MemoryMedium::new();
+    let store = store_on(medium.clone(), options(0));
+    medium.log.borrow_mut().clear();
+    let mut staging = store.begin(new("g", None)).unwrap();
+    put(&mut staging, &[(1, 0, 1)]).unwrap();
+    let id = staging.commit().unwrap().id.to_hex();
+    let log = medium.log.borrow();
+    let steps: Vec<&str> = log
+        .iter()
+        .map(String::as_str)
+        .filter(|step| !step.starts_with("append"))
+        .collect();
+    let segment = medium.list("segments").unwrap()[0].name.clone();
+    let expected = [
+        "create tmp/0",
+        "sync tmp/0",
+        &format!("rename tmp/0 segments/{segment}"),
+        "sync_dir segments",
+        "create tmp/0",
+        "sync tmp/0",
+        &format!("rename tmp/0 checkpoints/{id}"),
+        "sync_dir checkpoints",
+    ];
+    assert_eq!(steps, expected);
+    let last_append = log.iter().rposition(|step| step.starts_with("append")).unwrap();
+    assert_eq!(log[last_append + 1], "sync tmp/0");
+}
+
+/// Whatever fits before the medium is full: what was committed stays, what was not is gone, and it goes on once there is room.
+#[test]
+fn a_full_medium_costs_only_the_checkpoint_being_made() {
+    let reference = MemoryMedium::new();
+    let store = store_on(reference.clone(), options(0));
+    fill(&store, "a").unwrap();
+    let before = reference.image();
+    let grown: usize = {
+        let store = store_on(reference.clone(), options(0));
+        let mut staging = store.begin(new("b", None)).unwrap();
+        put(&mut staging, &[(0, 0, 77_777), (1, 0, 77_778)]).unwrap();
+        staging.commit().unwrap();
+        reference.image().values().map(Vec::len).sum::<usize>() - before.values().map(Vec::len).sum::<usize>()
+    };
+    for room in 0..=grown {
+        let medium = MemoryMedium::holding(&before);
+        medium.room.set(room);
+        let store = store_on(medium.clone(), options(1));
+        let mut staging = store.begin(new("b", None)).unwrap();
+        let put = put(&mut staging, &[(0, 0, 77_777), (1, 0, 77_778)]);
+        let result = put.and_then(|()| staging.commit());
+        if room == grown {
+            assert!(result.is_ok());
+            break;
+        }
+        let error = result.unwrap_err();
+        assert!(error.is_full(), "{room}: {error}");
+        let after = medium.image();
+        assert!(before.iter().all(|(path, bytes)| after[path] == *bytes));
+        let verified = store.verify(None).unwrap();
+        assert_eq!((verified.findings.len(), verified.checkpoints), (0, 1));
+        medium.room.set(usize::MAX);
+        fill(&store, "c").unwrap();
+        assert!(medium.list("tmp").unwrap().is_empty());
+    }
+}
+
+#[test]
+fn two_writers_do_not_disturb_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || -> Store {
+        let medium: Rc<dyn Medium> = Rc::new(DirectoryMedium::create(dir.path()).unwrap());
+        store_on(medium, options(1))
+    };
+    let (first, second) = (open(), open());
+    let (mut a, mut b) = (
+        first.begin(new("a", None)).unwrap(),
+        second.begin(new("b", None)).unwrap(),
+    );
+    let (mut a_memory, mut b_memory) = (Memory::new(), Memory::new());
+    for i in 0..40u32 {
+        // Half of the pages are the same in both.
+        let a_pages: Vec<_> = (0..100)
+            .map(|j| (u64::from(i * 100 + j), 0, i * 100 + j))
+            .collect();
+        let b_pages: Vec<_> = (0..100)
+            .map(|j| (u64::from(i * 100 + j), 0, i * 100 + j + (j % 2) * 100_000))
+            .collect();
+        put(&mut a, &a_pages).unwrap();
+        put(&mut b, &b_pages).unwrap();
+        a_memory.extend(
+            a_pages
+                .into_iter()
+                .map(|(pfn, tag, content)| (pfn, (tag, content))),
+        );
+        b_memory.extend(
+            b_pages
+                .into_iter()
+                .map(|(pfn, tag, content)| (pfn, (tag, content))),
+        );
+    }
+    let b = b.commit().unwrap().id;
+    let a = a.commit().unwrap().id;
+    assert_holds(&second, a, &a_memory);
+    assert_holds(&first, b, &b_memory);
+    assert_eq!(first.verify(None).unwrap().findings, []);
+    // The same content by two writers at once gives the same segment twice.
+    let (mut x, mut y) = (
+        first.begin(new("x", None)).unwrap(),
+        second.begin(new("y", None)).unwrap(),
+    );
+    put(&mut x, &[(0, 0, 999_999)]).unwrap();
+    put(&mut y, &[(7, 0, 999_999)]).unwrap();
+    let (x, y) = (x.commit().unwrap().id, y.commit().unwrap().id);
+    assert_holds(&first, x, &[(0, (0, 999_999))].into());
+    assert_holds(&first, y, &[(7, (0, 999_999))].into());
+}
+
+#[test]
+fn a_dropped_staging_leaves_nothing_and_what_a_crashed_one_left_is_in_nobodys_way() {
+    let medium = MemoryMedium::new();
+    let store = store_on(medium.clone(), options(1));
+    let mut staging = store.begin(new("g", None)).unwrap();
+    put(
+        &mut staging,
+        &(0..1000).map(|i| (u64::from(i), 0, i + 1)).collect::<Vec<_>>(),
+    )
+    .unwrap();
+    put(
+        &mut staging,
+        &(0..1000).map(|i| (u64::from(i), 0, i + 5000)).collect::<Vec<_>>(),
+    )
+    .unwrap();
+    drop(staging);
+    assert_eq!(medium.image().len(), 1, "only the header is left");
+    let remains = [
+        ("tmp/0", vec![1, 2, 3]),
+        ("tmp/7", Vec::new()),
+        ("tmp/x", vec![4]),
+        ("tmp/99999999999999999999", vec![]),
+    ];
+    remains
+        .iter()
+        .for_each(|(path, bytes)| medium.set(path, bytes.clone()));
+    let mut staging = store.begin(new("g", None)).unwrap();
+    put(&mut staging, &[(0, 0, 1)]).unwrap();
+    staging.commit().unwrap();
+    assert!(
+        remains
+            .iter()
+            .all(|(path, bytes)| medium.get(path).as_ref() == Some(bytes))
+    );
+    let verified = store.verify(None).unwrap();
+    assert_eq!((verified.remains.len(), verified.findings.len()), (4, 0));
+    let collected = store.collect(CollectOptions::default()).unwrap();
+    assert_eq!((collected.remains_removed, collected.freed_bytes), (4, 4));
+    assert!(medium.list("tmp").unwrap().is_empty());
+}

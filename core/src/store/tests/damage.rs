@@ -1,0 +1,222 @@
+//! No damage goes unnoticed, and none spreads.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::memory::MemoryMedium;
+use super::support::*;
+use crate::guest::StateRecord;
+use crate::store::{CheckpointId, CollectOptions, Finding, Retention, Store, StoreError};
+
+type Image = BTreeMap<String, Vec<u8>>;
+
+/// Two guests that share pages, and an increment: three manifests, three segments.
+fn small_store() -> (Image, Vec<(CheckpointId, Memory)>) {
+    let medium = MemoryMedium::new();
+    let store = store_on(medium.clone(), options(0));
+    let mut done = Vec::new();
+    let first: Vec<_> = (0..20).map(|i| (i * 3, 0, u32::try_from(i).unwrap())).collect();
+    let second: Vec<_> = (0..6).map(|i| (i, 1, u32::try_from(i).unwrap() + 18)).collect();
+    let third = vec![(0, 0, 100), (57, 0, 0)];
+    for (guest, pages, on_top) in [("a", first, false), ("b", second, false), ("a", third, true)] {
+        let newest = done.first().filter(|_| on_top);
+        let (base, mut memory): (_, Memory) = newest
+            .map_or((None, Memory::new()), |(id, m): &(_, Memory)| {
+                (Some(*id), m.clone())
+            });
+        let mut staging = store.begin(new(guest, base)).unwrap();
+        put(&mut staging, &pages).unwrap();
+        memory.extend(pages.iter().map(|&(pfn, tag, content)| (pfn, (tag, content))));
+        staging
+            .put_record(StateRecord::new("vcpu", guest.as_bytes()))
+            .unwrap();
+        done.push((staging.commit().unwrap().id, memory));
+    }
+    (medium.image(), done)
+}
+
+fn open(image: &Image) -> Result<Store, StoreError> {
+    Store::open(
+        MemoryMedium::holding(image),
+        Rc::new(Ticking::default()),
+        options(0),
+    )
+}
+
+/// Verification names the file; checkpoints it does not name come back whole, those it names come back whole or not at all.
+fn assert_noticed(image: &Image, path: &str, what: &str, done: &[(CheckpointId, Memory)]) -> Vec<Finding> {
+    let store = match open(image) {
+        Ok(store) => store,
+        Err(error) => panic!("{what}: the store no longer opens: {error}"),
+    };
+    let findings = store.verify(None).unwrap().findings;
+    assert!(
+        findings.iter().any(|f| f.path == path),
+        "{what} is not noticed: {findings:?}"
+    );
+    assert!(
+        findings.iter().all(|f| f.path == path),
+        "{what} is blamed on another file: {findings:?}"
+    );
+    for (id, memory) in done {
+        if !findings.iter().any(|f| f.checkpoints.contains(id)) {
+            assert_holds(&store, *id, memory);
+            assert_eq!(
+                store
+                    .verify(Some(*id))
+                    .unwrap()
+                    .findings
+                    .iter()
+                    .filter(|f| f.path != "revenant-store")
+                    .count(),
+                0
+            );
+            continue;
+        }
+        match store.read(*id).and_then(|mut reader| read_back(&mut reader)) {
+            Err(StoreError::Damaged(finding)) => assert_eq!(finding.path, path, "{what}"),
+            Err(StoreError::NoSuchCheckpoint(_)) => assert!(!image.contains_key(path)),
+            Err(other) => panic!("{what}: {other}"),
+            Ok(found) => assert!(
+                found
+                    .iter()
+                    .all(|(pfn, (tag, bytes))| (*tag, *bytes) == (memory[pfn].0, page(memory[pfn].1)))
+            ),
+        }
+    }
+    findings
+}
+
+#[test]
+fn every_changed_byte_is_noticed() {
+    let (image, done) = small_store();
+    assert_eq!(open(&image).unwrap().verify(None).unwrap().findings, []);
+    for (path, bytes) in &image {
+        for at in 0..bytes.len() {
+            let mut damaged = image.clone();
+            damaged.get_mut(path).unwrap()[at] ^= 1 << (at % 8);
+            assert_noticed(&damaged, path, &format!("byte {at} of {path}"), &done);
+        }
+    }
+}
+
+#[test]
+fn every_other_length_is_noticed() {
+    let (image, done) = small_store();
+    for (path, bytes) in &image {
+        for len in (0..bytes.len()).chain([bytes.len() + 1, bytes.len() + 100]) {
+            let mut damaged = image.clone();
+            damaged.get_mut(path).unwrap().resize(len, 0);
+            assert_noticed(&damaged, path, &format!("{path} cut to {len} bytes"), &done);
+        }
+    }
+}
+
+#[test]
+fn a_missing_segment_or_header_is_noticed_and_one_that_is_another_too() {
+    let (image, done) = small_store();
+    for path in image.keys().filter(|path| !path.starts_with("checkpoints/")) {
+        let mut damaged = image.clone();
+        damaged.remove(path);
+        assert_noticed(&damaged, path, &format!("{path} missing"), &done);
+    }
+    let segments: Vec<_> = image
+        .keys()
+        .filter(|path| path.starts_with("segments/"))
+        .collect();
+    assert_eq!(segments.len(), 3);
+    let mut swapped = image.clone();
+    swapped.insert(segments[0].clone(), image[segments[1]].clone());
+    assert_noticed(&swapped, segments[0], "a segment in another's place", &done);
+    let mut strange = image.clone();
+    strange.insert("segments/README".to_owned(), Vec::new());
+    assert_noticed(&strange, "segments/README", "a strange file", &done);
+}
+
+#[test]
+fn damage_to_one_page_names_the_checkpoints_that_have_it() {
+    let (image, done) = small_store();
+    // The first segment: guest a's first checkpoint and the increment on it need all of it, guest b shares a page.
+    let path = image
+        .keys()
+        .filter(|p| p.starts_with("segments/"))
+        .max_by_key(|p| image[*p].len())
+        .unwrap();
+    let mut damaged = image.clone();
+    damaged.get_mut(path).unwrap()[40] ^= 1;
+    let findings = assert_noticed(&damaged, path, "a byte of the first frame", &done);
+    assert_eq!(findings.len(), 1);
+    let mut named = [done[0].0, done[2].0];
+    named.sort();
+    let mut found = findings[0].checkpoints.clone();
+    found.sort();
+    assert_eq!(
+        found, named,
+        "frame 0 holds contents 1 to 16, guest b has 18 and more"
+    );
+}
+
+#[test]
+fn with_a_damaged_manifest_nothing_is_collected_unless_told_to() {
+    let (image, done) = small_store();
+    let path = format!("checkpoints/{}", done[1].0.to_hex());
+    for at in [20, image[&path].len() - 1] {
+        let mut damaged = image.clone();
+        damaged.get_mut(&path).unwrap()[at] ^= 1;
+        let medium = MemoryMedium::holding(&damaged);
+        let store = store_on(medium.clone(), options(0));
+        let retention = Retention {
+            keep_last: Some(9),
+            keep_within: None,
+        };
+        let error = store.prune(&retention, CollectOptions::default()).unwrap_err();
+        assert!(
+            matches!(&error, StoreError::DamagedManifests { count: 1, first } if first.path == path),
+            "{error}"
+        );
+        assert_eq!(medium.image(), damaged);
+        let dropped = store
+            .collect(CollectOptions {
+                drop_damaged: true,
+                dry_run: false,
+            })
+            .unwrap();
+        assert_eq!((dropped.damaged_dropped.len(), dropped.segments_removed), (1, 1));
+        assert_eq!(store.verify(None).unwrap().findings, []);
+        assert_holds(&store, done[0].0, &done[0].1);
+        assert_holds(&store, done[2].0, &done[2].1);
+    }
+}
+
+#[test]
+fn a_store_with_a_damaged_header_is_read_and_not_written() {
+    let (image, done) = small_store();
+    let mut damaged = image.clone();
+    damaged.get_mut("revenant-store").unwrap()[3] ^= 1;
+    let store = open(&damaged).unwrap();
+    assert_holds(&store, done[0].0, &done[0].1);
+    assert!(matches!(store.begin(new("a", None)), Err(StoreError::Damaged(f)) if f.path == "revenant-store"));
+    assert!(matches!(
+        store.collect(CollectOptions::default()),
+        Err(StoreError::Damaged(_))
+    ));
+
+    let mut other_version = image["revenant-store"][..16].to_vec();
+    other_version[8] = 2;
+    other_version.extend_from_slice(&crate::store::id::digest(&other_version));
+    damaged.insert("revenant-store".to_owned(), other_version);
+    assert!(matches!(
+        open(&damaged),
+        Err(StoreError::Version {
+            found: 2,
+            supported: 1,
+            ..
+        })
+    ));
+    assert!(matches!(open(&Image::new()), Err(StoreError::NotAStore { .. })));
+    damaged.remove("revenant-store");
+    assert!(matches!(
+        Store::create(&*MemoryMedium::holding(&damaged)),
+        Err(StoreError::HeaderLost { .. })
+    ));
+}
