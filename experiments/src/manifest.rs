@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use revenant_core::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use revenant_sim::Program;
+
 use crate::plan::Plan;
 use crate::seed;
 use crate::spec::Spec;
@@ -215,7 +217,7 @@ fn costs(plan: &Plan) -> BTreeMap<String, CostsRecord> {
                 restart_s: cell.costs.restart.as_secs_f64(),
                 commit_latency_s: cell.costs.commit_latency.as_secs_f64(),
             };
-            (cell.program.clone().unwrap_or_else(|| "-".to_owned()), record)
+            (cell.program.map_or("-", Program::name).to_owned(), record)
         })
         .collect()
 }

@@ -13,6 +13,8 @@ use revenant_core::policy::{
     DalyFirstOrder, DalyHigherOrder, Exact, Fixed, IntervalPolicy, Never, Seen, Young,
 };
 
+use revenant_sim::Program;
+
 use crate::failures::FailureStream;
 use crate::model::{Costs, ModelJob};
 use crate::seed::TrialSeed;
@@ -38,7 +40,7 @@ pub struct Cell {
     /// Who runs it.
     pub level: Level,
     /// The guest program; `None` if the experiment has no guest.
-    pub program: Option<String>,
+    pub program: Option<Program>,
     /// Mean time between failures (M).
     pub mtbf: Duration,
     /// The policy.
@@ -63,20 +65,20 @@ pub struct WorkItem {
 impl Plan {
     /// Expands a spec. `costs` holds one entry a guest program, or one alone where there is no guest.
     pub fn new(spec: &Spec, costs: &[Costs]) -> Plan {
-        let programs: Vec<Option<String>> = match &spec.guest {
-            Some(guest) => guest.programs.iter().cloned().map(Some).collect(),
+        let programs: Vec<Option<Program>> = match &spec.guest {
+            Some(guest) => guest.programs.iter().copied().map(Some).collect(),
             None => vec![None],
         };
         assert_eq!(programs.len(), costs.len(), "one entry of costs a program");
         let mut cells = Vec::with_capacity(spec.points() * spec.levels.len());
         let mut point = 0;
-        for (program, costs) in programs.iter().zip(costs) {
+        for (&program, costs) in programs.iter().zip(costs) {
             for &mtbf in &spec.failures.mtbf {
                 for (policy, interval) in intervals(&spec.policies, *costs, mtbf) {
                     cells.extend(spec.levels.iter().map(|&level| Cell {
                         point,
                         level,
-                        program: program.clone(),
+                        program,
                         mtbf,
                         policy,
                         interval,

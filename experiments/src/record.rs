@@ -172,7 +172,7 @@ impl TrialRow {
             point: cell.point,
             level: cell.level.name().to_owned(),
             policy: cell.policy.name().to_owned(),
-            program: cell.program.clone(),
+            program: cell.program.map(|program| program.name().to_owned()),
             mtbf_s: identity.mtbf_s,
             interval_s: identity.interval_s,
             work_s: identity.work_s,

@@ -7,12 +7,13 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::error::Problem;
-use super::quantity::{Period, Size};
-use super::raw::{Raw, RawFailures, RawGuest, RawJob, RawLimits, RawPolicy, RawTrials};
+use super::raw::{Raw, RawCheckpoint, RawFailures, RawGuest, RawJob, RawLimits, RawPolicy, RawTrials};
 use super::{
     Checkpoint, Cost, Failures, FigureFormat, Figures, Guest, Job, Level, Limits, Method, Policy, PolicyKind,
     Spec, Trials,
 };
+use revenant_core::quantity::{Period, Size};
+use revenant_sim::{CostProfile, Program};
 
 /// A complaint and the byte offset of what it is about.
 type Complaint = (usize, Problem);
@@ -24,8 +25,9 @@ const PERIOD_MAX: Period = Period(Duration::from_secs(100 * 365 * 86_400));
 /// More trials than this belong into several runs.
 const TRIALS_MAX: u64 = 100_000_000;
 /// Guest memory in the simulated world is real memory of this machine.
-const MEMORY_MAX_BYTES: u64 = 1 << 32;
-const MEMORY_DEFAULT: Size = Size { bytes: 4 << 20 };
+const MEMORY_MAX: Size = Size { bytes: 1 << 32 };
+const MEMORY_DEFAULT: Size = Size { bytes: 256 << 10 };
+const STEP_DEFAULT: Period = Period(Duration::from_secs(1));
 const FAILURES_DEFAULT: u32 = 100_000;
 /// A trial that takes this many times its work is not going to end.
 const TIME_DEFAULT_FACTOR: u32 = 100;
@@ -37,33 +39,17 @@ pub(super) fn check(raw: Raw, source: &str, path: &Path) -> Result<Spec, Complai
     let levels = distinct(&raw.levels, "levels", "level", |level| level.name())?;
     let trials = checked_trials(&raw.trials, &levels)?;
     let job = checked_job(&raw.job)?;
-    let measured = [
-        (&raw.checkpoint.cost, "checkpoint.cost"),
-        (&raw.checkpoint.restart, "checkpoint.restart"),
-    ];
-    for (cost, key) in measured {
-        match cost.get_ref() {
-            Cost::Given(_) if levels.contains(&Level::Sim) => {
-                return Err((cost.span().start, Problem::CostNotMeasured { key }));
-            }
-            Cost::Given(given) => {
-                let least = if key == "checkpoint.cost" {
-                    PERIOD_MIN
-                } else {
-                    Period::default()
-                };
-                within(Period(*given), cost.span().start, key, least, PERIOD_MAX)?;
-            }
-            Cost::Measured => {}
-        }
-    }
+    check_costs(&raw.checkpoint, &levels)?;
     let needed_by = needs_guest(&levels, &raw);
     let guest = match (&raw.guest, needed_by) {
-        (Some(guest), Some(_)) => Some(checked_guest(guest.get_ref())?),
+        (Some(guest), Some(_)) => Some(checked_guest(guest.get_ref(), &raw)?),
         (None, Some((offset, needed_by))) => return Err((offset, Problem::GuestMissing { needed_by })),
         (Some(guest), None) => return Err((guest.span().start, Problem::GuestUnused)),
         (None, None) => None,
     };
+    if let (Some(world), None) = (&raw.world, &guest) {
+        return Err((world.span().start, Problem::WorldUnused));
+    }
     let failures = checked_failures(&raw.failures)?;
     let policies = checked_policies(&raw.policy)?;
     let spec = Spec {
@@ -259,6 +245,33 @@ fn checked_job(job: &RawJob) -> Result<Job, Complaint> {
     })
 }
 
+fn check_costs(checkpoint: &RawCheckpoint, levels: &[Level]) -> Result<(), Complaint> {
+    let costs = [
+        (&checkpoint.cost, "checkpoint.cost"),
+        (&checkpoint.restart, "checkpoint.restart"),
+    ];
+    for (cost, key) in costs {
+        match cost.get_ref() {
+            Cost::Given(_) if levels.contains(&Level::Sim) => {
+                return Err((cost.span().start, Problem::CostNotMeasured { key }));
+            }
+            Cost::Given(given) => {
+                let least = if key == "checkpoint.cost" {
+                    PERIOD_MIN
+                } else {
+                    Period::default()
+                };
+                within(Period(*given), cost.span().start, key, least, PERIOD_MAX)?;
+            }
+            Cost::Measured => {}
+        }
+    }
+    if (*checkpoint.cost.get_ref() == Cost::Measured) != (*checkpoint.restart.get_ref() == Cost::Measured) {
+        return Err((checkpoint.cost.span().start, Problem::HalfMeasured));
+    }
+    Ok(())
+}
+
 fn needs_guest(levels: &[Level], raw: &Raw) -> Option<(usize, &'static str)> {
     if levels.contains(&Level::Sim) {
         return Some((raw.levels.span().start, "level \"sim\""));
@@ -269,28 +282,58 @@ fn needs_guest(levels: &[Level], raw: &Raw) -> Option<(usize, &'static str)> {
         .map(|cost| (cost.span().start, "\"measured\""))
 }
 
-fn checked_guest(guest: &RawGuest) -> Result<Guest, Complaint> {
-    let programs = distinct(&guest.programs, "guest.programs", "guest program", Clone::clone)?;
-    let memory = guest
+fn checked_guest(guest: &RawGuest, raw: &Raw) -> Result<Guest, Complaint> {
+    distinct(&guest.programs, "guest.programs", "guest program", Clone::clone)?;
+    let programs = guest.programs.get_ref().iter().map(|name| {
+        let program = name.get_ref().parse::<Program>();
+        program.map_err(|unknown| (name.span().start, Problem::NoSuchProgram(unknown)))
+    });
+    let programs = programs.collect::<Result<Vec<_>, _>>()?;
+    let frame = revenant_core::PAGE_SIZE as u64;
+    let (least, most) = (
+        Size {
+            bytes: Program::PAGES_MIN * frame,
+        },
+        MEMORY_MAX,
+    );
+    let found = guest
         .memory
         .as_ref()
         .map_or(MEMORY_DEFAULT, |memory| *memory.get_ref());
-    if let Some(memory) = &guest.memory {
-        let found = memory.get_ref().bytes;
-        let (least, most) = (revenant_core::PAGE_SIZE as u64, MEMORY_MAX_BYTES);
-        if !(least..=most).contains(&found) {
-            return Err((
-                memory.span().start,
-                Problem::OutOfRange {
-                    key: "guest.memory (bytes)",
-                    found,
-                    least,
-                    most,
-                },
-            ));
-        }
+    if !(least..=most).contains(&found) || !found.bytes.is_multiple_of(frame) {
+        let offset = guest.memory.as_ref().map_or(0, |memory| memory.span().start);
+        return Err((offset, Problem::BadMemory { found, least, most }));
     }
-    Ok(Guest { programs, memory })
+    let step = match &guest.step {
+        None => STEP_DEFAULT,
+        Some(step) => Period(within(
+            *step.get_ref(),
+            step.span().start,
+            "guest.step",
+            PERIOD_MIN,
+            PERIOD_MAX,
+        )?),
+    };
+    let work = *raw.job.work.get_ref();
+    if !work.0.as_nanos().is_multiple_of(step.0.as_nanos()) {
+        return Err((raw.job.work.span().start, Problem::NotWholeSteps { work, step }));
+    }
+    let world = match &raw.world {
+        None => CostProfile::default(),
+        Some(world) => {
+            world
+                .get_ref()
+                .check()
+                .map_err(|error| (world.span().start, Problem::BadWorld(error)))?;
+            world.get_ref().clone()
+        }
+    };
+    Ok(Guest {
+        programs,
+        pages: found.bytes / frame,
+        step: step.0,
+        world,
+    })
 }
 
 fn checked_failures(failures: &RawFailures) -> Result<Failures, Complaint> {

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::quantity::Period;
+use revenant_core::quantity::{Period, Size};
+use revenant_sim::{ProfileError, UnknownProgram};
 
 /// A spec cannot be used. Messages name the file, the line and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -124,12 +125,34 @@ pub enum Problem {
         key: &'static str,
     },
     /// No such guest program.
-    #[error("no guest program {found:?}: there is {known}")]
-    NoSuchProgram {
+    #[error(transparent)]
+    NoSuchProgram(UnknownProgram),
+    /// Costs that make no world.
+    #[error("world: {0}")]
+    BadWorld(ProfileError),
+    /// A world without a guest in it.
+    #[error("[world] is not used: no level is \"sim\" and no cost is \"measured\"")]
+    WorldUnused,
+    /// The world gives both costs, or neither.
+    #[error("checkpoint.cost and checkpoint.restart must both be \"measured\", or neither")]
+    HalfMeasured,
+    /// The guest's memory is whole frames.
+    #[error("guest.memory = {found} must be a multiple of 4KiB between {least} and {most}")]
+    BadMemory {
         /// As given.
-        found: String,
-        /// All that exist.
-        known: String,
+        found: Size,
+        /// The least a program needs.
+        least: Size,
+        /// The most that is simulated.
+        most: Size,
+    },
+    /// The job's work is whole steps.
+    #[error("job.work = {work} must be a multiple of guest.step = {step}")]
+    NotWholeSteps {
+        /// As given.
+        work: Period,
+        /// As given, or the default.
+        step: Period,
     },
     /// Reads a value the level in question does not use.
     #[error("trials gives a number for level {level}, which levels does not list")]

@@ -9,7 +9,6 @@
 
 mod check;
 mod error;
-mod quantity;
 mod raw;
 
 use std::path::{Path, PathBuf};
@@ -18,7 +17,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use error::{Problem, SpecError};
-pub use quantity::{Period, QuantityError, Size};
+pub use revenant_core::quantity::{Period, QuantityError, Size};
+use revenant_sim::{CostProfile, Program};
 
 /// A checked experiment.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +35,7 @@ pub struct Spec {
     pub levels: Vec<Level>,
     /// The job that is interrupted.
     pub job: Job,
-    /// The guest that does the job, where one is simulated or measured.
+    /// The guest that does the job and the world it lives in, where one is simulated or measured.
     pub guest: Option<Guest>,
     /// What strikes it.
     pub failures: Failures,
@@ -105,9 +105,13 @@ pub struct Job {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guest {
     /// Programs to run, one cell each.
-    pub programs: Vec<String>,
-    /// Memory of the guest.
-    pub memory: Size,
+    pub programs: Vec<Program>,
+    /// Frames of memory.
+    pub pages: u64,
+    /// Virtual time a step of the program takes.
+    pub step: Duration,
+    /// What things cost in its world.
+    pub world: CostProfile,
 }
 
 /// How failures are spread in time.

@@ -6,8 +6,9 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
-use super::quantity::{Period, Size};
 use super::{Cost, Distribution, FigureFormat, Level, Method, PolicyKind};
+use revenant_core::quantity::{Period, Size};
+use revenant_sim::CostProfile;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +21,7 @@ pub(super) struct Raw {
     pub levels: Spanned<Vec<Spanned<Level>>>,
     pub job: RawJob,
     pub guest: Option<Spanned<RawGuest>>,
+    pub world: Option<Spanned<CostProfile>>,
     pub failures: RawFailures,
     pub checkpoint: RawCheckpoint,
     pub policy: Spanned<Vec<Spanned<RawPolicy>>>,
@@ -42,6 +44,7 @@ pub(super) struct RawJob {
 pub(super) struct RawGuest {
     pub programs: Spanned<Vec<Spanned<String>>>,
     pub memory: Option<Spanned<Size>>,
+    pub step: Option<Spanned<Period>>,
 }
 
 #[derive(Debug, Deserialize)]

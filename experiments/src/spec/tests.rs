@@ -54,7 +54,7 @@ fn a_good_spec_is_read_with_its_defaults() {
 
 /// What to replace, by what, and how the complaint begins or what it contains.
 #[rustfmt::skip]
-const COMPLAINTS: [(&str, &str, &str); 26] = [
+const COMPLAINTS: [(&str, &str, &str); 27] = [
     ("work = \"10h\"", "work = \"10h\"\nwrok = 1", "x.toml:9: unknown field `wrok`, expected"),
     ("work = \"10h\"", "work = 600", "x.toml:8: invalid type: integer `600`, expected a duration with units"),
     ("work = \"10h\"", "work = \"10m\"", "x.toml:8: \"10m\": unknown unit \"m\"; expected a duration with units"),
@@ -67,10 +67,11 @@ const COMPLAINTS: [(&str, &str, &str); 26] = [
     ("[\"model\"]", "[]", "x.toml:5: levels lists nothing"),
     ("[\"model\"]", "[\"modle\"]", "x.toml:5: unknown variant `modle`, expected `model` or `sim`"),
     ("[\"model\"]", "[\"model\", \"sim\"]", "x.toml:15: checkpoint.cost: level \"sim\" has the cost its world"),
-    ("cost = \"60s\"", "cost = \"measured\"", "x.toml:15: \"measured\" needs a guest: add [guest]"),
+    ("cost = \"60s\"", "cost = \"measured\"", "x.toml:15: checkpoint.cost and checkpoint.restart must both be"),
     ("cost = \"60s\"", "cost = \"0s\"", "x.toml:15: checkpoint.cost = 0 must be at least 1ms"),
     ("cost = \"60s\"", "cost = \"soon\"", "x.toml:15: \"soon\": expected a number at \"soon\"; expected a dur"),
     ("[job]", "[guest]\nprograms = [\"idle\"]\n[job]", "x.toml:7: [guest] is not used"),
+    ("[job]", "[world]\nrepresents = 2\n[job]", "x.toml:7: [world] is not used"),
     ("\"2h\"]", "\"60min\"]", "x.toml:12: failures.mtbf has 1h twice"),
     ("[\"1h\", \"2h\"]", "[]", "x.toml:12: failures.mtbf lists nothing: give at least one mean time between"),
     ("\"exponential\"", "\"weibull\"", "x.toml:11: unknown variant `weibull`, expected `exponential`"),
@@ -88,6 +89,45 @@ fn every_complaint_names_file_line_and_what_would_be_right() {
     for (from, to, complaint) in COMPLAINTS {
         let text = GOOD.replacen(from, to, 1);
         assert_ne!(text, GOOD, "{from}");
+        let found = parse(&text).expect_err(to);
+        assert!(
+            found.contains(complaint),
+            "{from} -> {to}:\n  found  {found}\n  wanted {complaint}"
+        );
+    }
+}
+
+/// The same for a spec with a guest.
+#[rustfmt::skip]
+const GUEST_COMPLAINTS: [(&str, &str, &str); 8] = [
+    ("[guest]\nprograms = [\"stencil\", \"idle\"]\n", "", "x.toml:16: \"measured\" needs a guest: add [guest]"),
+    ("\"idle\"]", "\"nothing\"]", "x.toml:21: no guest program \"nothing\": there is idle, stencil"),
+    ("\"idle\"]", "\"idle\"]\nmemory = \"1KiB\"", "x.toml:22: guest.memory = 1KiB must be a multiple of 4KiB between 32KiB"),
+    ("\"idle\"]", "\"idle\"]\nmemory = \"33KiB\"", "x.toml:22: guest.memory = 33KiB must be a multiple of 4KiB"),
+    ("\"idle\"]", "\"idle\"]\nstep = \"7s\"", "x.toml:9: job.work = 10h must be a multiple of guest.step = 7s"),
+    ("\"idle\"]", "\"idle\"]\nstep = \"0s\"", "x.toml:22: guest.step = 0 must be at least 1ms"),
+    ("[guest]", "[world]\nrepresents = 0\n[guest]", "x.toml:20: world: represents must be at least 1"),
+    ("[guest]", "[world.medium]\nfsync = \"1s\"\n[guest]", "x.toml:21: unknown field `fsync`, expected"),
+];
+
+#[test]
+fn complaints_about_the_guest_do_too() {
+    let good = GOOD
+        .replace("seed = 7\n", "seed = 7\n\n")
+        .replace("\"60s\"", "\"measured\"")
+        .replace(
+            "\"2min\"",
+            "\"measured\"\n\n\n[guest]\nprograms = [\"stencil\", \"idle\"]",
+        );
+    let spec = parse(&good).unwrap();
+    let guest = spec.guest.unwrap();
+    assert_eq!(
+        (guest.pages, guest.step, guest.programs.len()),
+        (64, Duration::from_secs(1), 2)
+    );
+    for (from, to, complaint) in GUEST_COMPLAINTS {
+        let text = good.replacen(from, to, 1);
+        assert_ne!(text, good, "{from}");
         let found = parse(&text).expect_err(to);
         assert!(
             found.contains(complaint),
