@@ -20,6 +20,7 @@ pub mod plan;
 pub mod record;
 pub mod run;
 pub mod seed;
+mod sim;
 pub mod spec;
 pub mod stats;
 pub mod summary;
@@ -27,4 +28,5 @@ pub mod theory;
 pub mod trial;
 
 pub use run::{Progress, RunError, RunOptions, RunReport, run};
+pub use sim::SimError;
 pub use spec::{Spec, SpecError};

@@ -88,6 +88,8 @@ pub struct CostsRecord {
     pub checkpoint_s: f64,
     /// Restart cost (R).
     pub restart_s: f64,
+    /// From the request for a checkpoint until the guest stands still; it works meanwhile.
+    pub lead_s: f64,
     /// From the guest's going on until its checkpoint is committed.
     pub commit_latency_s: f64,
 }
@@ -215,6 +217,7 @@ fn costs(plan: &Plan) -> BTreeMap<String, CostsRecord> {
             let record = CostsRecord {
                 checkpoint_s: cell.costs.checkpoint.as_secs_f64(),
                 restart_s: cell.costs.restart.as_secs_f64(),
+                lead_s: cell.costs.lead.as_secs_f64(),
                 commit_latency_s: cell.costs.commit_latency.as_secs_f64(),
             };
             (cell.program.map_or("-", Program::name).to_owned(), record)

@@ -7,8 +7,9 @@
 //! - A failure may strike while the guest works, is checkpointed or is restored, but not in detection and downtime.
 //! - A start from nothing costs as much as a restart from a checkpoint, as in the closed forms.
 //! - At an instant at which work ends, the work is done before a failure of the same instant strikes.
-//! - A capture suspends the guest for C and is committed `commit_latency` later; meanwhile the guest works on, but a failure
-//!   throws it back to the checkpoint before. With given costs the latency is zero, as in the papers.
+//! - A capture suspends the guest for C. The guest still works for `lead` before that, and its checkpoint is committed only
+//!   `commit_latency` after it; a failure in these times throws it back to the checkpoint before. With given costs both
+//!   are zero, as in the papers.
 
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct Costs {
     pub checkpoint: Duration,
     /// Reading a checkpoint back and rebuilding the guest (R).
     pub restart: Duration,
+    /// From the request for a checkpoint until the guest stands still for it; it works meanwhile.
+    pub lead: Duration,
     /// From the guest's going on until its checkpoint is committed.
     pub commit_latency: Duration,
 }
@@ -151,6 +154,9 @@ impl<'a> World<'a> {
     }
 
     fn capture(&mut self) -> Happened {
+        if let Stretch::Struck(_) = self.work_beside(self.job.costs.lead)? {
+            return self.lose();
+        }
         let cost = self.job.costs.checkpoint;
         let captured = self.done;
         let stretch = self.pass(cost)?;
@@ -158,14 +164,7 @@ impl<'a> World<'a> {
         if let Stretch::Struck(_) = stretch {
             return self.lose();
         }
-        let latency = self.job.costs.commit_latency;
-        let stretch = self.pass(latency)?;
-        let elapsed = stretch.elapsed(latency);
-        let worked = elapsed.min(self.job.work.saturating_sub(self.done));
-        self.done += worked;
-        // A guest that has finished only waits for the commit.
-        self.outcome.checkpointing += elapsed.saturating_sub(worked);
-        if let Stretch::Struck(_) = stretch {
+        if let Stretch::Struck(_) = self.work_beside(self.job.costs.commit_latency)? {
             return self.lose();
         }
         self.committed = captured;
@@ -173,6 +172,16 @@ impl<'a> World<'a> {
             checkpoint: captured,
             cost,
         })
+    }
+
+    /// Lets the guest work while the capture does something else. One that has finished only waits.
+    fn work_beside(&mut self, span: Duration) -> Result<Stretch, OutOfTime> {
+        let stretch = self.pass(span)?;
+        let elapsed = stretch.elapsed(span);
+        let worked = elapsed.min(self.job.work.saturating_sub(self.done));
+        self.done += worked;
+        self.outcome.checkpointing += elapsed.saturating_sub(worked);
+        Ok(stretch)
     }
 
     fn wait(&mut self, until: Timestamp) -> Happened {
@@ -278,7 +287,7 @@ mod tests {
             costs: Costs {
                 checkpoint: Duration::from_secs(60),
                 restart: Duration::from_secs(120),
-                commit_latency: Duration::ZERO,
+                ..Costs::default()
             },
             mtbf: Duration::from_secs(mtbf_s),
             detection: Duration::ZERO,
@@ -381,6 +390,7 @@ mod tests {
     #[test]
     fn every_nanosecond_is_accounted_for() {
         let mut job = job(20_000);
+        job.costs.lead = Duration::from_millis(1_234);
         job.costs.commit_latency = Duration::from_millis(345_678);
         job.detection = Duration::from_secs(40);
         job.downtime = Duration::from_secs(500);

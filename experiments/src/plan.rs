@@ -237,7 +237,7 @@ mod tests {
         Costs {
             checkpoint: Duration::from_secs(60),
             restart: Duration::from_secs(60),
-            commit_latency: Duration::ZERO,
+            ..Costs::default()
         }
     }
 

@@ -2,14 +2,15 @@
 
 use crate::outcome::Outcome;
 use crate::plan::{Plan, WorkItem};
+use crate::sim::{self, SimError};
 use crate::spec::Level;
 
 /// A trial could not be run at all. That is a defect of the machinery, not a result.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
-    /// Level `sim` is not there.
-    #[error("level sim is not available")]
-    NoSim,
+    /// The simulated world failed.
+    #[error("the simulated world failed")]
+    Sim(#[from] SimError),
 }
 
 /// Runs a trial. The outcome depends on the plan and the trial's number, and on nothing else.
@@ -19,6 +20,6 @@ pub fn run(plan: &Plan, item: WorkItem) -> Result<Outcome, TrialError> {
         Level::Model => Ok(plan
             .model_job(item.cell)
             .run(cell.interval_policy(), plan.failures(item))),
-        Level::Sim => Err(TrialError::NoSim),
+        Level::Sim => Ok(sim::run(plan, item)?),
     }
 }

@@ -3,6 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use revenant_sim::Program;
+
+use crate::sim::SimError;
 use crate::trial::TrialError;
 
 /// A run failed.
@@ -65,6 +68,15 @@ pub enum RunError {
         path: PathBuf,
         /// Counted from 1, the header left out.
         row: u64,
+    },
+    /// The costs could not be measured.
+    #[error("cannot measure the costs of guest program {program}")]
+    Probe {
+        /// What the guest runs.
+        program: Program,
+        /// The cause.
+        #[source]
+        source: SimError,
     },
     /// A trial could not be run.
     #[error("trial {trial} of point {point} at level {level}")]

@@ -25,6 +25,7 @@ use crate::model::Costs;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::record::{self, SummaryRow, TheoryRow, TrialRow};
+use crate::sim;
 use crate::spec::{Cost, Spec};
 use crate::summary::CellSummary;
 use crate::theory::FirstOrder;
@@ -132,12 +133,12 @@ fn costs(spec: &Spec) -> Result<Vec<Costs>, RunError> {
             restart,
             ..Costs::default()
         }]),
-        _ => Err(RunError::Trial {
-            point: 0,
-            level: "sim",
-            trial: 0,
-            source: TrialError::NoSim,
-        }),
+        _ => {
+            let programs = spec.guest.iter().flat_map(|guest| &guest.programs);
+            let probe =
+                |&program| sim::probe(spec, program).map_err(|source| RunError::Probe { program, source });
+            programs.map(probe).collect()
+        }
     }
 }
 
