@@ -1,0 +1,209 @@
+//! Frames: two axes with ticks, labels and grid, and the way from values to places.
+
+use super::clip::clip;
+use super::font::Face;
+use super::scale::Scale;
+use super::scene::{Anchor, Item, Point, Rect, Scene, Stroke, Text, at};
+use super::style::{FRAME, GRID, LABEL, MINOR_LENGTH, SMALL, TICK, TICK_LENGTH};
+use super::ticks::{Kind, Tick, ticks};
+
+/// From the end of a tick to its label.
+const GAP: f64 = 2.0;
+/// Height of digits and capitals of the font, of its size.
+const CAPITAL: f64 = 0.716;
+/// Room that a label along a vertical axis takes.
+const LINE_ROOM: f64 = SMALL * 1.7;
+/// Between labels along a horizontal axis.
+const WORD_ROOM: f64 = 7.0;
+
+/// What an axis shows.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct AxisSpec {
+    pub(crate) scale: Scale,
+    pub(crate) kind: Kind,
+    /// Quantity and unit; empty where another frame's label serves.
+    pub(crate) label: String,
+}
+
+/// Room around a frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Margins {
+    pub(crate) left: f64,
+    pub(crate) bottom: f64,
+    /// Half a tick label may stick out.
+    pub(crate) right: f64,
+}
+
+/// A frame in its place.
+#[derive(Debug, Clone)]
+pub(crate) struct Frame {
+    pub(crate) area: Rect,
+    margins: Margins,
+    x: Axis,
+    y: Axis,
+}
+
+#[derive(Debug, Clone)]
+struct Axis {
+    spec: AxisSpec,
+    ticks: Vec<Tick>,
+}
+
+impl Frame {
+    pub(crate) fn new(face: &Face, area: Rect, x: AxisSpec, y: AxisSpec) -> Frame {
+        let x_ticks = ticks(x.scale, x.kind, area.width(), |label| {
+            face.width(label, SMALL) + WORD_ROOM
+        });
+        let y_ticks = ticks(y.scale, y.kind, area.height(), |_| LINE_ROOM);
+        Frame {
+            area,
+            margins: Frame::margins(face, area.height(), &x, &y),
+            x: Axis {
+                spec: x,
+                ticks: x_ticks,
+            },
+            y: Axis {
+                spec: y,
+                ticks: y_ticks,
+            },
+        }
+    }
+
+    /// A frame without ticks up its side, whose rows the figure labels itself. Rows run from 0 at the top.
+    pub(crate) fn with_rows(face: &Face, area: Rect, x: AxisSpec, rows: f64) -> Frame {
+        let y = AxisSpec {
+            scale: Scale::Linear {
+                low: rows,
+                high: 0.0,
+            },
+            kind: Kind::Percent,
+            label: String::new(),
+        };
+        let mut frame = Frame::new(face, area, x, y);
+        frame.y.ticks.clear();
+        frame
+    }
+
+    /// Room that labels and ticks of such axes take around an area of this height.
+    pub(crate) fn margins(face: &Face, height: f64, x: &AxisSpec, y: &AxisSpec) -> Margins {
+        let widest = ticks(y.scale, y.kind, height, |_| LINE_ROOM)
+            .iter()
+            .filter_map(|tick| tick.label.as_deref())
+            .map(|label| face.width(label, SMALL))
+            .fold(0.0, f64::max);
+        let side = if y.label.is_empty() { 0.0 } else { LABEL + 3.0 };
+        let below = if x.label.is_empty() { 0.0 } else { LABEL + 3.0 };
+        Margins {
+            left: side + widest + GAP + TICK_LENGTH,
+            bottom: TICK_LENGTH + GAP + SMALL + below,
+            right: 10.0,
+        }
+    }
+
+    /// Where a value is; `None` where a scale has no place for it.
+    pub(crate) fn place(&self, x: f64, y: f64) -> Option<Point> {
+        Some(at(self.x_of(x)?, self.y_of(y)?))
+    }
+
+    pub(crate) fn x_of(&self, value: f64) -> Option<f64> {
+        Some(self.area.left + self.x.spec.scale.share(value)? * self.area.width())
+    }
+
+    pub(crate) fn y_of(&self, value: f64) -> Option<f64> {
+        Some(self.area.bottom - self.y.spec.scale.share(value)? * self.area.height())
+    }
+
+    /// Like `x_of`, with the low end of the axis for what a logarithm has no place for.
+    pub(crate) fn x_or_low(&self, value: f64) -> f64 {
+        self.x_of(value).unwrap_or(self.area.left - 1.0)
+    }
+
+    /// Grid, axes, ticks and labels; what is plotted comes on top.
+    pub(crate) fn paint(&self, scene: &mut Scene) {
+        let Rect {
+            left,
+            top,
+            right,
+            bottom,
+        } = self.area;
+        scene.group("grid", |scene| {
+            for x in majors(&self.x).filter_map(|value| self.x_of(value)) {
+                scene.line(vec![at(x, top), at(x, bottom)], GRID);
+            }
+            for y in majors(&self.y).filter_map(|value| self.y_of(value)) {
+                scene.line(vec![at(left, y), at(right, y)], GRID);
+            }
+        });
+        scene.group("axes", |scene| {
+            scene.line(vec![at(left, top), at(left, bottom), at(right, bottom)], FRAME);
+            self.paint_x(scene);
+            self.paint_y(scene);
+        });
+    }
+
+    fn paint_x(&self, scene: &mut Scene) {
+        let bottom = self.area.bottom;
+        for tick in &self.x.ticks {
+            let Some(x) = self.x_of(tick.value) else { continue };
+            scene.line(vec![at(x, bottom), at(x, bottom + length(tick))], TICK);
+            if let Some(label) = &tick.label {
+                let base = bottom + TICK_LENGTH + GAP + SMALL * CAPITAL;
+                scene.text(at(x, base), SMALL, Anchor::Middle, label.as_str());
+            }
+        }
+        if !self.x.spec.label.is_empty() {
+            let base = bottom + TICK_LENGTH + GAP + SMALL + 2.0 + LABEL * CAPITAL;
+            let middle = at(self.area.middle().x, base);
+            scene.text(middle, LABEL, Anchor::Middle, self.x.spec.label.as_str());
+        }
+    }
+
+    fn paint_y(&self, scene: &mut Scene) {
+        let left = self.area.left;
+        for tick in &self.y.ticks {
+            let Some(y) = self.y_of(tick.value) else { continue };
+            scene.line(vec![at(left - length(tick), y), at(left, y)], TICK);
+            if let Some(label) = &tick.label {
+                let place = at(left - TICK_LENGTH - GAP, y + SMALL * CAPITAL / 2.0);
+                scene.text(place, SMALL, Anchor::End, label.as_str());
+            }
+        }
+        if self.y.spec.label.is_empty() {
+            return;
+        }
+        scene.items.push(Item::Text(Text {
+            at: at(left - self.margins.left + LABEL * CAPITAL, self.area.middle().y),
+            size: LABEL,
+            anchor: Anchor::Middle,
+            upwards: true,
+            content: self.y.spec.label.clone(),
+        }));
+    }
+
+    /// A curve through values, kept inside the frame; values without a place break it.
+    pub(crate) fn curve(&self, scene: &mut Scene, values: impl Iterator<Item = (f64, f64)>, stroke: Stroke) {
+        let mut run = Vec::new();
+        for value in values.map(Some).chain([None]) {
+            match value.and_then(|(x, y)| self.place(x, y)) {
+                Some(place) => run.push(place),
+                None => {
+                    for part in clip(&run, &self.area) {
+                        scene.line(part, stroke);
+                    }
+                    run.clear();
+                }
+            }
+        }
+    }
+}
+
+fn majors(axis: &Axis) -> impl Iterator<Item = f64> {
+    axis.ticks
+        .iter()
+        .filter(|tick| tick.label.is_some())
+        .map(|tick| tick.value)
+}
+
+fn length(tick: &Tick) -> f64 {
+    if tick.label.is_some() { TICK_LENGTH } else { MINOR_LENGTH }
+}

@@ -1,0 +1,16 @@
+//! From data to ink: scales and their ticks, a scene of strokes, fills and texts, and its two renderings.
+//!
+//! All lengths are points (1/72 inch), y downwards. A scene knows nothing of data, the renderers nothing of figures: SVG and
+//! PNG show the same scene, text set in the same metrics.
+
+pub(crate) mod axis;
+pub(crate) mod clip;
+pub(crate) mod font;
+pub(crate) mod legend;
+pub(crate) mod mark;
+pub(crate) mod png;
+pub(crate) mod scale;
+pub(crate) mod scene;
+pub(crate) mod style;
+pub(crate) mod svg;
+pub(crate) mod ticks;

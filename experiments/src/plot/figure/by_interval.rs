@@ -1,0 +1,338 @@
+//! Waste, and work lost, against the checkpoint interval: one colour an MTBF, theory as a line, optima marked.
+
+use super::caption;
+use super::page::{PanelSpec, compose};
+use super::series::{EXPECTED, FIXED, Series, level_name, panel_name, policy_name};
+use super::{Column, Figure};
+use crate::plot::data::{Cell, Estimate, RunData, Setting, TheoryPoint};
+use crate::plot::draw::axis::{AxisSpec, Frame};
+use crate::plot::draw::font::Face;
+use crate::plot::draw::legend::{Group, Swatch};
+use crate::plot::draw::mark::{Along, Mark};
+use crate::plot::draw::scale::Scale;
+use crate::plot::draw::scene::{Colour, Scene, Stroke, at};
+use crate::plot::draw::style::{CURVE_WIDTH, GREY, solid};
+use crate::plot::draw::ticks::{Kind, Unit, duration};
+
+/// Space left and right of the outermost intervals, as a factor.
+const MARGIN: f64 = 1.25;
+/// Panels a page has room for.
+const PANELS_MAX: usize = 4;
+const STEM_WIDTH: f64 = 0.7;
+/// Dashes of the policies' stems, in the order of the policies.
+const STEMS: [&[f64]; 4] = [&[0.8, 1.2], &[3.0, 1.2], &[], &[3.0, 1.0, 0.8, 1.0]];
+
+/// What is drawn upwards.
+struct Quantity {
+    stem: &'static str,
+    /// For the caption.
+    what: &'static str,
+    estimate: fn(&Cell) -> Option<Estimate>,
+    theory: fn(&TheoryPoint) -> Option<f64>,
+    /// The axis does not go beyond unless the data do.
+    ceiling: f64,
+    kind: fn(f64) -> Kind,
+    label: fn(Kind) -> String,
+}
+
+/// The share of the makespan that is not useful work, against the interval.
+pub(crate) fn waste(data: &RunData, column: Column, face: &Face) -> Vec<Figure> {
+    let quantity = Quantity {
+        stem: "waste",
+        what: "Waste (1 − work / mean makespan)",
+        estimate: |cell| cell.waste,
+        theory: |point| Some(point.waste),
+        ceiling: 1.0,
+        kind: |_| Kind::Percent,
+        label: |_| "Waste (%)".to_owned(),
+    };
+    draw(data, column, face, &quantity)
+}
+
+/// Work thrown away by failures, against the interval.
+pub(crate) fn lost(data: &RunData, column: Column, face: &Face) -> Vec<Figure> {
+    let quantity = Quantity {
+        stem: "lost-work",
+        what: "Work lost to failures (mean of a job)",
+        estimate: |cell| cell.lost_s,
+        theory: |point| point.lost_s,
+        ceiling: f64::INFINITY,
+        kind: |high_s| Kind::TimeIn(Unit::for_seconds(high_s, 2.0)),
+        label: |kind| match kind {
+            Kind::TimeIn(unit) => format!("Work lost ({})", unit.name),
+            Kind::Percent | Kind::Time => "Work lost".to_owned(),
+        },
+    };
+    draw(data, column, face, &quantity)
+}
+
+fn draw(data: &RunData, column: Column, face: &Face, quantity: &Quantity) -> Vec<Figure> {
+    let series = Series::of(data);
+    let shown = |setting: &Setting| data.cells.iter().any(|cell| of(cell, setting) && has(cell, quantity));
+    let settings: Vec<Setting> = series.settings.iter().filter(|s| shown(s)).cloned().collect();
+    let pages = settings.len().div_ceil(PANELS_MAX);
+    (0..pages)
+        .filter_map(|page| {
+            let first = page * PANELS_MAX;
+            let here = first..settings.len().min(first + PANELS_MAX);
+            let plan = Page {
+                data,
+                series: &series,
+                quantity,
+                settings: settings[here.clone()].to_vec(),
+                names: here.map(|index| panel_name(index, &settings)).collect(),
+            };
+            plan.draw(column, face, page)
+        })
+        .collect()
+}
+
+struct Page<'a> {
+    data: &'a RunData,
+    series: &'a Series,
+    quantity: &'a Quantity,
+    settings: Vec<Setting>,
+    names: Vec<Option<String>>,
+}
+
+impl Page<'_> {
+    fn draw(&self, column: Column, face: &Face, page: usize) -> Option<Figure> {
+        let cells: Vec<&Cell> = self.cells().collect();
+        let intervals = || cells.iter().filter_map(|cell| cell.interval_s);
+        let x = Scale::log_around(intervals(), MARGIN)?;
+        let theory = self.theory_points().filter(|point| {
+            let share = point.interval_s.and_then(|interval| x.share(interval));
+            share.is_some_and(|share| (0.0..=1.0).contains(&share))
+        });
+        let highest = cells
+            .iter()
+            .filter_map(|cell| (self.quantity.estimate)(cell))
+            .map(|estimate| estimate.ci95.map_or(estimate.mean, |ci| ci.1))
+            .chain(theory.filter_map(self.quantity.theory));
+        let y = Scale::linear_from_zero(highest, self.quantity.ceiling);
+        let Scale::Linear { high, .. } = y else {
+            return None;
+        };
+        let kind = (self.quantity.kind)(high);
+        let panels: Vec<PanelSpec> = self
+            .names
+            .iter()
+            .map(|name| PanelSpec {
+                name: name.clone(),
+                x: AxisSpec {
+                    scale: x,
+                    kind: Kind::Time,
+                    label: "Checkpoint interval τ".to_owned(),
+                },
+                y: AxisSpec {
+                    scale: y,
+                    kind,
+                    label: (self.quantity.label)(kind),
+                },
+            })
+            .collect();
+        let title = format!("{} by checkpoint interval", self.quantity.what);
+        let scene = compose(face, column, title, &self.legend(), panels, |index, frame, scene| {
+            self.fill(&self.settings[index], frame, scene);
+        });
+        Some(Figure {
+            stem: page_name(self.quantity.stem, page),
+            scene,
+            caption: self.caption(&cells, column),
+        })
+    }
+
+    /// Cells with an interval and a value, of this page.
+    fn cells(&self) -> impl Iterator<Item = &Cell> {
+        self.data
+            .cells
+            .iter()
+            .filter(|cell| self.settings.contains(&cell.setting) && has(cell, self.quantity))
+    }
+
+    fn theory_points(&self) -> impl Iterator<Item = &TheoryPoint> {
+        self.data
+            .theory
+            .iter()
+            .filter(|point| self.settings.iter().any(|setting| belongs(point, setting)))
+    }
+
+    fn has_theory(&self) -> bool {
+        self.theory_points()
+            .any(|point| point.curve == EXPECTED && (self.quantity.theory)(point).is_some())
+    }
+
+    fn fill(&self, setting: &Setting, frame: &Frame, scene: &mut Scene) {
+        let points = || self.theory_points().filter(|point| belongs(point, setting));
+        scene.group("optima", |scene| {
+            for point in points() {
+                self.paint_stem(point, frame, scene);
+            }
+        });
+        scene.group("theory", |scene| {
+            for &mtbf_s in &self.series.mtbfs_s {
+                let curve = points()
+                    .filter(|point| point.mtbf_s == mtbf_s && point.curve == EXPECTED)
+                    .filter_map(|point| Some((point.interval_s?, (self.quantity.theory)(point)?)));
+                frame.curve(scene, curve, self.series.look(mtbf_s).curve());
+            }
+        });
+        for &level in &self.series.levels {
+            scene.group(level_name(level), |scene| {
+                let cells = self
+                    .cells()
+                    .filter(|cell| of(cell, setting) && cell.level == level && self.is_point(cell));
+                for cell in cells {
+                    self.paint_mark(cell, frame, scene);
+                }
+            });
+        }
+    }
+
+    /// The grid of fixed intervals is what the figure sweeps; the policies' own points would cover it, and have a
+    /// figure of their own. Without a grid they are all there is.
+    fn is_point(&self, cell: &Cell) -> bool {
+        cell.policy == FIXED || !self.cells().any(|other| other.policy == FIXED)
+    }
+
+    fn paint_mark(&self, cell: &Cell, frame: &Frame, scene: &mut Scene) {
+        let (Some(interval), Some(estimate)) = (cell.interval_s, (self.quantity.estimate)(cell)) else {
+            return;
+        };
+        let Some(centre) = frame.place(interval, estimate.mean) else {
+            return;
+        };
+        let ends = estimate
+            .ci95
+            .and_then(|(low, high)| Some((frame.place(interval, low)?, frame.place(interval, high)?)));
+        let mark = Mark {
+            centre,
+            ends,
+            along: Along::Y,
+            level: cell.level,
+            look: self.series.look(cell.mtbf_s),
+        };
+        mark.paint(scene, &frame.area);
+    }
+
+    /// From the axis up to the theory at the interval that a policy chooses.
+    fn paint_stem(&self, point: &TheoryPoint, frame: &Frame, scene: &mut Scene) {
+        let Some(policy) = self.series.adaptive.iter().position(|name| *name == point.curve) else {
+            return;
+        };
+        let Some(place) = point
+            .interval_s
+            .zip((self.quantity.theory)(point))
+            .and_then(|(interval, value)| frame.place(interval, value))
+        else {
+            return;
+        };
+        if place.x < frame.area.left || place.x > frame.area.right {
+            return;
+        }
+        let top = place.y.clamp(frame.area.top, frame.area.bottom);
+        let stroke = stem(policy, self.series.look(point.mtbf_s).colour);
+        scene.line(vec![at(place.x, frame.area.bottom), at(place.x, top)], stroke);
+    }
+
+    fn legend(&self) -> Vec<Group> {
+        let mtbfs = self.series.mtbfs_s.iter().map(|&mtbf_s| {
+            let look = self.series.look(mtbf_s);
+            (Swatch::Series(look), duration(mtbf_s))
+        });
+        let levels = self
+            .series
+            .levels
+            .iter()
+            .map(|&level| (Swatch::Level(level), level_name(level).to_owned()));
+        let theory = self
+            .has_theory()
+            .then(|| (Swatch::Line(solid(GREY, CURVE_WIDTH)), "Theory".to_owned()));
+        let stems = self
+            .stems()
+            .into_iter()
+            .map(|(index, policy)| (Swatch::Line(stem(index, GREY)), policy_name(policy)));
+        vec![
+            Group {
+                heading: "MTBF".to_owned(),
+                entries: mtbfs.collect(),
+            },
+            Group {
+                heading: String::new(),
+                entries: levels.chain(theory).collect(),
+            },
+            Group {
+                heading: "Chosen τ".to_owned(),
+                entries: stems.collect(),
+            },
+        ]
+    }
+
+    /// Policies whose interval is marked, with their number.
+    fn stems(&self) -> Vec<(usize, &str)> {
+        let marked = |policy: &str| {
+            self.theory_points()
+                .any(|point| point.curve == policy && (self.quantity.theory)(point).is_some())
+        };
+        let policies = self.series.adaptive.iter().map(String::as_str).enumerate();
+        policies.filter(|(_, policy)| marked(policy)).collect()
+    }
+
+    fn caption(&self, cells: &[&Cell], column: Column) -> String {
+        let mut text = format!(
+            "{} against the checkpoint interval τ (work between two checkpoints), by mean time between failures (MTBF).\n",
+            self.quantity.what
+        );
+        text.push_str(&caption::conditions(&self.settings));
+        let points: Vec<&Cell> = cells.iter().copied().filter(|cell| self.is_point(cell)).collect();
+        text.push_str(&caption::markers(&points));
+        if self.has_theory() {
+            text.push_str(caption::theory(self.data));
+        }
+        let names: Vec<String> = self.stems().into_iter().map(|(_, name)| policy_name(name)).collect();
+        if !names.is_empty() {
+            text.push_str(&format!(
+                "Vertical lines up to the curves: intervals chosen by {}.\n",
+                names.join("; ")
+            ));
+        }
+        let absent: Vec<&Cell> = self
+            .data
+            .cells
+            .iter()
+            .filter(|cell| self.settings.contains(&cell.setting) && cell.interval_s.is_some())
+            .filter(|cell| (self.quantity.estimate)(cell).is_none())
+            .collect();
+        text.push_str(&caption::missing(&absent));
+        text.push_str(&caption::regenerate(column));
+        text
+    }
+}
+
+fn stem(policy: usize, colour: Colour) -> Stroke {
+    Stroke {
+        colour,
+        width: STEM_WIDTH,
+        dash: STEMS[policy % STEMS.len()],
+    }
+}
+
+fn of(cell: &Cell, setting: &Setting) -> bool {
+    cell.setting == *setting
+}
+
+fn has(cell: &Cell, quantity: &Quantity) -> bool {
+    cell.interval_s.is_some() && (quantity.estimate)(cell).is_some()
+}
+
+fn belongs(point: &TheoryPoint, setting: &Setting) -> bool {
+    point.experiment == setting.experiment && point.costs == setting.costs
+}
+
+/// The first page has the plain name.
+pub(super) fn page_name(stem: &str, page: usize) -> String {
+    match page {
+        0 => stem.to_owned(),
+        later => format!("{stem}-{}", later + 1),
+    }
+}

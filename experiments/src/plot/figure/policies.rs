@@ -1,0 +1,253 @@
+//! Policies beside each other: a row each, a block an MTBF, waste on a logarithmic axis so that *never* fits.
+
+use super::caption;
+use super::page;
+use super::series::{FIXED, Series, level_name, panel_name, policy_name};
+use super::{Column, Figure};
+use crate::plot::data::{Cell, Level, RunData, Setting};
+use crate::plot::draw::axis::{AxisSpec, Frame};
+use crate::plot::draw::font::Face;
+use crate::plot::draw::legend::{self, Group, Swatch};
+use crate::plot::draw::mark::{Along, Mark};
+use crate::plot::draw::scale::Scale;
+use crate::plot::draw::scene::{Anchor, Rect, Scene, at};
+use crate::plot::draw::style::{CURVE_WIDTH, GREY, SMALL, solid};
+use crate::plot::draw::ticks::{Kind, duration};
+
+const ROW: f64 = 12.5;
+/// How far the levels of a row are from its middle: the axis is one of names, so nothing is moved from its value.
+const APART: f64 = 2.5;
+/// A confidence interval that reaches further down than this share of its mean runs out of the frame.
+const REACH_SHARE: f64 = 0.4;
+const INDENT: f64 = 6.0;
+const AFTER_LABEL: f64 = 5.0;
+const EDGE: f64 = 2.0;
+/// Space left and right of the least and the greatest waste, as a factor.
+const MARGIN: f64 = 1.15;
+/// Rows a page has room for.
+const ROWS_MAX: usize = 44;
+/// Half the height of the stroke that marks theory.
+const THEORY_REACH: f64 = 5.4;
+
+/// A block: a setting and an MTBF, and the policies that have values there.
+struct Block<'a> {
+    name: String,
+    rows: Vec<Row<'a>>,
+}
+
+struct Row<'a> {
+    name: String,
+    cells: Vec<&'a Cell>,
+}
+
+/// The comparison, on as many pages as the rows need.
+pub(crate) fn figures(data: &RunData, column: Column, face: &Face) -> Vec<Figure> {
+    let series = Series::of(data);
+    let mut pages: Vec<Vec<Block>> = Vec::new();
+    let mut rows = usize::MAX;
+    for block in blocks(data, &series) {
+        let more = block.rows.len() + 1;
+        if rows.saturating_add(more) > ROWS_MAX {
+            pages.push(Vec::new());
+            rows = 0;
+        }
+        rows += more;
+        if let Some(page) = pages.last_mut() {
+            page.push(block);
+        }
+    }
+    pages
+        .iter()
+        .enumerate()
+        .filter_map(|(page, blocks)| draw(data, &series, blocks, column, face, page))
+        .collect()
+}
+
+fn blocks<'a>(data: &'a RunData, series: &Series) -> Vec<Block<'a>> {
+    let mut blocks = Vec::new();
+    for (index, setting) in series.settings.iter().enumerate() {
+        for &mtbf_s in &series.mtbfs_s {
+            let here = |cell: &&Cell| {
+                cell.setting == *setting
+                    && cell.mtbf_s == mtbf_s
+                    && cell.waste.is_some_and(|waste| waste.mean > 0.0)
+            };
+            let cells: Vec<&Cell> = data.cells.iter().filter(here).collect();
+            let rows = rows(&cells);
+            if !rows.is_empty() {
+                let mtbf = format!("MTBF {}", duration(mtbf_s));
+                let name = match panel_name(index, &series.settings) {
+                    Some(panel) => format!("{panel}, {mtbf}"),
+                    None => mtbf,
+                };
+                blocks.push(Block { name, rows });
+            }
+        }
+    }
+    blocks
+}
+
+/// A row a policy, in order of appearance.
+fn rows<'a>(cells: &[&'a Cell]) -> Vec<Row<'a>> {
+    let mut rows: Vec<(&str, Vec<&Cell>)> = Vec::new();
+    for &cell in cells {
+        match rows.iter_mut().find(|(policy, _)| *policy == cell.policy) {
+            Some((_, row)) => row.push(cell),
+            None => rows.push((&cell.policy, vec![cell])),
+        }
+    }
+    rows.into_iter()
+        .map(|(policy, cells)| {
+            let grid = caption::grid(&cells).filter(|_| policy == FIXED);
+            let name = match grid {
+                Some(grid) => format!("{}, {grid}", policy_name(policy)),
+                None => policy_name(policy),
+            };
+            Row { name, cells }
+        })
+        .collect()
+}
+
+fn draw(
+    data: &RunData,
+    series: &Series,
+    blocks: &[Block],
+    column: Column,
+    face: &Face,
+    page: usize,
+) -> Option<Figure> {
+    let cells: Vec<&Cell> = blocks
+        .iter()
+        .flat_map(|block| &block.rows)
+        .flat_map(|row| row.cells.iter().copied())
+        .collect();
+    let extremes = cells.iter().filter_map(|cell| cell.waste).flat_map(|waste| {
+        let (low, high) = waste.ci95.unwrap_or((waste.mean, waste.mean));
+        [low.max(REACH_SHARE * waste.mean), high]
+    });
+    let scale = Scale::log_around(extremes, MARGIN)?;
+    let x = AxisSpec {
+        scale,
+        kind: Kind::Percent,
+        label: "Waste (%)".to_owned(),
+    };
+    let lines: usize = blocks.iter().map(|block| block.rows.len() + 1).sum();
+    let labels = blocks
+        .iter()
+        .flat_map(|block| &block.rows)
+        .map(|row| INDENT + face.width(&row.name, SMALL))
+        .fold(0.0, f64::max);
+    let margins = Frame::margins(face, ROW, &x, &x);
+    let width = page::width(column);
+    let legend = legend(series, &cells);
+    let legend_height = legend::height(face, &legend, width - 2.0 * EDGE);
+    let top = EDGE + legend_height + 4.0;
+    let area = Rect {
+        left: EDGE + labels + AFTER_LABEL,
+        top,
+        right: width - EDGE - margins.right,
+        bottom: top + lines as f64 * ROW,
+    };
+    let title = "Waste by checkpoint policy".to_owned();
+    let mut scene = Scene::new(width, area.bottom + margins.bottom + EDGE + 1.0, title);
+    legend::paint(&mut scene, face, &legend, area.left, EDGE, width - EDGE - area.left);
+    let frame = Frame::with_rows(face, area, x, lines as f64);
+    frame.paint(&mut scene);
+    let mut line = 0.0;
+    for block in blocks {
+        scene.text(at(EDGE, base(&frame, line)), SMALL, Anchor::Start, block.name.as_str());
+        line += 1.0;
+        for row in &block.rows {
+            let label = at(EDGE + INDENT, base(&frame, line));
+            scene.text(label, SMALL, Anchor::Start, row.name.as_str());
+            paint_row(series, row, &frame, middle(&frame, line), &mut scene);
+            line += 1.0;
+        }
+    }
+    Some(Figure {
+        stem: super::by_interval::page_name("policies", page),
+        scene,
+        caption: text(data, series, &cells, column),
+    })
+}
+
+fn paint_row(series: &Series, row: &Row, frame: &Frame, y: f64, scene: &mut Scene) {
+    scene.group("theory", |scene| {
+        let mut theory: Vec<f64> = row.cells.iter().filter_map(|cell| cell.theory_waste).collect();
+        theory.dedup();
+        for x in theory.into_iter().filter_map(|waste| frame.x_of(waste)) {
+            if x >= frame.area.left && x <= frame.area.right {
+                let upright = vec![at(x, y - THEORY_REACH), at(x, y + THEORY_REACH)];
+                scene.line(upright, solid(GREY, CURVE_WIDTH));
+            }
+        }
+    });
+    for (level, y) in [(Level::Model, y - APART), (Level::Sim, y + APART)] {
+        scene.group(level_name(level), |scene| {
+            for cell in row.cells.iter().filter(|cell| cell.level == level) {
+                paint_mark(series, cell, frame, y, scene);
+            }
+        });
+    }
+}
+
+fn paint_mark(series: &Series, cell: &Cell, frame: &Frame, y: f64, scene: &mut Scene) {
+    let Some(waste) = cell.waste else { return };
+    let Some(x) = frame.x_of(waste.mean) else { return };
+    let ends = waste
+        .ci95
+        .map(|(low, high)| (at(frame.x_or_low(low), y), at(frame.x_or_low(high), y)));
+    let mark = Mark {
+        centre: at(x, y),
+        ends,
+        along: Along::X,
+        level: cell.level,
+        look: series.look(cell.mtbf_s),
+    };
+    mark.paint(scene, &frame.area);
+}
+
+fn middle(frame: &Frame, line: f64) -> f64 {
+    frame.area.top + (line + 0.5) * ROW
+}
+
+fn base(frame: &Frame, line: f64) -> f64 {
+    middle(frame, line) + SMALL * 0.36
+}
+
+fn legend(series: &Series, cells: &[&Cell]) -> Vec<Group> {
+    let levels = series
+        .levels
+        .iter()
+        .filter(|level| cells.iter().any(|cell| cell.level == **level))
+        .map(|&level| (Swatch::Marker(level), level_name(level).to_owned()));
+    let theory = cells
+        .iter()
+        .any(|cell| cell.theory_waste.is_some())
+        .then(|| (Swatch::Upright, "Theory".to_owned()));
+    vec![Group {
+        heading: String::new(),
+        entries: levels.chain(theory).collect(),
+    }]
+}
+
+fn text(data: &RunData, series: &Series, cells: &[&Cell], column: Column) -> String {
+    let mut text = "Waste (1 − work / mean makespan) of the checkpoint policies, by mean time between failures (MTBF); all \
+                    policies meet the same failures. Logarithmic axis. A fixed policy has a point for each of its intervals.\n"
+        .to_owned();
+    let here = |setting: &&Setting| cells.iter().any(|cell| cell.setting == **setting);
+    let settings: Vec<Setting> = series.settings.iter().filter(here).cloned().collect();
+    text.push_str(&caption::conditions(&settings));
+    text.push_str(&caption::markers(cells));
+    if cells.iter().any(|cell| cell.theory_waste.is_some()) {
+        text.push_str("Upright strokes: expected value in closed form (exponential failures).\n");
+    }
+    let absent: Vec<&Cell> = data
+        .cells
+        .iter()
+        .filter(|cell| cell.waste.is_none() && settings.contains(&cell.setting))
+        .collect();
+    text.push_str(&caption::missing(&absent));
+    text.push_str(&caption::regenerate(column));
+    text
+}

@@ -1,0 +1,147 @@
+//! What the series of a run are, in which order, and how they are named.
+
+use crate::plot::data::{Cell, Level, RunData, Setting};
+use crate::plot::draw::style::Look;
+use crate::plot::draw::ticks::duration;
+
+/// The curve of `theory.csv` that is drawn as a line; others are points of a policy.
+pub(crate) const EXPECTED: &str = "expected";
+/// Policy whose intervals form the grid of the sweep.
+pub(crate) const FIXED: &str = "fixed";
+/// Longest name in a figure.
+const NAME_MAX: usize = 28;
+
+/// The values that series and panels are made of. All in order of first appearance, but the times between failures,
+/// which ascend.
+#[derive(Debug)]
+pub(crate) struct Series {
+    pub(crate) settings: Vec<Setting>,
+    pub(crate) mtbfs_s: Vec<f64>,
+    pub(crate) levels: Vec<Level>,
+    /// Policies that compute their interval.
+    pub(crate) adaptive: Vec<String>,
+}
+
+impl Series {
+    pub(crate) fn of(data: &RunData) -> Series {
+        let cells = &data.cells;
+        let mut mtbfs_s = distinct(cells, |cell| cell.mtbf_s);
+        mtbfs_s.sort_by(f64::total_cmp);
+        let mut levels = distinct(cells, |cell| cell.level);
+        levels.sort();
+        let mut adaptive = distinct(cells, |cell| cell.policy.clone());
+        adaptive.retain(|policy| {
+            let computes = |cell: &&Cell| cell.policy == *policy && cell.interval_s.is_some();
+            policy != FIXED && cells.iter().any(|cell| computes(&cell))
+        });
+        Series {
+            settings: distinct(cells, |cell| cell.setting.clone()),
+            mtbfs_s,
+            levels,
+            adaptive,
+        }
+    }
+
+    pub(crate) fn look(&self, mtbf_s: f64) -> Look {
+        let place = self.mtbfs_s.iter().position(|other| *other == mtbf_s);
+        Look::of(place.unwrap_or_default())
+    }
+}
+
+fn distinct<T: PartialEq>(cells: &[Cell], value: impl Fn(&Cell) -> T) -> Vec<T> {
+    let mut all = Vec::new();
+    for value in cells.iter().map(value) {
+        if !all.contains(&value) {
+            all.push(value);
+        }
+    }
+    all
+}
+
+/// The name of a policy in figures.
+pub(crate) fn policy_name(policy: &str) -> String {
+    match policy {
+        FIXED => "Fixed".to_owned(),
+        "young" => "Young".to_owned(),
+        "daly" => "Daly, first order".to_owned(),
+        "daly-higher" => "Daly, higher order".to_owned(),
+        "exact" => "Exact optimum".to_owned(),
+        "never" => "Never".to_owned(),
+        other => short(other),
+    }
+}
+
+pub(crate) fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Model => "Model",
+        Level::Sim => "Simulation",
+    }
+}
+
+/// A name that fits a figure.
+pub(crate) fn short(name: &str) -> String {
+    if name.chars().count() <= NAME_MAX {
+        return name.to_owned();
+    }
+    let kept: String = name.chars().take(NAME_MAX - 1).collect();
+    format!("{kept}…")
+}
+
+/// What tells a panel from the others: only what differs between them.
+pub(crate) fn panel_name(index: usize, settings: &[Setting]) -> Option<String> {
+    let setting = settings.get(index)?;
+    if settings.len() < 2 {
+        return None;
+    }
+    let differs = |same: &dyn Fn(&Setting) -> bool| !settings.iter().all(same);
+    let mut parts = Vec::new();
+    if differs(&|other| other.experiment == setting.experiment) {
+        parts.push(short(&setting.experiment));
+    }
+    if differs(&|other| other.program == setting.program) {
+        parts.push(short(&setting.program));
+    }
+    if differs(&|other| other.work_s == setting.work_s) {
+        parts.push(format!("W = {}", duration(setting.work_s)));
+    }
+    let (costs, all) = (setting.costs, settings);
+    let mut cost = |name: &str, value: &dyn Fn(&Setting) -> f64| {
+        if !all.iter().all(|other| value(other) == value(setting)) {
+            parts.push(format!("{name} = {}", duration(value(setting))));
+        }
+    };
+    cost("C", &|setting| setting.costs.checkpoint_s);
+    cost("R", &|setting| setting.costs.restart_s);
+    cost("D", &|setting| setting.costs.downtime_s);
+    debug_assert!(!parts.is_empty(), "settings are distinct: {costs:?}");
+    Some(format!("{} {}", letter(index), parts.join(", ")))
+}
+
+/// (a), (b), … and numbers after (z).
+pub(crate) fn letter(index: usize) -> String {
+    match u8::try_from(index).ok().filter(|index| *index < 26) {
+        Some(index) => format!("({})", char::from(b'a' + index)),
+        None => format!("({})", index + 1),
+    }
+}
+
+/// A range of intervals or other durations: `1 min to 1 h`, or one of them.
+pub(crate) fn range(low_s: f64, high_s: f64) -> String {
+    if low_s == high_s {
+        return duration(low_s);
+    }
+    let (low, high) = (duration(low_s), duration(high_s));
+    match (low.split_once(' '), high.split_once(' ')) {
+        (Some((from, unit)), Some((to, same))) if unit == same => format!("{from}–{to} {unit}"),
+        _ => format!("{low} – {high}"),
+    }
+}
+
+/// A count with thin groups of three digits is hard on plain-text tools: plain digits.
+pub(crate) fn count_range(low: u64, high: u64) -> String {
+    if low == high {
+        low.to_string()
+    } else {
+        format!("{low} to {high}")
+    }
+}
