@@ -319,9 +319,11 @@ impl<'a> Driver<'a> {
         self.world.destroy(self.guest);
         self.guest = self.world.create_blank(self.host(), self.scenario.guest.step);
         self.aim_losses();
-        let restored = match from {
-            Some(id) => self.restore_checkpoint(id),
-            None => self.cold_start(),
+        let restored = if let Some(id) = from {
+            self.restore_checkpoint(id)
+        } else {
+            self.cold_start();
+            Ok(())
         };
         let cost = self.world.now().since(begun);
         self.report.restarting += cost;
@@ -354,7 +356,7 @@ impl<'a> Driver<'a> {
         seam.resume().map_err(failed)
     }
 
-    fn cold_start(&mut self) -> Result<(), NotRestored> {
+    fn cold_start(&mut self) {
         if let Some(process) = &mut self.process {
             process.session.reset();
         }
@@ -364,7 +366,6 @@ impl<'a> Driver<'a> {
             self.guest = self.world.boot(self.host(), &self.scenario.guest);
             self.aim_losses();
         }
-        Ok(())
     }
 
     /// The guest runs again: what had it done that it has to do again?
