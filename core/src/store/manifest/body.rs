@@ -134,13 +134,14 @@ pub(in crate::store) fn check_record(record: &StateRecord, bytes_before: u64) ->
         });
     }
     let found = bytes_before + name + record.bytes.len() as u64;
-    match found > RECORD_BYTES_MAX {
-        true => Err(StoreError::Limit {
+    if found > RECORD_BYTES_MAX {
+        Err(StoreError::Limit {
             what: "bytes of records",
             found,
             limit: RECORD_BYTES_MAX,
-        }),
-        false => Ok(found),
+        })
+    } else {
+        Ok(found)
     }
 }
 
@@ -395,7 +396,9 @@ mod tests {
 
     fn encode(runs: &[Run], records: &[StateRecord]) -> (Vec<u8>, u64) {
         let mut writer = BodyWriter::new(1, runs.len() as u64).unwrap();
-        runs.iter().for_each(|run| writer.run(run).unwrap());
+        for run in runs {
+            writer.run(run).unwrap();
+        }
         writer.records(records).unwrap();
         writer.finish().unwrap()
     }

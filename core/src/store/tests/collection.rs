@@ -169,7 +169,7 @@ proptest! {
                 let verified = store.verify(None).unwrap();
                 prop_assert_eq!((verified.findings, verified.remains), (vec![], vec![]));
             }
-            alive.iter().for_each(|(id, _, memory)| assert_holds(&store, *id, memory));
+            for (id, _, memory) in &alive { assert_holds(&store, *id, memory); }
         }
     }
 }
