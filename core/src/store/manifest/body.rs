@@ -195,6 +195,10 @@ fn read_runs(source: &mut RawBody<'_>, segments: u32) -> Result<Vec<PackedRun>, 
             }
         }
         at.pass(&run);
+        if runs.len() == runs.capacity() {
+            // By a quarter: this is the one table of a reader that may be as long as memory has pages.
+            runs.reserve_exact(runs.len() / 4 + 1024);
+        }
         runs.push(run.into());
     }
     match used.iter().position(|used| !used) {
