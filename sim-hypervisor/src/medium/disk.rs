@@ -341,17 +341,21 @@ impl Disk {
     }
 }
 
-/// Adds to the chosen changes the new names of all files whose old name ends with them.
+/// Adds to the chosen changes the new names of all files whose old name ends with them, and what came before these in
+/// their directories: a directory's changes become durable in order.
 fn with_new_names(ops: &[NameOp], mut chosen: Vec<bool>) -> Vec<bool> {
-    for index in 0..ops.len() {
-        if let (true, NameOp::Moved { to, .. }) = (chosen[index], &ops[index]) {
-            let link = ops[..index]
-                .iter()
-                .rposition(|op| matches!(op, NameOp::Link { path, .. } if path == to));
-            // Not pending any more: durable already.
-            if let Some(link) = link {
-                chosen[link] = true;
-            }
+    // From the last to the first: a change takes earlier ones along, never later ones.
+    for index in (0..ops.len()).rev() {
+        let (true, NameOp::Moved { to, .. }) = (chosen[index], &ops[index]) else {
+            continue;
+        };
+        let link = ops[..index]
+            .iter()
+            .rposition(|op| matches!(op, NameOp::Link { path, .. } if path == to));
+        // Not pending any more: durable already.
+        let Some(link) = link else { continue };
+        for (before, chosen) in ops[..=link].iter().zip(&mut chosen) {
+            *chosen |= before.dir() == dir_of(to);
         }
     }
     chosen
