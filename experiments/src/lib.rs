@@ -1,1 +1,32 @@
-//! Placeholder
+//! Failure-rate experiments: how much work a guest loses under failures, by checkpoint interval.
+//!
+//! ```text
+//! ① spec (TOML) ─▶ ② plan, seeds, failures ─▶ ③ trials: model · sim ─▶ rows ─▶ ④ statistics, theory ─▶ ⑤ manifest, figures
+//! ```
+//!
+//! Two levels run the same trial. `model` is the protect loop of the core over constant costs; `sim` is the whole core over a
+//! simulated guest, host and disk. Both meet the same failures, and both are held against the closed forms of
+//! [`theory`]. Results depend on spec and seed only.
+#![forbid(unsafe_code)]
+
+pub mod curve;
+pub mod failures;
+mod hlog;
+pub mod interval;
+pub mod manifest;
+pub mod model;
+pub mod outcome;
+pub mod plan;
+pub mod record;
+pub mod run;
+pub mod seed;
+mod sim;
+pub mod spec;
+pub mod stats;
+pub mod summary;
+pub mod theory;
+pub mod trial;
+
+pub use run::{Progress, RunError, RunOptions, RunReport, run};
+pub use sim::SimError;
+pub use spec::{Spec, SpecError};

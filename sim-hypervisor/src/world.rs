@@ -81,6 +81,8 @@ pub(crate) struct Guest {
     pub(crate) life: Life,
     step_ns: u64,
     finished_at: Option<Timestamp>,
+    /// Virtual time it has executed.
+    ran_ns: u64,
 }
 
 #[derive(Debug)]
@@ -181,6 +183,7 @@ impl World {
             life,
             step_ns,
             finished_at: None,
+            ran_ns: 0,
         });
         GuestId(state.guests.len() - 1)
     }
@@ -201,6 +204,12 @@ impl World {
     /// Steps the guest has done.
     pub fn steps(&self, guest: GuestId) -> u64 {
         self.state.borrow().guests[guest.0].machine.steps()
+    }
+
+    /// For how long the guest has executed here: neither suspended, nor finished, nor gone. What it did before it was
+    /// restored counts to the guest it did it in.
+    pub fn worked(&self, guest: GuestId) -> Duration {
+        Duration::from_nanos(self.state.borrow().guests[guest.0].ran_ns)
     }
 
     /// Digest of everything that makes up the guest now.
@@ -332,6 +341,7 @@ impl Guest {
             return;
         }
         let (finish, ran) = (self.finish_ns(from_ns), to_ns - from_ns);
+        self.ran_ns += finish.map_or(ran, |at| ran.min(at.saturating_sub(from_ns)));
         let progress = self.machine.carry_ns + ran;
         self.machine.run(progress / self.step_ns);
         self.machine.carry_ns = progress % self.step_ns;

@@ -3,8 +3,22 @@
 //! Convention: an *interval* here is τ, the work between two checkpoints with the checkpoint's own cost left
 //! out, as Young and Daly print it (Hérault and Robert print T = τ + C).
 
+mod daly_first;
+mod daly_higher;
+mod exact;
+mod young;
+
 use std::fmt;
 use std::time::Duration;
+
+pub use daly_first::DalyFirstOrder;
+pub use daly_higher::DalyHigherOrder;
+pub use exact::{Exact, one_plus_w0};
+pub use young::Young;
+
+/// The shortest interval a formula may ask for. The formulas go to zero with the checkpoint cost (and some
+/// where the cost nears twice the MTBF); a guest that never works between checkpoints would never finish.
+pub const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 /// What a policy may know when it is asked.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,5 +61,96 @@ pub struct Never;
 impl IntervalPolicy for Never {
     fn interval(&self, _: &Seen) -> Option<Duration> {
         None
+    }
+}
+
+/// A formula's answer in seconds as an interval: at least [`INTERVAL_MIN`], and at most what a `Duration` holds.
+fn interval_of(tau_s: f64) -> Duration {
+    if tau_s.is_nan() || tau_s <= INTERVAL_MIN.as_secs_f64() {
+        return INTERVAL_MIN;
+    }
+    Duration::try_from_secs_f64(tau_s).unwrap_or(Duration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(cost_s: f64, restart_s: f64, mtbf_s: f64) -> Seen {
+        Seen {
+            checkpoint_cost: Duration::from_secs_f64(cost_s),
+            restart_cost: Duration::from_secs_f64(restart_s),
+            mtbf: Duration::from_secs_f64(mtbf_s),
+            since_failure: Duration::ZERO,
+            failures: 0,
+        }
+    }
+
+    fn minutes(policy: &dyn IntervalPolicy, seen: &Seen) -> f64 {
+        policy.interval(seen).unwrap().as_secs_f64() / 60.0
+    }
+
+    /// Daly, FGCS 22 (2006), captions of figures 3 to 5: delta = 5 min, R = 10 min; 117, 57 and 9.1 min.
+    #[test]
+    fn higher_order_gives_the_three_published_optima() {
+        for (mtbf_s, published_min, formula_min, exact_min) in [
+            (86_400.0, 117.0, 116.69, 116.69),
+            (21_600.0, 57.0, 56.71, 56.71),
+            (900.0, 9.1, 9.14, 9.17),
+        ] {
+            let seen = seen(300.0, 600.0, mtbf_s);
+            let higher = minutes(&DalyHigherOrder, &seen);
+            assert!((higher - published_min).abs() < 0.5, "{higher}");
+            assert!((higher - formula_min).abs() < 0.005, "{higher}");
+            let exact = minutes(&Exact, &seen);
+            assert!((exact - exact_min).abs() < 0.005, "{exact}");
+        }
+    }
+
+    /// Di et al., SC'13, section 4.1: failure rate 0.00423445 per second, C = 2 s: 30.73 s.
+    #[test]
+    fn young_gives_the_published_short_interval() {
+        let tau = Young
+            .interval(&seen(2.0, 0.0, 1.0 / 0.004_234_45))
+            .unwrap()
+            .as_secs_f64();
+        assert!((tau - 30.73).abs() < 0.005, "{tau}");
+    }
+
+    #[test]
+    fn first_order_counts_the_restart_and_leaves_the_cost_out() {
+        // sqrt(2 * 300 * (86400 + 600)) - 300
+        let tau = DalyFirstOrder
+            .interval(&seen(300.0, 600.0, 86_400.0))
+            .unwrap()
+            .as_secs_f64();
+        assert!((tau - 6_924.956_74).abs() < 1e-4, "{tau}");
+    }
+
+    #[test]
+    fn no_formula_answers_zero_or_more_than_the_mtbf_allows() {
+        for policy in [
+            &Young as &dyn IntervalPolicy,
+            &DalyFirstOrder,
+            &DalyHigherOrder,
+            &Exact,
+        ] {
+            assert_eq!(
+                policy.interval(&seen(0.0, 0.0, 900.0)),
+                Some(INTERVAL_MIN),
+                "{policy:?}"
+            );
+            assert!(
+                policy.interval(&seen(1e9, 1.0, 1.0)).unwrap() >= INTERVAL_MIN,
+                "{policy:?}"
+            );
+        }
+        for policy in [&DalyFirstOrder as &dyn IntervalPolicy, &DalyHigherOrder] {
+            assert_eq!(
+                policy.interval(&seen(1800.0, 600.0, 900.0)),
+                Some(Duration::from_secs(900))
+            );
+        }
+        assert!(Exact.interval(&seen(1e6, 0.0, 900.0)).unwrap() <= Duration::from_secs(900));
     }
 }

@@ -89,7 +89,7 @@ fn a_segment_shrinks_when_most_of_it_is_dead_and_goes_when_all_is() {
             &keep_last(1),
             CollectOptions {
                 dry_run: true,
-                drop_damaged: false,
+                ..CollectOptions::default()
             },
         )
         .unwrap();

@@ -1,0 +1,76 @@
+//! ④ Theory to draw under the trials: the expected makespan over the interval, for each MTBF and set of costs.
+
+use crate::plan::Plan;
+use crate::record::{Identity, TheoryRow};
+use crate::spec::PolicyKind;
+use crate::theory;
+
+/// Points of a dense curve.
+const POINTS: u32 = 240;
+/// How far the curve reaches beyond the outermost interval of its cells, as a factor.
+const MARGIN: f64 = 3.0;
+/// Name of the dense curve; the other rows of a file are markers named after their policy.
+const DENSE: &str = "expected";
+
+/// The rows of `theory.csv`. For each MTBF and set of costs, in the order of the plan: a dense curve with logarithmic
+/// spacing, then the interval of each policy that computes one, and `never`. What is too large for a number is left out.
+pub fn rows(plan: &Plan) -> Vec<TheoryRow> {
+    let mut rows = Vec::new();
+    let mut done = Vec::new();
+    for cell in &plan.cells {
+        if done.contains(&(cell.mtbf, cell.costs)) {
+            continue;
+        }
+        done.push((cell.mtbf, cell.costs));
+        let scenario = plan.scenario(cell);
+        let mut push = |curve: &str, tau_s: Option<f64>| {
+            let makespan_s = match tau_s {
+                Some(tau_s) => scenario.expected_makespan_s(tau_s),
+                None => scenario.expected_makespan_never_s(),
+            };
+            if !makespan_s.is_finite() {
+                return;
+            }
+            let identity = Identity::of(plan, cell);
+            rows.push(TheoryRow {
+                experiment: identity.experiment,
+                curve: curve.to_owned(),
+                mtbf_s: identity.mtbf_s,
+                interval_s: tau_s,
+                checkpoint_s: identity.checkpoint_s,
+                restart_s: identity.restart_s,
+                downtime_s: identity.downtime_s,
+                makespan_s,
+                waste: theory::waste(scenario.work_s, makespan_s),
+            });
+        };
+        // Levels share their points: the first one's cells name each policy once.
+        let group: Vec<_> = plan
+            .cells
+            .iter()
+            .filter(|other| (other.mtbf, other.costs, other.level) == (cell.mtbf, cell.costs, cell.level))
+            .collect();
+        let taus = group
+            .iter()
+            .filter_map(|cell| cell.interval)
+            .map(|tau| tau.as_secs_f64());
+        let (low, high) = taus.fold((f64::INFINITY, 0.0f64), |(low, high), tau| {
+            (low.min(tau), high.max(tau))
+        });
+        if low.is_finite() {
+            for tau_s in spaced(low / MARGIN, (high * MARGIN).min(scenario.work_s.max(high))) {
+                push(DENSE, Some(tau_s));
+            }
+        }
+        for marker in group.iter().filter(|cell| cell.policy != PolicyKind::Fixed) {
+            push(marker.policy.name(), marker.interval.map(|tau| tau.as_secs_f64()));
+        }
+    }
+    rows
+}
+
+/// [`POINTS`] values from `low` to `high`, evenly spaced in the logarithm.
+fn spaced(low: f64, high: f64) -> impl Iterator<Item = f64> {
+    let (from, to) = (libm::log(low), libm::log(high));
+    (0..POINTS).map(move |index| libm::exp(from + (to - from) * f64::from(index) / f64::from(POINTS - 1)))
+}

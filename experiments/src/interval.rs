@@ -1,0 +1,200 @@
+//! Advice without an experiment: which interval each policy takes, and what it is expected to cost.
+
+use std::time::Duration;
+
+use revenant_core::policy::Seen;
+use serde::Serialize;
+
+use crate::plan::formula;
+use crate::spec::PolicyKind;
+use crate::theory::{FirstOrder, Scenario};
+
+/// What is known about job and machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputParams {
+    /// Mean time between failures (M).
+    pub mtbf: Duration,
+    /// Checkpoint cost (C).
+    pub cost: Duration,
+    /// Restart cost (R).
+    pub restart: Duration,
+    /// Downtime, detection included (D).
+    pub downtime: Duration,
+    /// Failure-free work of the job (W); without it only shares are told.
+    pub work: Option<Duration>,
+}
+
+/// What each policy would do.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Advice {
+    /// One a policy, `never` last.
+    pub policies: Vec<PolicyAdvice>,
+    /// What to mind.
+    pub warnings: Vec<AdviceWarning>,
+}
+
+/// What one policy would do.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PolicyAdvice {
+    /// The policy.
+    pub policy: PolicyKind,
+    /// Work between two checkpoints, τ, the checkpoint's cost left out, in seconds; `None`: no checkpoints.
+    pub interval_s: Option<f64>,
+    /// Expected makespan by Daly's complete model ([`Scenario::daly_makespan_s`]) in seconds; `None` without a job, or
+    /// where it is too large for a number.
+    pub makespan_s: Option<f64>,
+    /// Expected share of the time that is not work: in the long run, or for `never` over the job.
+    pub waste: Option<f64>,
+}
+
+/// Something to mind about advice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdviceWarning {
+    /// The first-order formulas are rough here.
+    #[error("the interval is not short beside the MTBF: first-order formulas are rough here, prefer exact")]
+    FirstOrderRough,
+    /// The first-order formulas say nothing here.
+    #[error(
+        "failures come faster than checkpoints and restarts: first-order formulas do not hold, prefer exact"
+    )]
+    FirstOrderInvalid,
+}
+
+/// A parameter that allows no advice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AdviceError {
+    /// It divides.
+    #[error("{0} must be more than zero")]
+    Zero(&'static str),
+}
+
+/// Policies advised on, in the order of the answer.
+const POLICIES: [PolicyKind; 5] = [
+    PolicyKind::Young,
+    PolicyKind::Daly,
+    PolicyKind::DalyHigher,
+    PolicyKind::Exact,
+    PolicyKind::Never,
+];
+
+/// Works out what each policy would do.
+pub fn advise(input: &InputParams) -> Result<Advice, AdviceError> {
+    for (value, name) in [
+        (Some(input.mtbf), "the MTBF"),
+        (Some(input.cost), "the checkpoint cost"),
+        (input.work, "the work"),
+    ] {
+        if value == Some(Duration::ZERO) {
+            return Err(AdviceError::Zero(name));
+        }
+    }
+    let seen = Seen {
+        checkpoint_cost: input.cost,
+        restart_cost: input.restart,
+        mtbf: input.mtbf,
+        since_failure: Duration::ZERO,
+        failures: 0,
+    };
+    let scenario = Scenario {
+        work_s: input.work.unwrap_or(input.mtbf).as_secs_f64(),
+        checkpoint_s: input.cost.as_secs_f64(),
+        restart_s: input.restart.as_secs_f64(),
+        downtime_s: input.downtime.as_secs_f64(),
+        mtbf_s: input.mtbf.as_secs_f64(),
+        final_checkpoint: false,
+    };
+    let policies: Vec<_> = POLICIES
+        .into_iter()
+        .map(|policy| {
+            let tau_s = formula(policy).interval(&seen).map(|tau| tau.as_secs_f64());
+            let makespan_s = match tau_s {
+                Some(tau_s) => scenario.daly_makespan_s(tau_s),
+                None => scenario.expected_makespan_never_s(),
+            };
+            let makespan_s = (input.work.is_some() && makespan_s.is_finite()).then_some(makespan_s);
+            let waste = match tau_s {
+                Some(tau_s) => Some(scenario.long_run_waste(tau_s)),
+                None => makespan_s.map(|makespan_s| crate::theory::waste(scenario.work_s, makespan_s)),
+            };
+            PolicyAdvice {
+                policy,
+                interval_s: tau_s,
+                makespan_s,
+                waste,
+            }
+        })
+        .collect();
+    let young_s = policies[0].interval_s.unwrap_or_default();
+    let warnings = match scenario.first_order_validity(young_s) {
+        FirstOrder::Good => vec![],
+        FirstOrder::Rough => vec![AdviceWarning::FirstOrderRough],
+        FirstOrder::Invalid => vec![AdviceWarning::FirstOrderInvalid],
+    };
+    Ok(Advice { policies, warnings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn advice(mtbf_min: u64) -> Advice {
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        advise(&InputParams {
+            mtbf: minutes(mtbf_min),
+            cost: minutes(5),
+            restart: minutes(10),
+            downtime: Duration::ZERO,
+            work: Some(minutes(500 * 60)),
+        })
+        .unwrap()
+    }
+
+    /// Daly 2006, figures 3 to 5: M = 24 h, 6 h and 15 min.
+    #[test]
+    fn the_published_optima_and_wall_clocks_come_out() {
+        for (mtbf_min, optimum_min, wall_clock_h, young_h) in [
+            (1440, 117.0, 547.9, 547.9),
+            (360, 57.0, 610.2, 610.4),
+            (15, 9.1, 2504.2, 2573.5),
+        ] {
+            let advice = advice(mtbf_min);
+            let of = |kind| {
+                advice
+                    .policies
+                    .iter()
+                    .find(|advice| advice.policy == kind)
+                    .unwrap()
+            };
+            let higher = of(PolicyKind::DalyHigher);
+            let tolerance = if mtbf_min == 15 { 0.05 } else { 0.5 };
+            assert!((higher.interval_s.unwrap() / 60.0 - optimum_min).abs() < tolerance);
+            assert!((higher.makespan_s.unwrap() / 3600.0 - wall_clock_h).abs() < 0.05);
+            assert!((of(PolicyKind::Young).makespan_s.unwrap() / 3600.0 - young_h).abs() < 0.05);
+            assert!(of(PolicyKind::Exact).makespan_s <= higher.makespan_s);
+        }
+        assert_eq!(advice(1440).warnings, []);
+        assert_eq!(advice(15).warnings, [AdviceWarning::FirstOrderInvalid]);
+        let never = advice(15).policies[4].clone();
+        assert_eq!(
+            (never.interval_s, never.makespan_s),
+            (None, None),
+            "e^2000 is no number"
+        );
+    }
+
+    #[test]
+    fn zero_is_refused() {
+        let input = InputParams {
+            mtbf: Duration::ZERO,
+            cost: Duration::from_secs(1),
+            restart: Duration::ZERO,
+            downtime: Duration::ZERO,
+            work: None,
+        };
+        assert_eq!(
+            advise(&input).unwrap_err().to_string(),
+            "the MTBF must be more than zero"
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! ③ What became of one trial, at whatever level it ran.
+
+use std::time::Duration;
+
+/// One finished or given-up trial.
+///
+/// For a finished one `makespan` = `useful` + `checkpointing` + `lost` + `restarting` + `down`, to the nanosecond.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// How it ended.
+    pub end: End,
+    /// From the start of the job until its end.
+    pub makespan: Duration,
+    /// Work of the guest that its result rests on: W when it finished.
+    pub useful: Duration,
+    /// Time the guest did not work because of checkpoints, committed or not.
+    pub checkpointing: Duration,
+    /// Work of the guest that was thrown away by failures.
+    pub lost: Duration,
+    /// Time in restores, finished or struck.
+    pub restarting: Duration,
+    /// Time from failures until restores could begin: detection and downtime (D).
+    pub down: Duration,
+    /// Failures that struck.
+    pub failures: u64,
+    /// Committed checkpoints.
+    pub checkpoints: u64,
+    /// Whether the guest's memory at the end is what its program computes; `None` where no memory is simulated.
+    pub digest_ok: Option<bool>,
+    /// For how long each capture kept the guest suspended; level `sim`.
+    pub suspensions: Vec<Duration>,
+    /// From each failure until the guest ran again. A failure that strikes before that prolongs the same recovery.
+    pub recoveries: Vec<Duration>,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The work is done.
+    Completed,
+    /// It was given up.
+    GivenUp(Reason),
+}
+
+/// Why a trial was given up, as the column `reason` says it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// `limits.failures` was exceeded.
+    #[error("failure-limit")]
+    FailureLimit,
+    /// `limits.time` has passed.
+    #[error("time-limit")]
+    TimeLimit,
+    /// No usable checkpoint was left.
+    #[error("nothing-to-restore-from")]
+    NothingToRestoreFrom,
+}
+
+impl Outcome {
+    /// Of a trial that has not begun.
+    pub(crate) fn new() -> Self {
+        Outcome {
+            end: End::Completed,
+            makespan: Duration::ZERO,
+            useful: Duration::ZERO,
+            checkpointing: Duration::ZERO,
+            lost: Duration::ZERO,
+            restarting: Duration::ZERO,
+            down: Duration::ZERO,
+            failures: 0,
+            checkpoints: 0,
+            digest_ok: None,
+            suspensions: Vec::new(),
+            recoveries: Vec::new(),
+        }
+    }
+}

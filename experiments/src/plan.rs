@@ -1,0 +1,295 @@
+//! ② From a spec to an ordered list of trials.
+//!
+//! ```text
+//! spec, costs ─▶ points (program × MTBF × policy and interval) ─▶ cells (point × level) ─▶ trials
+//! ```
+//!
+//! The order is the order of the rows: programs, then MTBFs, then policies, as the spec lists them; of each point
+//! its levels; of each cell its trials. A trial's position in that list is its [`WorkItem`] number.
+
+use std::time::Duration;
+
+use revenant_core::policy::{
+    DalyFirstOrder, DalyHigherOrder, Exact, Fixed, IntervalPolicy, Never, Seen, Young,
+};
+
+use revenant_sim::Program;
+
+use crate::failures::FailureStream;
+use crate::model::{Costs, ModelJob};
+use crate::seed::TrialSeed;
+use crate::spec::{Level, Policy, PolicyKind, Spec};
+use crate::theory::Scenario;
+
+/// All that is to be run, in order.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The spec it was made from.
+    pub spec: Spec,
+    /// Cells in the order of their rows.
+    pub cells: Vec<Cell>,
+    /// Number of the first trial of each cell, and one past the last trial of all.
+    starts: Vec<u64>,
+}
+
+/// One combination of factors at one level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    /// Number of the point, counted from 0; a point has the same number at each level.
+    pub point: u32,
+    /// Who runs it.
+    pub level: Level,
+    /// The guest program; `None` if the experiment has no guest.
+    pub program: Option<Program>,
+    /// Mean time between failures (M).
+    pub mtbf: Duration,
+    /// The policy.
+    pub policy: PolicyKind,
+    /// Its nominal interval τ at the nominal costs; `None`: no checkpoints.
+    pub interval: Option<Duration>,
+    /// Nominal costs: those given, or those measured.
+    pub costs: Costs,
+    /// Trials of it.
+    pub trials: u32,
+}
+
+/// One trial of the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkItem {
+    /// Index of the cell.
+    pub cell: usize,
+    /// Number of the trial within the cell, counted from 0.
+    pub trial: u32,
+}
+
+impl Plan {
+    /// Expands a spec. `costs` holds one entry a guest program, or one alone where there is no guest.
+    pub fn new(spec: &Spec, costs: &[Costs]) -> Plan {
+        let programs: Vec<Option<Program>> = match &spec.guest {
+            Some(guest) => guest.programs.iter().copied().map(Some).collect(),
+            None => vec![None],
+        };
+        assert_eq!(programs.len(), costs.len(), "one entry of costs a program");
+        let mut cells = Vec::with_capacity(spec.points() * spec.levels.len());
+        let mut point = 0;
+        for (&program, costs) in programs.iter().zip(costs) {
+            for &mtbf in &spec.failures.mtbf {
+                for (policy, interval) in intervals(&spec.policies, *costs, mtbf) {
+                    cells.extend(spec.levels.iter().map(|&level| Cell {
+                        point,
+                        level,
+                        program,
+                        mtbf,
+                        policy,
+                        interval,
+                        costs: *costs,
+                        trials: spec.trials.at(level),
+                    }));
+                    point += 1;
+                }
+            }
+        }
+        let starts = std::iter::once(0)
+            .chain(cells.iter().scan(0, |sum, cell| {
+                *sum += u64::from(cell.trials);
+                Some(*sum)
+            }))
+            .collect();
+        Plan {
+            spec: spec.clone(),
+            cells,
+            starts,
+        }
+    }
+
+    /// Trials in all.
+    pub fn trials(&self) -> u64 {
+        self.starts[self.cells.len()]
+    }
+
+    /// The number of a cell's first trial; for the number of cells, one past the last trial.
+    pub fn first_trial(&self, cell: usize) -> u64 {
+        self.starts[cell]
+    }
+
+    /// The trial of this number.
+    ///
+    /// # Panics
+    /// If there are not that many.
+    pub fn item(&self, number: u64) -> WorkItem {
+        assert!(number < self.trials(), "trial {number} of {}", self.trials());
+        let cell = self.starts.partition_point(|&start| start <= number) - 1;
+        let trial = u32::try_from(number - self.starts[cell]).unwrap_or(u32::MAX);
+        WorkItem { cell, trial }
+    }
+
+    /// The seed of a trial; the same in every cell.
+    pub fn seed(&self, trial: u32) -> TrialSeed {
+        TrialSeed::derive(self.spec.seed, trial)
+    }
+
+    /// The failures that a trial of a cell meets.
+    pub fn failures(&self, item: WorkItem) -> FailureStream {
+        let failures = &self.spec.failures;
+        let mtbf = self.cells[item.cell].mtbf;
+        FailureStream::new(
+            self.seed(item.trial),
+            failures.distribution,
+            mtbf,
+            failures.host_loss_share,
+        )
+    }
+
+    /// The cell as a job at level `model`.
+    pub fn model_job(&self, cell: usize) -> ModelJob {
+        let (spec, cell) = (&self.spec, &self.cells[cell]);
+        ModelJob {
+            work: spec.job.work,
+            final_checkpoint: spec.job.final_checkpoint,
+            costs: cell.costs,
+            mtbf: cell.mtbf,
+            detection: spec.failures.detection,
+            downtime: spec.failures.downtime,
+            limits: spec.limits,
+        }
+    }
+
+    /// The cell as the closed forms see it.
+    pub fn scenario(&self, cell: &Cell) -> Scenario {
+        let spec = &self.spec;
+        Scenario {
+            work_s: spec.job.work.as_secs_f64(),
+            checkpoint_s: cell.costs.checkpoint.as_secs_f64(),
+            restart_s: cell.costs.restart.as_secs_f64(),
+            downtime_s: (spec.failures.detection + spec.failures.downtime).as_secs_f64(),
+            mtbf_s: cell.mtbf.as_secs_f64(),
+            final_checkpoint: spec.job.final_checkpoint,
+        }
+    }
+}
+
+impl Cell {
+    /// The policy as the protect loop takes it.
+    pub fn interval_policy(&self) -> Box<dyn IntervalPolicy> {
+        match (self.policy, self.interval) {
+            (PolicyKind::Fixed, Some(interval)) => Box::new(Fixed(interval)),
+            (kind, _) => formula(kind),
+        }
+    }
+}
+
+/// Each policy of the spec with its interval, the grid of a fixed one spread out.
+fn intervals(policies: &[Policy], costs: Costs, mtbf: Duration) -> Vec<(PolicyKind, Option<Duration>)> {
+    let seen = Seen {
+        checkpoint_cost: costs.checkpoint,
+        restart_cost: costs.restart,
+        mtbf,
+        since_failure: Duration::ZERO,
+        failures: 0,
+    };
+    policies
+        .iter()
+        .flat_map(|policy| match policy {
+            Policy::Fixed(grid) => grid.iter().map(|&tau| (PolicyKind::Fixed, Some(tau))).collect(),
+            Policy::Formula(kind) => vec![(*kind, formula(*kind).interval(&seen))],
+        })
+        .collect()
+}
+
+/// The policies that need no interval from outside; a fixed one without a grid never checkpoints.
+pub(crate) fn formula(kind: PolicyKind) -> Box<dyn IntervalPolicy> {
+    match kind {
+        PolicyKind::Young => Box::new(Young),
+        PolicyKind::Daly => Box::new(DalyFirstOrder),
+        PolicyKind::DalyHigher => Box::new(DalyHigherOrder),
+        PolicyKind::Exact => Box::new(Exact),
+        PolicyKind::Fixed | PolicyKind::Never => Box::new(Never),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::PolicyKind::{Fixed, Never, Young};
+    use super::*;
+
+    fn spec(mtbfs: usize, grid: usize, trials: u32) -> Spec {
+        let list = |count: usize| {
+            (1..=count)
+                .map(|n| format!("\"{n}h\""))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let text = format!(
+            "name = \"p\"\nseed = 3\ntrials = {trials}\nlevels = [\"model\"]\n[job]\nwork = \"10h\"\n[failures]\n\
+             distribution = \"exponential\"\nmtbf = [{}]\n[checkpoint]\ncost = \"60s\"\nrestart = \"60s\"\n\
+             [[policy]]\nkind = \"never\"\n[[policy]]\nkind = \"fixed\"\ninterval = [{}]\n[[policy]]\nkind = \"young\"\n",
+            list(mtbfs),
+            list(grid)
+        );
+        Spec::parse(&text, Path::new("p.toml")).unwrap()
+    }
+
+    fn costs() -> Costs {
+        Costs {
+            checkpoint: Duration::from_secs(60),
+            restart: Duration::from_secs(60),
+            ..Costs::default()
+        }
+    }
+
+    #[test]
+    fn cells_come_in_the_order_of_the_spec() {
+        let plan = Plan::new(&spec(2, 2, 5), &[costs()]);
+        let seen: Vec<_> = plan
+            .cells
+            .iter()
+            .map(|cell| (cell.point, cell.mtbf.as_secs() / 3600, cell.policy))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (0, 1, Never),
+                (1, 1, Fixed),
+                (2, 1, Fixed),
+                (3, 1, Young),
+                (4, 2, Never),
+                (5, 2, Fixed),
+                (6, 2, Fixed),
+                (7, 2, Young)
+            ]
+        );
+        assert_eq!(plan.cells[0].interval, None);
+        assert_eq!(plan.cells[2].interval, Some(Duration::from_secs(7200)));
+        // sqrt(2 * 60 * 3600) s
+        assert!((plan.cells[3].interval.unwrap().as_secs_f64() - 657.267_069).abs() < 1e-6);
+    }
+
+    /// What makes a comparison between cells one of cells: the same trial meets the same failures in all of them.
+    #[test]
+    fn every_cell_meets_the_same_failures() {
+        let plan = Plan::new(&spec(2, 2, 5), &[costs()]);
+        let gap = |cell| plan.failures(WorkItem { cell, trial: 4 }).draw().gap;
+        assert_eq!(gap(0), gap(3));
+        assert!(
+            (gap(4).as_secs_f64() / gap(0).as_secs_f64() - 2.0).abs() < 1e-9,
+            "twice the MTBF"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_and_items_correspond(mtbfs in 1usize..4, grid in 1usize..4, trials in 1u32..5) {
+            let plan = Plan::new(&spec(mtbfs, grid, trials), &[costs()]);
+            prop_assert_eq!(plan.trials(), (mtbfs * (grid + 2)) as u64 * u64::from(trials));
+            for number in 0..plan.trials() {
+                let item = plan.item(number);
+                prop_assert!(item.trial < plan.cells[item.cell].trials);
+                prop_assert_eq!(plan.first_trial(item.cell) + u64::from(item.trial), number);
+            }
+        }
+    }
+}

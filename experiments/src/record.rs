@@ -1,0 +1,308 @@
+//! ③ Rows: one struct, one line. Header, column order and units derive from the structs.
+//!
+//! Units are in the names (`_s`: seconds). Floats are written in the shortest form that reads back as the same
+//! number. A cell that does not apply, or is not known because the trial was given up, is empty, never zero.
+//! Columns are described in `docs/experiments.md`.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::outcome::{End, Outcome};
+use crate::plan::{Cell, Plan, WorkItem};
+use crate::theory;
+
+/// A line of `trials.csv`: one trial.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TrialRow {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// Number of the point; the same at each level.
+    pub point: u32,
+    /// `model` or `sim`.
+    pub level: String,
+    /// Kind of policy.
+    pub policy: String,
+    /// Guest program; empty without a guest.
+    pub program: Option<String>,
+    /// Mean time between failures (M).
+    pub mtbf_s: f64,
+    /// Nominal interval τ, the checkpoint's cost left out; empty for `never`.
+    pub interval_s: Option<f64>,
+    /// Work of the job (W).
+    pub work_s: f64,
+    /// Nominal checkpoint cost (C).
+    pub checkpoint_s: f64,
+    /// Nominal restart cost (R).
+    pub restart_s: f64,
+    /// Detection and downtime together (D).
+    pub downtime_s: f64,
+    /// Number of the trial within its cell.
+    pub trial: u32,
+    /// Seed of the trial; the same for this number in every cell.
+    pub seed: u64,
+    /// The work was done.
+    pub completed: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    /// From the start to the end of the work.
+    pub makespan_s: Option<f64>,
+    /// Work that the result rests on.
+    pub useful_s: Option<f64>,
+    /// Time the guest did not work because of checkpoints.
+    pub checkpoint_time_s: Option<f64>,
+    /// Work thrown away by failures.
+    pub lost_s: Option<f64>,
+    /// Time in restores.
+    pub restart_time_s: Option<f64>,
+    /// Time in detection and downtime.
+    pub down_s: Option<f64>,
+    /// Failures that struck.
+    pub failures: u64,
+    /// Committed checkpoints.
+    pub checkpoints: u64,
+    /// 1 − work / makespan.
+    pub waste: Option<f64>,
+    /// The guest's memory at the end is what its program computes; empty at level `model`.
+    pub digest_ok: Option<bool>,
+}
+
+/// A line of `summary.csv`: one cell.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SummaryRow {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// Number of the point.
+    pub point: u32,
+    /// `model` or `sim`.
+    pub level: String,
+    /// Kind of policy.
+    pub policy: String,
+    /// Guest program.
+    pub program: Option<String>,
+    /// Mean time between failures (M).
+    pub mtbf_s: f64,
+    /// Nominal interval τ.
+    pub interval_s: Option<f64>,
+    /// Work of the job (W).
+    pub work_s: f64,
+    /// Nominal checkpoint cost (C).
+    pub checkpoint_s: f64,
+    /// Nominal restart cost (R).
+    pub restart_s: f64,
+    /// Detection and downtime together (D).
+    pub downtime_s: f64,
+    /// Trials.
+    pub n: u64,
+    /// Trials whose work was done. Where that is fewer, means of times are empty: they would flatter.
+    pub n_completed: u64,
+    /// Mean number of failures, over all trials.
+    pub failures_mean: Option<f64>,
+    /// Mean number of committed checkpoints, over all trials.
+    pub checkpoints_mean: Option<f64>,
+    /// Mean makespan.
+    pub makespan_mean_s: Option<f64>,
+    /// Standard deviation of the makespan.
+    pub makespan_sd_s: Option<f64>,
+    /// Low end of the 95 % confidence interval of the mean makespan (Student's t).
+    pub makespan_ci95_lo_s: Option<f64>,
+    /// High end.
+    pub makespan_ci95_hi_s: Option<f64>,
+    /// Mean waste.
+    pub waste_mean: Option<f64>,
+    /// Standard deviation of the waste.
+    pub waste_sd: Option<f64>,
+    /// Low end of the 95 % confidence interval of the mean waste (Student's t).
+    pub waste_ci95_lo: Option<f64>,
+    /// High end.
+    pub waste_ci95_hi: Option<f64>,
+    /// Median waste; trials given up count as the most wasteful.
+    pub waste_median: Option<f64>,
+    /// 5 % quantile of the waste.
+    pub waste_p05: Option<f64>,
+    /// 95 % quantile of the waste.
+    pub waste_p95: Option<f64>,
+    /// Mean work lost.
+    pub lost_mean_s: Option<f64>,
+    /// Low end of the 95 % confidence interval of the mean work lost.
+    pub lost_ci95_lo_s: Option<f64>,
+    /// High end.
+    pub lost_ci95_hi_s: Option<f64>,
+    /// Expected makespan by the closed form.
+    pub theory_makespan_s: Option<f64>,
+    /// 1 − work / expected makespan.
+    pub theory_waste: Option<f64>,
+    /// Mean makespan / expected makespan − 1.
+    pub rel_err: Option<f64>,
+}
+
+/// A line of `theory.csv`: a point of a curve.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TheoryRow {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// `expected` for the dense curve, or the policy whose own interval this is.
+    pub curve: String,
+    /// Mean time between failures (M).
+    pub mtbf_s: f64,
+    /// Interval τ; empty for `never`.
+    pub interval_s: Option<f64>,
+    /// Checkpoint cost (C).
+    pub checkpoint_s: f64,
+    /// Restart cost (R).
+    pub restart_s: f64,
+    /// Detection and downtime together (D).
+    pub downtime_s: f64,
+    /// Expected makespan.
+    pub makespan_s: f64,
+    /// 1 − work / expected makespan.
+    pub waste: f64,
+}
+
+impl TrialRow {
+    /// The row of a trial.
+    pub fn new(plan: &Plan, item: WorkItem, outcome: &Outcome) -> TrialRow {
+        let cell = &plan.cells[item.cell];
+        let identity = Identity::of(plan, cell);
+        let (completed, reason) = match &outcome.end {
+            End::Completed => (true, None),
+            End::GivenUp(reason) => (false, Some(reason.to_string())),
+        };
+        let known = |duration: std::time::Duration| completed.then_some(duration.as_secs_f64());
+        TrialRow {
+            experiment: identity.experiment,
+            point: cell.point,
+            level: cell.level.name().to_owned(),
+            policy: cell.policy.name().to_owned(),
+            program: cell.program.map(|program| program.name().to_owned()),
+            mtbf_s: identity.mtbf_s,
+            interval_s: identity.interval_s,
+            work_s: identity.work_s,
+            checkpoint_s: identity.checkpoint_s,
+            restart_s: identity.restart_s,
+            downtime_s: identity.downtime_s,
+            trial: item.trial,
+            seed: plan.seed(item.trial).0,
+            completed,
+            reason,
+            makespan_s: known(outcome.makespan),
+            useful_s: known(outcome.useful),
+            checkpoint_time_s: known(outcome.checkpointing),
+            lost_s: known(outcome.lost),
+            restart_time_s: known(outcome.restarting),
+            down_s: known(outcome.down),
+            failures: outcome.failures,
+            checkpoints: outcome.checkpoints,
+            waste: known(outcome.makespan).map(|makespan_s| theory::waste(identity.work_s, makespan_s)),
+            digest_ok: outcome.digest_ok,
+        }
+    }
+}
+
+/// What every row of a cell says of the cell.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub experiment: String,
+    pub mtbf_s: f64,
+    pub interval_s: Option<f64>,
+    pub work_s: f64,
+    pub checkpoint_s: f64,
+    pub restart_s: f64,
+    pub downtime_s: f64,
+}
+
+impl Identity {
+    pub(crate) fn of(plan: &Plan, cell: &Cell) -> Identity {
+        let scenario = plan.scenario(cell);
+        Identity {
+            experiment: plan.spec.name.clone(),
+            mtbf_s: scenario.mtbf_s,
+            interval_s: cell.interval.map(|interval| interval.as_secs_f64()),
+            work_s: scenario.work_s,
+            checkpoint_s: scenario.checkpoint_s,
+            restart_s: scenario.restart_s,
+            downtime_s: scenario.downtime_s,
+        }
+    }
+}
+
+/// The header line of a file of such rows, with its line feed.
+pub fn header<R: Serialize + Default>() -> String {
+    let both = encode(&[R::default()], true);
+    both.split_inclusive('\n').next().unwrap_or_default().to_owned()
+}
+
+/// A row as a line, with its line feed.
+pub fn line<R: Serialize>(row: &R) -> String {
+    encode(std::slice::from_ref(row), false)
+}
+
+fn encode<R: Serialize>(rows: &[R], with_header: bool) -> String {
+    let mut writer = csv::WriterBuilder::new()
+        .has_headers(with_header)
+        .from_writer(Vec::new());
+    for row in rows {
+        writer
+            .serialize(row)
+            .expect("a flat struct of numbers and texts, written to memory");
+    }
+    let bytes = writer.into_inner().expect("memory accepts every byte");
+    String::from_utf8(bytes).expect("the fields are UTF-8")
+}
+
+/// Reads a line back; `None` if it is not a row of this kind.
+pub fn parse<R: Serialize + DeserializeOwned + Default>(line: &str) -> Option<R> {
+    let text = header::<R>() + line;
+    let mut rows = csv::Reader::from_reader(text.as_bytes()).into_deserialize();
+    match (rows.next(), rows.next()) {
+        (Some(Ok(row)), None) => Some(row),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Figures and other people's scripts rely on these columns.
+    #[test]
+    fn headers_are_pinned() {
+        assert_eq!(
+            header::<TrialRow>(),
+            "experiment,point,level,policy,program,mtbf_s,interval_s,work_s,checkpoint_s,restart_s,downtime_s,trial,seed,\
+             completed,reason,makespan_s,useful_s,checkpoint_time_s,lost_s,restart_time_s,down_s,failures,checkpoints,\
+             waste,digest_ok\n"
+        );
+        assert_eq!(
+            header::<SummaryRow>(),
+            "experiment,point,level,policy,program,mtbf_s,interval_s,work_s,checkpoint_s,restart_s,downtime_s,n,\
+             n_completed,failures_mean,checkpoints_mean,makespan_mean_s,makespan_sd_s,makespan_ci95_lo_s,\
+             makespan_ci95_hi_s,waste_mean,waste_sd,waste_ci95_lo,waste_ci95_hi,waste_median,waste_p05,waste_p95,\
+             lost_mean_s,lost_ci95_lo_s,lost_ci95_hi_s,theory_makespan_s,theory_waste,rel_err\n"
+        );
+        assert_eq!(
+            header::<TheoryRow>(),
+            "experiment,curve,mtbf_s,interval_s,checkpoint_s,restart_s,downtime_s,makespan_s,waste\n"
+        );
+    }
+
+    #[test]
+    fn a_row_is_one_line_that_reads_back() {
+        let row = TrialRow {
+            experiment: "e".into(),
+            level: "sim".into(),
+            policy: "never".into(),
+            program: Some("idle".into()),
+            mtbf_s: 0.1 + 0.2,
+            seed: u64::MAX,
+            reason: Some("time-limit".into()),
+            ..TrialRow::default()
+        };
+        let text = line(&row);
+        assert_eq!(
+            text,
+            "e,0,sim,never,idle,0.30000000000000004,,0.0,0.0,0.0,0.0,0,18446744073709551615,false,time-limit,,,,,,,0,0,,\n"
+        );
+        assert_eq!(parse::<TrialRow>(&text), Some(row));
+        assert_eq!(parse::<TrialRow>(&text[..text.len() - 9]), None);
+        assert_eq!(parse::<TrialRow>("\0\0\0\n"), None);
+    }
+}

@@ -1,0 +1,194 @@
+//! The folder of a run: the one place where this crate touches files.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::RunError;
+
+/// The spec as run.
+pub const SPEC: &str = "spec.toml";
+/// What ran where, from which seed, with which result.
+pub const MANIFEST: &str = "manifest.json";
+/// A row a trial.
+pub const TRIALS: &str = "trials.csv";
+/// A row a cell.
+pub const SUMMARY: &str = "summary.csv";
+/// Closed forms to draw under it.
+pub const THEORY: &str = "theory.csv";
+/// How long captures suspended the guest.
+pub const DOWNTIME: &str = "downtime.hlog";
+/// How long recoveries took.
+pub const RECOVERY: &str = "recovery.hlog";
+/// Where the figures go.
+pub const FIGURES: &str = "figures";
+
+/// The files a run writes, and which `overwrite` may therefore remove.
+const FILES: [&str; 7] = [SPEC, MANIFEST, TRIALS, SUMMARY, THEORY, DOWNTIME, RECOVERY];
+
+/// A run's folder.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// A folder for a new run. A folder that already holds something is refused, unless it holds a run that may be
+    /// overwritten; then that run's files, and no others, are removed.
+    pub(super) fn create(path: &Path, overwrite: bool) -> Result<Folder, RunError> {
+        let folder = Folder {
+            path: path.to_owned(),
+        };
+        let is_run = folder.file(MANIFEST).exists();
+        let occupied = match fs::read_dir(path) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(source) => return Err(RunError::io("read", path, source)),
+        };
+        match (occupied, is_run, overwrite) {
+            (false, _, _) => {}
+            (true, false, _) => {
+                return Err(RunError::NotARun {
+                    path: path.to_owned(),
+                });
+            }
+            (true, true, false) => {
+                return Err(RunError::Exists {
+                    path: path.to_owned(),
+                });
+            }
+            (true, true, true) => {
+                for name in FILES {
+                    folder.remove(name)?;
+                }
+                folder.remove_figures()?;
+            }
+        }
+        fs::create_dir_all(path).map_err(|source| RunError::io("create", path, source))?;
+        Ok(folder)
+    }
+
+    /// The folder of a run that was begun.
+    pub(super) fn existing(path: &Path) -> Result<Folder, RunError> {
+        let folder = Folder {
+            path: path.to_owned(),
+        };
+        if folder.file(MANIFEST).exists() {
+            Ok(folder)
+        } else {
+            Err(RunError::NothingToResume {
+                path: path.to_owned(),
+            })
+        }
+    }
+
+    /// Figures of an earlier run: none may outlive its data.
+    fn remove_figures(&self) -> Result<(), RunError> {
+        let path = self.file(FIGURES);
+        let entries = match fs::read_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|source| RunError::io("read", &path, source))?,
+        };
+        for entry in entries {
+            let file = entry
+                .map_err(|source| RunError::io("read", &path, source))?
+                .path();
+            if file
+                .extension()
+                .is_some_and(|extension| extension == "svg" || extension == "png")
+            {
+                fs::remove_file(&file).map_err(|source| RunError::io("remove", &file, source))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Replaces a file in one step: after a crash it is the old one or the new one.
+    pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<(), RunError> {
+        let path = self.file(name);
+        let staged = self.file(&format!(".{name}.new"));
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&staged)?;
+            file.write_all(content)?;
+            file.sync_all()?;
+            fs::rename(&staged, &path)?;
+            File::open(&self.path)?.sync_all()
+        };
+        write().map_err(|source| RunError::io("write", &path, source))
+    }
+
+    pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, RunError> {
+        let path = self.file(name);
+        fs::read(&path).map_err(|source| RunError::io("read", &path, source))
+    }
+
+    fn remove(&self, name: &str) -> Result<(), RunError> {
+        let path = self.file(name);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(RunError::io("remove", &path, source))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens a file for appending after its first `keep_bytes`, cutting off the rest; made if it is not there.
+    pub(super) fn append_after(&self, name: &str, keep_bytes: u64) -> Result<LineFile, RunError> {
+        let path = self.file(name);
+        let open = || -> io::Result<File> {
+            let file = fs::OpenOptions::new().create(true).append(true).open(&path)?;
+            file.set_len(keep_bytes)?;
+            Ok(file)
+        };
+        let file = open().map_err(|source| RunError::io("open", &path, source))?;
+        Ok(LineFile {
+            writer: io::BufWriter::new(file),
+            path,
+        })
+    }
+
+    /// BLAKE3 of a file in hex, for the manifest.
+    pub(super) fn digest(&self, name: &str) -> Result<String, RunError> {
+        let path = self.file(name);
+        let digest = || -> io::Result<String> {
+            let mut hasher = blake3::Hasher::new();
+            io::copy(&mut File::open(&path)?, &mut hasher)?;
+            Ok(hasher.finalize().to_hex().to_string())
+        };
+        digest().map_err(|source| RunError::io("read", &path, source))
+    }
+}
+
+/// A text file that grows line by line.
+#[derive(Debug)]
+pub(super) struct LineFile {
+    writer: io::BufWriter<File>,
+    path: PathBuf,
+}
+
+impl LineFile {
+    pub(super) fn append(&mut self, line: &str) -> Result<(), RunError> {
+        let write = self.writer.write_all(line.as_bytes());
+        write.map_err(|source| RunError::io("append to", &self.path, source))
+    }
+
+    /// Hands everything to the operating system: from then on the death of this process loses nothing of it.
+    pub(super) fn flush(&mut self) -> Result<(), RunError> {
+        self.writer
+            .flush()
+            .map_err(|source| RunError::io("append to", &self.path, source))
+    }
+
+    /// Makes everything durable.
+    pub(super) fn sync(&mut self) -> Result<(), RunError> {
+        self.flush()?;
+        self.writer
+            .get_ref()
+            .sync_all()
+            .map_err(|source| RunError::io("sync", &self.path, source))
+    }
+}

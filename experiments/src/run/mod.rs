@@ -1,0 +1,347 @@
+//! The run of an experiment: plan, trials in parallel, rows in order, summary, manifest.
+//!
+//! ```text
+//! plan ─▶ ordered (threads) ─▶ trials.csv, *.hlog ─▶ summary.csv, theory.csv ─▶ manifest.json
+//! ```
+//!
+//! What the files hold depends on the spec, the seed and the trials alone: not on the number of threads, and not on
+//! how often the run was interrupted and resumed. Rows are handed to the operating system as they come.
+
+mod error;
+mod folder;
+mod ordered;
+mod resume;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use revenant_core::Clock;
+use serde::Deserialize;
+
+use crate::curve;
+use crate::hlog::{self, CellHistograms};
+use crate::manifest::{Counts, Identity, Manifest, Status};
+use crate::model::Costs;
+use crate::outcome::Outcome;
+use crate::plan::Plan;
+use crate::record::{self, SummaryRow, TheoryRow, TrialRow};
+use crate::sim;
+use crate::spec::{Cost, Spec};
+use crate::summary::CellSummary;
+use crate::theory::FirstOrder;
+use crate::trial::{self, TrialError};
+
+pub use error::RunError;
+pub use folder::{DOWNTIME, FIGURES, MANIFEST, RECOVERY, SPEC, SUMMARY, THEORY, TRIALS};
+use folder::{Folder, LineFile};
+use resume::Remains;
+
+/// How to run an experiment.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Folder for the results.
+    pub out: PathBuf,
+    /// Threads; 0: as many as the host has processors.
+    pub jobs: usize,
+    /// Master seed in place of the spec's.
+    pub seed: Option<u64>,
+    /// Trials a cell at every level in place of the spec's.
+    pub trials: Option<u32>,
+    /// Go on with the run in the folder.
+    pub resume: bool,
+    /// Replace the run in the folder.
+    pub overwrite: bool,
+    /// The command line, for the manifest.
+    pub command: Vec<String>,
+}
+
+/// How far a run has come; told after each trial and at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Trials with a row, those of an earlier process included.
+    pub trials_done: u64,
+    /// Trials in all.
+    pub trials: u64,
+    /// Failures that struck in the trials of this process.
+    pub failures: u64,
+}
+
+/// What a run has left.
+#[derive(Debug, Clone)]
+pub struct RunReport {
+    /// Complete, or interrupted on request: then it can be resumed.
+    pub status: Status,
+    /// The folder.
+    pub out: PathBuf,
+    /// How much there is.
+    pub counts: Counts,
+    /// Trials that an earlier process had done.
+    pub resumed_from: u64,
+    /// What to mind when reading the results; also in the manifest.
+    pub warnings: Vec<String>,
+}
+
+/// Runs an experiment, or goes on with it. `progress` is called on this thread. When `cancel` is raised, trials in hand are
+/// finished and written, and the report says `Interrupted`.
+pub fn run(
+    spec: &Spec,
+    options: &RunOptions,
+    clock: &dyn Clock,
+    progress: &mut dyn FnMut(Progress),
+    cancel: &AtomicBool,
+) -> Result<RunReport, RunError> {
+    let spec = &spec.clone().with_seed(options.seed).with_trials(options.trials);
+    let plan = Plan::new(spec, &costs(spec)?);
+    let folder = open_folder(&plan, options)?;
+    let mut manifest = Manifest::begin(&plan, &options.command, clock.now());
+    folder.write(SPEC, spec.source.as_bytes())?;
+    folder.write(MANIFEST, manifest.to_json().as_bytes())?;
+    let remains = if options.resume {
+        Remains::find(&folder, &plan)?
+    } else {
+        Remains::none(&folder)?
+    };
+    let resumed_from = remains.rows;
+    let done = run_trials(&plan, &folder, options, remains, progress, cancel)?;
+    manifest.counts.trials_done = done;
+    manifest.status = Status::Interrupted;
+    if done == plan.trials() {
+        manifest.counts = summarise(&plan, &folder, manifest.counts, &mut manifest.warnings)?;
+        manifest.status = Status::Complete;
+        for name in [SPEC, TRIALS, SUMMARY, THEORY, DOWNTIME, RECOVERY] {
+            manifest
+                .outputs_blake3
+                .insert(name.to_owned(), folder.digest(name)?);
+        }
+    }
+    manifest.stop(clock.now());
+    folder.write(MANIFEST, manifest.to_json().as_bytes())?;
+    Ok(RunReport {
+        status: manifest.status,
+        out: options.out.clone(),
+        counts: manifest.counts,
+        resumed_from,
+        warnings: manifest.warnings,
+    })
+}
+
+/// The nominal costs, one entry a program.
+fn costs(spec: &Spec) -> Result<Vec<Costs>, RunError> {
+    match (spec.checkpoint.cost, spec.checkpoint.restart) {
+        (Cost::Given(checkpoint), Cost::Given(restart)) => Ok(vec![Costs {
+            checkpoint,
+            restart,
+            ..Costs::default()
+        }]),
+        _ => {
+            let programs = spec.guest.iter().flat_map(|guest| &guest.programs);
+            let probe =
+                |&program| sim::probe(spec, program).map_err(|source| RunError::Probe { program, source });
+            programs.map(probe).collect()
+        }
+    }
+}
+
+/// What of an earlier manifest matters, whatever else its version wrote.
+#[derive(Deserialize)]
+struct Begun {
+    identity: Identity,
+}
+
+fn open_folder(plan: &Plan, options: &RunOptions) -> Result<Folder, RunError> {
+    if !options.resume {
+        return Folder::create(&options.out, options.overwrite);
+    }
+    let folder = Folder::existing(&options.out)?;
+    let there: Begun =
+        serde_json::from_slice(&folder.read(MANIFEST)?).map_err(|source| RunError::BadManifest {
+            path: folder.file(MANIFEST),
+            source,
+        })?;
+    match Identity::of(plan).difference(&there.identity) {
+        None => Ok(folder),
+        Some((what, there, here)) => Err(RunError::Different {
+            path: options.out.clone(),
+            what,
+            there,
+            here,
+        }),
+    }
+}
+
+fn run_trials(
+    plan: &Plan,
+    folder: &Folder,
+    options: &RunOptions,
+    remains: Remains,
+    progress: &mut dyn FnMut(Progress),
+    cancel: &AtomicBool,
+) -> Result<u64, RunError> {
+    let jobs = match options.jobs {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        jobs => jobs,
+    };
+    let (first, rows) = (remains.restart_at, remains.rows);
+    let mut sink = Rows::open(plan, folder, remains, progress)?;
+    let work = |number| trial::run(plan, plan.item(number));
+    let end = ordered::run(jobs, first..plan.trials(), cancel, work, &mut sink)?;
+    sink.finish()?;
+    // A cancel may have come while rows that are already there were computed again.
+    Ok(end.max(rows))
+}
+
+/// Takes outcomes in order and writes rows and histograms.
+struct Rows<'a> {
+    plan: &'a Plan,
+    remains: Remains,
+    trials: LineFile,
+    downtime: LineFile,
+    recovery: LineFile,
+    histograms: CellHistograms,
+    progress: &'a mut dyn FnMut(Progress),
+    state: Progress,
+}
+
+impl<'a> Rows<'a> {
+    fn open(
+        plan: &'a Plan,
+        folder: &Folder,
+        remains: Remains,
+        progress: &'a mut dyn FnMut(Progress),
+    ) -> Result<Self, RunError> {
+        let open = |name, keep_bytes, header: &str| -> Result<LineFile, RunError> {
+            let mut file = folder.append_after(name, keep_bytes)?;
+            if keep_bytes == 0 {
+                file.append(header)?;
+            }
+            file.flush()?;
+            Ok(file)
+        };
+        let state = Progress {
+            trials_done: remains.rows,
+            trials: plan.trials(),
+            failures: 0,
+        };
+        progress(state);
+        Ok(Rows {
+            plan,
+            trials: open(TRIALS, remains.row_bytes, &record::header::<TrialRow>())?,
+            downtime: open(DOWNTIME, remains.downtime_bytes, hlog::HEADER)?,
+            recovery: open(RECOVERY, remains.recovery_bytes, hlog::HEADER)?,
+            remains,
+            histograms: CellHistograms::new(),
+            progress,
+            state,
+        })
+    }
+
+    fn finish(mut self) -> Result<(), RunError> {
+        self.trials.sync()?;
+        self.downtime.sync()?;
+        self.recovery.sync()
+    }
+}
+
+impl ordered::Sink<Result<Outcome, TrialError>> for Rows<'_> {
+    type Error = RunError;
+
+    fn take(&mut self, number: u64, result: Result<Outcome, TrialError>) -> Result<(), RunError> {
+        let item = self.plan.item(number);
+        let cell = &self.plan.cells[item.cell];
+        let outcome = result.map_err(|source| RunError::Trial {
+            point: cell.point,
+            level: cell.level.name(),
+            trial: item.trial,
+            source,
+        })?;
+        let line = record::line(&TrialRow::new(self.plan, item, &outcome));
+        if !self.remains.kept.check(number, &line)? {
+            self.trials.append(&line)?;
+            self.state.trials_done = number + 1;
+        }
+        self.histograms.add(&outcome);
+        self.state.failures += outcome.failures;
+        if item.trial + 1 == cell.trials {
+            // The order matters to a resume: a cell's histograms vouch for its rows.
+            self.trials.flush()?;
+            self.downtime.append(&self.histograms.downtime_line(cell))?;
+            self.downtime.flush()?;
+            self.recovery.append(&self.histograms.recovery_line(cell))?;
+            self.recovery.flush()?;
+            self.histograms = CellHistograms::new();
+        }
+        (self.progress)(self.state);
+        Ok(())
+    }
+
+    fn idle(&mut self) -> Result<(), RunError> {
+        self.trials.flush()
+    }
+}
+
+/// Writes `summary.csv` and `theory.csv` from `trials.csv`.
+fn summarise(
+    plan: &Plan,
+    folder: &Folder,
+    mut counts: Counts,
+    warnings: &mut Vec<String>,
+) -> Result<Counts, RunError> {
+    let mut summary = record::header::<SummaryRow>();
+    let mut rows = resume::rows(folder)?;
+    for cell in &plan.cells {
+        let mut gathered = CellSummary::default();
+        let mut reasons = std::collections::BTreeMap::<String, u64>::new();
+        for _ in 0..cell.trials {
+            let row: TrialRow = rows.next()?;
+            counts.failures += row.failures;
+            if let Some(reason) = &row.reason {
+                counts.given_up += 1;
+                *reasons.entry(reason.clone()).or_default() += 1;
+            }
+            gathered.add(&row);
+        }
+        let tag = hlog::tag(cell);
+        for (reason, count) in reasons {
+            warnings.push(format!(
+                "cell {tag}: {count} of {} trials given up ({reason})",
+                cell.trials
+            ));
+        }
+        summary += &record::line(&gathered.finish(plan, cell));
+    }
+    folder.write(SUMMARY, summary.as_bytes())?;
+    let header = record::header::<TheoryRow>();
+    let theory = curve::rows(plan)
+        .iter()
+        .fold(header, |all, row| all + &record::line(row));
+    folder.write(THEORY, theory.as_bytes())?;
+    warnings.extend(first_order_warnings(plan));
+    Ok(counts)
+}
+
+/// Where the formulas that Young's and Daly's intervals rest on are rough, once a point.
+fn first_order_warnings(plan: &Plan) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut last = None;
+    for cell in &plan.cells {
+        let Some(tau) = cell.interval.filter(|_| last != Some(cell.point)) else {
+            continue;
+        };
+        last = Some(cell.point);
+        let words = match plan.scenario(cell).first_order_validity(tau.as_secs_f64()) {
+            FirstOrder::Good => continue,
+            FirstOrder::Rough => "the period is long beside the MTBF: first-order waste is rough",
+            FirstOrder::Invalid => "first-order waste does not hold: D + R + T/2 exceeds the MTBF",
+        };
+        warnings.push(format!("point {}: {words}", cell.point));
+    }
+    warnings
+}
+
+/// The folder an experiment's results go to unless told otherwise.
+pub fn default_folder(spec: &Spec) -> PathBuf {
+    Path::new("out").join(&spec.name)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! What an earlier, ended process left of a run, and where to go on.
+//!
+//! Rules, for any bytes that are found:
+//! 1. A line without its line feed is torn and dropped. So is everything from the first line on that is not the row that
+//!    belongs there (another trial, another seed, not a row at all). Nothing is lost by that: trials are repeatable.
+//! 2. A histogram line covers a whole cell and is written after the cell's last row. Work goes on at the first cell that
+//!    lacks a row or a histogram line.
+//! 3. Rows kept of that cell and beyond are computed again, for the histograms' sake, and compared with what is there. A
+//!    difference is an error: the run is not the run that was begun.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use super::RunError;
+use super::folder::{DOWNTIME, Folder, RECOVERY, TRIALS};
+use crate::hlog;
+use crate::plan::Plan;
+use crate::record::{self, TrialRow};
+
+/// Where to go on.
+#[derive(Debug)]
+pub(super) struct Remains {
+    /// Rows that stand, and the bytes they take with the header.
+    pub rows: u64,
+    pub row_bytes: u64,
+    /// The trial to go on with: the first of a cell.
+    pub restart_at: u64,
+    /// Bytes of the histogram logs that stand.
+    pub downtime_bytes: u64,
+    pub recovery_bytes: u64,
+    /// Rows from `restart_at` on, to be compared.
+    pub kept: KeptRows,
+}
+
+impl Remains {
+    /// Of a run that has just begun.
+    pub(super) fn none(folder: &Folder) -> Result<Remains, RunError> {
+        let kept = KeptRows::open(folder, 0, 0, 0)?;
+        Ok(Remains {
+            rows: 0,
+            row_bytes: 0,
+            restart_at: 0,
+            downtime_bytes: 0,
+            recovery_bytes: 0,
+            kept,
+        })
+    }
+
+    /// Of the run in a folder.
+    pub(super) fn find(folder: &Folder, plan: &Plan) -> Result<Remains, RunError> {
+        let mut cell_offsets = vec![0];
+        let (rows, row_bytes) = whole_rows(folder, plan, &mut cell_offsets)?;
+        // One offset more than cells all of whose rows are there: that of the cell being filled.
+        let cells_by_rows = cell_offsets.len() - 1;
+        let downtime = histogram_lines(folder, DOWNTIME, plan)?;
+        let recovery = histogram_lines(folder, RECOVERY, plan)?;
+        let whole_cells = cells_by_rows.min(downtime.len() - 1).min(recovery.len() - 1);
+        let restart_at = plan.first_trial(whole_cells);
+        Ok(Remains {
+            rows,
+            row_bytes,
+            restart_at,
+            downtime_bytes: downtime[whole_cells],
+            recovery_bytes: recovery[whole_cells],
+            kept: KeptRows::open(folder, cell_offsets[whole_cells], restart_at, rows)?,
+        })
+    }
+}
+
+/// Counts the rows that belong to the plan, from the start, and notes at which byte each cell's rows begin.
+fn whole_rows(folder: &Folder, plan: &Plan, cell_offsets: &mut Vec<u64>) -> Result<(u64, u64), RunError> {
+    let Some(mut lines) = Lines::open(folder, TRIALS)? else {
+        return Ok((0, 0));
+    };
+    if lines.next()? != Some(record::header::<TrialRow>().as_str()) {
+        return Ok((0, 0));
+    }
+    let (mut rows, mut bytes) = (0, lines.offset);
+    cell_offsets[0] = bytes;
+    while rows < plan.trials() {
+        let item = plan.item(rows);
+        let cell = &plan.cells[item.cell];
+        let belongs = |row: &TrialRow| {
+            (row.point, row.level.as_str(), row.trial, row.seed)
+                == (cell.point, cell.level.name(), item.trial, plan.seed(item.trial).0)
+        };
+        match lines.next()?.and_then(record::parse::<TrialRow>) {
+            Some(row) if belongs(&row) => {}
+            _ => break,
+        }
+        rows += 1;
+        bytes = lines.offset;
+        if rows == plan.first_trial(item.cell + 1) {
+            cell_offsets.push(bytes);
+        }
+    }
+    Ok((rows, bytes))
+}
+
+/// Where in a histogram log the lines of the plan's cells end, from the first cell on; in front, where the header ends.
+fn histogram_lines(folder: &Folder, name: &str, plan: &Plan) -> Result<Vec<u64>, RunError> {
+    let Some(mut lines) = Lines::open(folder, name)? else {
+        return Ok(vec![0]);
+    };
+    for header in hlog::HEADER.split_inclusive('\n') {
+        if lines.next()? != Some(header) {
+            return Ok(vec![0]);
+        }
+    }
+    let mut ends = vec![lines.offset];
+    for cell in &plan.cells {
+        if lines.next()?.and_then(hlog::tag_of) != Some(hlog::tag(cell).as_str()) {
+            break;
+        }
+        ends.push(lines.offset);
+    }
+    Ok(ends)
+}
+
+/// Whole lines of a text file. A line longer than any this crate writes counts as torn.
+#[derive(Debug)]
+struct Lines {
+    reader: BufReader<File>,
+    line: String,
+    /// Where the next line begins.
+    offset: u64,
+    path: PathBuf,
+}
+
+/// A histogram of 64-bit values at three digits takes at most some 200 kB before compression.
+const LINE_BYTES_MAX: u64 = 1 << 20;
+
+impl Lines {
+    fn open(folder: &Folder, name: &str) -> Result<Option<Lines>, RunError> {
+        let path = folder.file(name);
+        match File::open(&path) {
+            Ok(file) => Ok(Some(Lines {
+                reader: BufReader::new(file),
+                line: String::new(),
+                offset: 0,
+                path,
+            })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(RunError::io("read", &path, source)),
+        }
+    }
+
+    /// The next whole line with its line feed; `None` at the end, or where the rest is torn or no text.
+    fn next(&mut self) -> Result<Option<&str>, RunError> {
+        self.line.clear();
+        let mut bytes = std::mem::take(&mut self.line).into_bytes();
+        let mut limited = io::Read::take(&mut self.reader, LINE_BYTES_MAX);
+        let read = limited.read_until(b'\n', &mut bytes);
+        read.map_err(|source| RunError::io("read", &self.path, source))?;
+        match String::from_utf8(bytes) {
+            Ok(line) if line.ends_with('\n') => {
+                self.offset += line.len() as u64;
+                self.line = line;
+                Ok(Some(&self.line))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Rows that an earlier process wrote, given out again to be compared.
+#[derive(Debug)]
+pub(super) struct KeptRows {
+    lines: Option<Lines>,
+    next: u64,
+    end: u64,
+}
+
+impl KeptRows {
+    fn open(folder: &Folder, offset: u64, next: u64, end: u64) -> Result<KeptRows, RunError> {
+        if next >= end {
+            return Ok(KeptRows {
+                lines: None,
+                next,
+                end: next,
+            });
+        }
+        let mut lines = Lines::open(folder, TRIALS)?;
+        if let Some(lines) = &mut lines {
+            let seek = lines.reader.seek(SeekFrom::Start(offset));
+            seek.map_err(|source| RunError::io("read", &lines.path, source))?;
+        }
+        Ok(KeptRows { lines, next, end })
+    }
+
+    /// Is there a row of this trial? Then it must equal `line`.
+    pub(super) fn check(&mut self, number: u64, line: &str) -> Result<bool, RunError> {
+        if number != self.next || number >= self.end {
+            return Ok(false);
+        }
+        self.next += 1;
+        let Some(lines) = &mut self.lines else {
+            return Ok(false);
+        };
+        if lines.next()? == Some(line) {
+            return Ok(true);
+        }
+        Err(RunError::NotReproducible {
+            path: lines.path.clone(),
+            row: number + 1,
+        })
+    }
+}
+
+/// The rows of a complete `trials.csv`, one after the other.
+pub(super) fn rows(folder: &Folder) -> Result<TrialRows, RunError> {
+    let path = folder.file(TRIALS);
+    let file = File::open(&path).map_err(|source| RunError::io("read", &path, source))?;
+    Ok(TrialRows {
+        rows: csv::Reader::from_reader(file).into_deserialize(),
+        path,
+        row: 0,
+    })
+}
+
+/// Reads rows that must be there.
+pub(super) struct TrialRows {
+    rows: csv::DeserializeRecordsIntoIter<File, TrialRow>,
+    path: PathBuf,
+    row: u64,
+}
+
+impl TrialRows {
+    pub(super) fn next(&mut self) -> Result<TrialRow, RunError> {
+        self.row += 1;
+        match self.rows.next() {
+            Some(Ok(row)) => Ok(row),
+            _ => Err(RunError::NotReproducible {
+                path: self.path.clone(),
+                row: self.row,
+            }),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use proptest::prelude::*;
+use revenant_core::Timestamp;
+
+use super::*;
+
+/// A clock that always says the same, so that manifests can be compared.
+#[derive(Debug)]
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_000_000_000)
+    }
+}
+
+const SPEC_TEXT: &str = r#"
+name = "small"
+seed = 11
+trials = 7
+levels = ["model"]
+[job]
+work = "10h"
+final_checkpoint = true
+[failures]
+distribution = "exponential"
+mtbf = ["2h", "1000h"]
+[checkpoint]
+cost = "60s"
+restart = "2min"
+[limits]
+failures = 40
+[[policy]]
+kind = "fixed"
+interval = ["10min", "1h"]
+[[policy]]
+kind = "daly-higher"
+[[policy]]
+kind = "never"
+"#;
+
+const OUTPUTS: [&str; 6] = [SPEC, TRIALS, SUMMARY, THEORY, DOWNTIME, RECOVERY];
+
+fn spec() -> Spec {
+    Spec::parse(SPEC_TEXT, Path::new("small.toml")).unwrap()
+}
+
+fn options(out: &Path, jobs: usize) -> RunOptions {
+    RunOptions {
+        out: out.to_owned(),
+        jobs,
+        seed: None,
+        trials: None,
+        resume: false,
+        overwrite: false,
+        command: vec![],
+    }
+}
+
+fn run_all(spec: &Spec, options: &RunOptions) -> Result<RunReport, RunError> {
+    run(spec, options, &Still, &mut |_| {}, &AtomicBool::new(false))
+}
+
+fn outputs(out: &Path) -> Vec<Vec<u8>> {
+    OUTPUTS
+        .iter()
+        .map(|name| fs::read(out.join(name)).unwrap())
+        .collect()
+}
+
+/// A finished run and its files.
+fn reference() -> (tempfile::TempDir, Vec<Vec<u8>>) {
+    let dir = tempfile::tempdir().unwrap();
+    let report = run_all(&spec(), &options(dir.path(), 1)).unwrap();
+    assert_eq!(report.status, Status::Complete);
+    assert_eq!(report.counts.trials_done, 56);
+    assert!(report.counts.failures > 0, "nothing struck");
+    let files = outputs(dir.path());
+    (dir, files)
+}
+
+#[test]
+fn the_number_of_jobs_does_not_show() {
+    let (_dir, files) = reference();
+    for jobs in [2, 5] {
+        let other = tempfile::tempdir().unwrap();
+        run_all(&spec(), &options(other.path(), jobs)).unwrap();
+        assert!(outputs(other.path()) == files, "{jobs} jobs");
+    }
+}
+
+#[test]
+fn a_summary_has_a_row_a_cell_and_tells_what_was_given_up() {
+    let (dir, _) = reference();
+    let text = fs::read_to_string(dir.path().join(SUMMARY)).unwrap();
+    let rows: Vec<SummaryRow> = text
+        .split_inclusive('\n')
+        .skip(1)
+        .map(|line| record::parse(line).unwrap())
+        .collect();
+    assert_eq!(rows.len(), 8);
+    let never = &rows[3];
+    assert_eq!((never.policy.as_str(), never.mtbf_s), ("never", 7200.0));
+    assert!(never.n_completed < never.n);
+    assert_eq!(
+        (never.waste_mean, never.makespan_mean_s, never.rel_err),
+        (None, None, None)
+    );
+    let rare = &rows[7];
+    assert_eq!((rare.n, rare.n_completed), (7, 7));
+    assert!(rare.rel_err.unwrap().abs() < 0.1);
+    let manifest: Manifest = serde_json::from_slice(&fs::read(dir.path().join(MANIFEST)).unwrap()).unwrap();
+    assert!(
+        manifest
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("(failure-limit)"))
+    );
+    let of_summary = blake3::hash(text.as_bytes()).to_hex().to_string();
+    assert_eq!(manifest.outputs_blake3[SUMMARY], of_summary);
+}
+
+#[test]
+fn an_interrupted_run_goes_on_to_the_same_bytes() {
+    // Enough trials that a cancel comes long before the last one is begun.
+    let long = SPEC_TEXT.replace("trials = 7", "trials = 300");
+    let long = Spec::parse(&long, Path::new("long.toml")).unwrap();
+    let whole = tempfile::tempdir().unwrap();
+    run_all(&long, &options(whole.path(), 2)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(dir.path(), 2);
+    let mut processes = 0;
+    let mut done = 0;
+    loop {
+        let cancel = AtomicBool::new(false);
+        let mut seen = 0;
+        let mut progress = |progress: Progress| {
+            assert!(progress.trials_done >= seen, "backwards");
+            seen = progress.trials_done;
+            cancel.store(seen >= done + 3, Ordering::Relaxed);
+        };
+        let report = run(&long, &options, &Still, &mut progress, &cancel).unwrap();
+        processes += 1;
+        assert!(report.counts.trials_done > done || report.status == Status::Complete);
+        done = report.counts.trials_done;
+        if report.status == Status::Complete {
+            break;
+        }
+        options.resume = true;
+    }
+    assert!(processes > 2, "interrupted {} times", processes - 1);
+    assert!(outputs(dir.path()) == outputs(whole.path()));
+}
+
+#[test]
+fn only_the_run_that_was_begun_is_resumed_and_nothing_is_overwritten_unasked() {
+    let (dir, files) = reference();
+    let again = options(dir.path(), 1);
+    assert!(matches!(run_all(&spec(), &again), Err(RunError::Exists { .. })));
+    let resume = RunOptions {
+        resume: true,
+        ..again.clone()
+    };
+    let other = RunOptions {
+        seed: Some(12),
+        ..resume.clone()
+    };
+    let error = run_all(&spec(), &other).unwrap_err().to_string();
+    assert!(
+        error.ends_with("it was begun with seed 11, this is 12"),
+        "{error}"
+    );
+    let other = RunOptions {
+        trials: Some(8),
+        ..resume.clone()
+    };
+    assert!(
+        run_all(&spec(), &other)
+            .unwrap_err()
+            .to_string()
+            .contains("with trials a cell")
+    );
+    let other = Spec::parse(&format!("{SPEC_TEXT}# more\n"), Path::new("small.toml")).unwrap();
+    assert!(
+        run_all(&other, &resume)
+            .unwrap_err()
+            .to_string()
+            .contains("with spec (BLAKE3) ")
+    );
+    let empty = tempfile::tempdir().unwrap();
+    let nothing = RunOptions {
+        out: empty.path().to_owned(),
+        ..resume.clone()
+    };
+    assert!(matches!(
+        run_all(&spec(), &nothing),
+        Err(RunError::NothingToResume { .. })
+    ));
+    fs::write(empty.path().join("thesis.tex"), "precious").unwrap();
+    let foreign = RunOptions {
+        out: empty.path().to_owned(),
+        overwrite: true,
+        ..again.clone()
+    };
+    assert!(matches!(
+        run_all(&spec(), &foreign),
+        Err(RunError::NotARun { .. })
+    ));
+    run_all(&spec(), &resume).unwrap();
+    assert!(outputs(dir.path()) == files);
+    run_all(
+        &spec(),
+        &RunOptions {
+            overwrite: true,
+            ..again
+        },
+    )
+    .unwrap();
+    assert!(outputs(dir.path()) == files);
+}
+
+#[test]
+fn a_row_that_comes_out_differently_is_not_built_upon() {
+    let (dir, _) = reference();
+    let path = dir.path().join(TRIALS);
+    let text = fs::read_to_string(&path).unwrap();
+    // The first cell is incomplete, and its second row says that it met one failure more.
+    let mut lines: Vec<_> = text.split_inclusive('\n').take(4).map(str::to_owned).collect();
+    let mut row: TrialRow = record::parse(&lines[2]).unwrap();
+    row.failures += 1;
+    lines[2] = record::line(&row);
+    fs::write(&path, lines.concat()).unwrap();
+    let resume = RunOptions {
+        resume: true,
+        ..options(dir.path(), 1)
+    };
+    let error = run_all(&spec(), &resume).unwrap_err();
+    assert!(
+        matches!(error, RunError::NotReproducible { row: 2, .. }),
+        "{error}"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// Killed at any byte of any of the growing files, with or without rubbish at the end.
+    #[test]
+    fn a_killed_run_resumes_to_the_same_bytes(
+        cuts in [0usize..=1_000, 0usize..=1_000, 0usize..=1_000],
+        rubbish in prop_oneof![Just(Vec::new()), proptest::collection::vec(any::<u8>(), 1..40)],
+        jobs in 1usize..3,
+    ) {
+        let (dir, files) = reference();
+        for (name, cut) in [TRIALS, DOWNTIME, RECOVERY].into_iter().zip(cuts) {
+            let path = dir.path().join(name);
+            let mut bytes = fs::read(&path).unwrap();
+            bytes.truncate(bytes.len() * cut / 1_000);
+            bytes.extend_from_slice(&rubbish);
+            fs::write(&path, bytes).unwrap();
+        }
+        fs::remove_file(dir.path().join(SUMMARY)).unwrap();
+        let report = run_all(&spec(), &RunOptions { resume: true, ..options(dir.path(), jobs) }).unwrap();
+        prop_assert_eq!(report.status, Status::Complete);
+        prop_assert!(outputs(dir.path()) == files);
+    }
+}

@@ -1,0 +1,427 @@
+//! From what was written to what can be run: ranges and combinations.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::error::Problem;
+use super::raw::{Raw, RawCheckpoint, RawFailures, RawGuest, RawJob, RawLimits, RawPolicy, RawTrials};
+use super::{
+    Checkpoint, Cost, Failures, FigureFormat, Figures, Guest, Job, Level, Limits, Method, Policy, PolicyKind,
+    Spec, Trials,
+};
+use revenant_core::quantity::{Period, Size};
+use revenant_sim::{CostProfile, Program};
+
+/// A complaint and the byte offset of what it is about.
+type Complaint = (usize, Problem);
+
+/// Shorter quantities drown in the nanosecond clock and the rounding of seconds to floats.
+const PERIOD_MIN: Period = Period(Duration::from_millis(1));
+/// A year-long interval or MTBF of a century is fine; beyond, nanoseconds no longer fit 64 bits after a few failures.
+const PERIOD_MAX: Period = Period(Duration::from_secs(100 * 365 * 86_400));
+/// More trials than this belong into several runs.
+const TRIALS_MAX: u64 = 100_000_000;
+/// Guest memory in the simulated world is real memory of this machine.
+const MEMORY_MAX: Size = Size { bytes: 1 << 32 };
+const MEMORY_DEFAULT: Size = Size { bytes: 256 << 10 };
+const STEP_DEFAULT: Period = Period(Duration::from_secs(1));
+const FAILURES_DEFAULT: u32 = 100_000;
+/// A trial that takes this many times its work is not going to end.
+const TIME_DEFAULT_FACTOR: u32 = 100;
+/// Cells (points × levels) at most.
+const CELLS_MAX: usize = 100_000;
+
+pub(super) fn check(raw: Raw, source: &str, path: &Path) -> Result<Spec, Complaint> {
+    let name = checked_name(&raw.name)?;
+    let levels = distinct(&raw.levels, "levels", "level", |level| level.name())?;
+    let trials = checked_trials(&raw.trials, &levels)?;
+    let job = checked_job(&raw.job)?;
+    check_costs(&raw.checkpoint, &levels)?;
+    let needed_by = needs_guest(&levels, &raw);
+    let guest = match (&raw.guest, needed_by) {
+        (Some(guest), Some(_)) => Some(checked_guest(guest.get_ref(), &raw)?),
+        (None, Some((offset, needed_by))) => return Err((offset, Problem::GuestMissing { needed_by })),
+        (Some(guest), None) => return Err((guest.span().start, Problem::GuestUnused)),
+        (None, None) => None,
+    };
+    if let (Some(world), None) = (&raw.world, &guest) {
+        return Err((world.span().start, Problem::WorldUnused));
+    }
+    let failures = checked_failures(&raw.failures)?;
+    let policies = checked_policies(&raw.policy)?;
+    let spec = Spec {
+        name,
+        question: raw.question,
+        seed: raw.seed,
+        trials,
+        levels,
+        guest,
+        failures,
+        checkpoint: Checkpoint {
+            cost: *raw.checkpoint.cost.get_ref(),
+            restart: *raw.checkpoint.restart.get_ref(),
+            method: raw.checkpoint.method.unwrap_or(Method::StopAndCopy),
+            incremental: raw.checkpoint.incremental.unwrap_or(false),
+        },
+        policies,
+        limits: checked_limits(&raw.limits, job.work)?,
+        job,
+        figures: Figures {
+            formats: raw
+                .figures
+                .formats
+                .unwrap_or(vec![FigureFormat::Svg, FigureFormat::Png]),
+        },
+        source: source.to_owned(),
+        path: path.to_owned(),
+    };
+    let cells = spec.points() * spec.levels.len();
+    if cells > CELLS_MAX {
+        return Err((
+            raw.policy.span().start,
+            Problem::TooManyCells {
+                found: cells,
+                most: CELLS_MAX,
+            },
+        ));
+    }
+    Ok(spec)
+}
+
+impl Spec {
+    /// Combinations of the factors, levels left out.
+    pub fn points(&self) -> usize {
+        let programs = self.guest.as_ref().map_or(1, |guest| guest.programs.len());
+        let policies: usize = self
+            .policies
+            .iter()
+            .map(|policy| match policy {
+                Policy::Fixed(intervals) => intervals.len(),
+                Policy::Formula(_) => 1,
+            })
+            .sum();
+        programs * self.failures.mtbf.len() * policies
+    }
+}
+
+impl Spec {
+    /// With another master seed, if one is given.
+    #[must_use]
+    pub fn with_seed(self, seed: Option<u64>) -> Spec {
+        Spec {
+            seed: seed.unwrap_or(self.seed),
+            ..self
+        }
+    }
+
+    /// With another number of trials a cell at every level it runs, if one is given; at least one.
+    #[must_use]
+    pub fn with_trials(self, trials: Option<u32>) -> Spec {
+        let Some(count) = trials else { return self };
+        let instead = |given: Option<u32>| given.map(|_| count.max(1));
+        let trials = Trials {
+            model: instead(self.trials.model),
+            sim: instead(self.trials.sim),
+        };
+        Spec { trials, ..self }
+    }
+}
+
+fn checked_name(name: &Spanned<String>) -> Result<String, Complaint> {
+    let text = name.get_ref();
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if text.is_empty() || text.len() > 64 || !text.chars().all(good) {
+        return Err((name.span().start, Problem::BadName(text.clone())));
+    }
+    Ok(text.clone())
+}
+
+/// A list that is not empty and has nothing twice.
+fn distinct<T: Clone, S: Display>(
+    list: &Spanned<Vec<Spanned<T>>>,
+    key: &'static str,
+    what: &'static str,
+    show: impl Fn(&T) -> S,
+) -> Result<Vec<T>, Complaint> {
+    if list.get_ref().is_empty() {
+        return Err((list.span().start, Problem::Empty { key, what }));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for item in list.get_ref() {
+        let value = show(item.get_ref()).to_string();
+        if !seen.insert(value.clone()) {
+            return Err((item.span().start, Problem::Duplicate { key, value }));
+        }
+    }
+    Ok(list.get_ref().iter().map(|item| item.get_ref().clone()).collect())
+}
+
+fn within(
+    found: Period,
+    offset: usize,
+    key: &'static str,
+    least: Period,
+    most: Period,
+) -> Result<Duration, Complaint> {
+    if found < least {
+        return Err((offset, Problem::TooShort { key, found, least }));
+    }
+    if found > most {
+        return Err((offset, Problem::TooLong { key, found, most }));
+    }
+    Ok(found.0)
+}
+
+fn periods(
+    list: &Spanned<Vec<Spanned<Period>>>,
+    key: &'static str,
+    what: &'static str,
+) -> Result<Vec<Duration>, Complaint> {
+    distinct(list, key, what, |period| *period)?;
+    list.get_ref()
+        .iter()
+        .map(|period| {
+            within(
+                *period.get_ref(),
+                period.span().start,
+                key,
+                PERIOD_MIN,
+                PERIOD_MAX,
+            )
+        })
+        .collect()
+}
+
+fn checked_trials(trials: &Spanned<RawTrials>, levels: &[Level]) -> Result<Trials, Complaint> {
+    let offset = trials.span().start;
+    let at = |level: Level| -> Result<Option<u32>, Complaint> {
+        let (given, wanted) = match *trials.get_ref() {
+            RawTrials::Everywhere(count) => {
+                (levels.contains(&level).then_some(count), levels.contains(&level))
+            }
+            RawTrials::PerLevel { model, sim } => (
+                if level == Level::Model { model } else { sim },
+                levels.contains(&level),
+            ),
+        };
+        match (given, wanted) {
+            (Some(_), false) => Err((offset, Problem::TrialsForAbsentLevel { level: level.name() })),
+            (None, true) => Err((offset, Problem::TrialsMissing { level: level.name() })),
+            (None, false) => Ok(None),
+            (Some(found), true) => match u32::try_from(found) {
+                Ok(count) if (1..=TRIALS_MAX).contains(&found) => Ok(Some(count)),
+                _ => Err((
+                    offset,
+                    Problem::OutOfRange {
+                        key: "trials",
+                        found,
+                        least: 1,
+                        most: TRIALS_MAX,
+                    },
+                )),
+            },
+        }
+    };
+    Ok(Trials {
+        model: at(Level::Model)?,
+        sim: at(Level::Sim)?,
+    })
+}
+
+fn checked_job(job: &RawJob) -> Result<Job, Complaint> {
+    let work = within(
+        *job.work.get_ref(),
+        job.work.span().start,
+        "job.work",
+        PERIOD_MIN,
+        PERIOD_MAX,
+    )?;
+    Ok(Job {
+        work,
+        final_checkpoint: job.final_checkpoint,
+    })
+}
+
+fn check_costs(checkpoint: &RawCheckpoint, levels: &[Level]) -> Result<(), Complaint> {
+    let costs = [
+        (&checkpoint.cost, "checkpoint.cost"),
+        (&checkpoint.restart, "checkpoint.restart"),
+    ];
+    for (cost, key) in costs {
+        match cost.get_ref() {
+            Cost::Given(_) if levels.contains(&Level::Sim) => {
+                return Err((cost.span().start, Problem::CostNotMeasured { key }));
+            }
+            Cost::Given(given) => {
+                let least = if key == "checkpoint.cost" {
+                    PERIOD_MIN
+                } else {
+                    Period::default()
+                };
+                within(Period(*given), cost.span().start, key, least, PERIOD_MAX)?;
+            }
+            Cost::Measured => {}
+        }
+    }
+    if (*checkpoint.cost.get_ref() == Cost::Measured) != (*checkpoint.restart.get_ref() == Cost::Measured) {
+        return Err((checkpoint.cost.span().start, Problem::HalfMeasured));
+    }
+    Ok(())
+}
+
+fn needs_guest(levels: &[Level], raw: &Raw) -> Option<(usize, &'static str)> {
+    if levels.contains(&Level::Sim) {
+        return Some((raw.levels.span().start, "level \"sim\""));
+    }
+    [&raw.checkpoint.cost, &raw.checkpoint.restart]
+        .into_iter()
+        .find(|cost| *cost.get_ref() == Cost::Measured)
+        .map(|cost| (cost.span().start, "\"measured\""))
+}
+
+fn checked_guest(guest: &RawGuest, raw: &Raw) -> Result<Guest, Complaint> {
+    distinct(&guest.programs, "guest.programs", "guest program", Clone::clone)?;
+    let programs = guest.programs.get_ref().iter().map(|name| {
+        let program = name.get_ref().parse::<Program>();
+        program.map_err(|unknown| (name.span().start, Problem::NoSuchProgram(unknown)))
+    });
+    let programs = programs.collect::<Result<Vec<_>, _>>()?;
+    let frame = revenant_core::PAGE_SIZE as u64;
+    let (least, most) = (
+        Size {
+            bytes: Program::PAGES_MIN * frame,
+        },
+        MEMORY_MAX,
+    );
+    let found = guest
+        .memory
+        .as_ref()
+        .map_or(MEMORY_DEFAULT, |memory| *memory.get_ref());
+    if !(least..=most).contains(&found) || !found.bytes.is_multiple_of(frame) {
+        let offset = guest.memory.as_ref().map_or(0, |memory| memory.span().start);
+        return Err((offset, Problem::BadMemory { found, least, most }));
+    }
+    let step = match &guest.step {
+        None => STEP_DEFAULT,
+        Some(step) => Period(within(
+            *step.get_ref(),
+            step.span().start,
+            "guest.step",
+            PERIOD_MIN,
+            PERIOD_MAX,
+        )?),
+    };
+    let work = *raw.job.work.get_ref();
+    if !work.0.as_nanos().is_multiple_of(step.0.as_nanos()) {
+        return Err((raw.job.work.span().start, Problem::NotWholeSteps { work, step }));
+    }
+    let world = match &raw.world {
+        None => CostProfile::default(),
+        Some(world) => {
+            world
+                .get_ref()
+                .check()
+                .map_err(|error| (world.span().start, Problem::BadWorld(error)))?;
+            world.get_ref().clone()
+        }
+    };
+    Ok(Guest {
+        programs,
+        pages: found.bytes / frame,
+        step: step.0,
+        world,
+    })
+}
+
+fn checked_failures(failures: &RawFailures) -> Result<Failures, Complaint> {
+    let optional = |period: &Option<Spanned<Period>>, key| match period {
+        None => Ok(Duration::ZERO),
+        Some(period) => within(
+            *period.get_ref(),
+            period.span().start,
+            key,
+            Period::default(),
+            PERIOD_MAX,
+        ),
+    };
+    let host_loss_share = failures
+        .host_loss_share
+        .as_ref()
+        .map_or(0.0, |share| *share.get_ref());
+    if !(0.0..=1.0).contains(&host_loss_share) {
+        let offset = failures
+            .host_loss_share
+            .as_ref()
+            .map_or(0, |share| share.span().start);
+        return Err((
+            offset,
+            Problem::NotAShare {
+                key: "failures.host_loss_share",
+            },
+        ));
+    }
+    Ok(Failures {
+        distribution: failures.distribution,
+        mtbf: periods(&failures.mtbf, "failures.mtbf", "mean time between failures")?,
+        detection: optional(&failures.detection, "failures.detection")?,
+        downtime: optional(&failures.downtime, "failures.downtime")?,
+        host_loss_share,
+    })
+}
+
+fn checked_policies(policies: &Spanned<Vec<Spanned<RawPolicy>>>) -> Result<Vec<Policy>, Complaint> {
+    distinct(
+        policies,
+        "policy",
+        "policy ([[policy]] with kind = \"…\")",
+        |policy| policy.kind.name(),
+    )?;
+    policies
+        .get_ref()
+        .iter()
+        .map(
+            |policy| match (policy.get_ref().kind, &policy.get_ref().interval) {
+                (PolicyKind::Fixed, None) => Err((policy.span().start, Problem::FixedWithoutInterval)),
+                (PolicyKind::Fixed, Some(grid)) => Ok(Policy::Fixed(periods(grid, "interval", "interval")?)),
+                (kind, Some(grid)) => Err((
+                    grid.span().start,
+                    Problem::IntervalNotWanted { policy: kind.name() },
+                )),
+                (kind, None) => Ok(Policy::Formula(kind)),
+            },
+        )
+        .collect()
+}
+
+fn checked_limits(limits: &RawLimits, work: Duration) -> Result<Limits, Complaint> {
+    let failures = match &limits.failures {
+        None => FAILURES_DEFAULT,
+        Some(given) => u32::try_from(*given.get_ref()).map_err(|_| {
+            let most = u64::from(u32::MAX);
+            let found = *given.get_ref();
+            (
+                given.span().start,
+                Problem::OutOfRange {
+                    key: "limits.failures",
+                    found,
+                    least: 0,
+                    most,
+                },
+            )
+        })?,
+    };
+    let time = match &limits.time {
+        None => work.saturating_mul(TIME_DEFAULT_FACTOR).min(PERIOD_MAX.0),
+        Some(given) => within(
+            *given.get_ref(),
+            given.span().start,
+            "limits.time",
+            Period(work),
+            PERIOD_MAX,
+        )?,
+    };
+    Ok(Limits { failures, time })
+}

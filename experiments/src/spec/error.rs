@@ -1,0 +1,177 @@
+//! What can be wrong with a spec.
+
+use std::io;
+use std::path::PathBuf;
+
+use revenant_core::quantity::{Period, Size};
+use revenant_sim::{ProfileError, UnknownProgram};
+
+/// A spec cannot be used. Messages name the file, the line and what would be right.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The spec file.
+        path: PathBuf,
+        /// The operating system's words.
+        #[source]
+        source: io::Error,
+    },
+    /// Not TOML, an unknown key, a missing key or a value of the wrong kind.
+    #[error("{}:{line}: {message}", path.display())]
+    Syntax {
+        /// The spec file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// The TOML reader's words.
+        message: String,
+    },
+    /// Well-formed, but it cannot be run.
+    #[error("{}:{line}: {problem}", path.display())]
+    Invalid {
+        /// The spec file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong.
+        problem: Problem,
+    },
+}
+
+/// A value that makes no experiment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Names become part of paths and CSV cells.
+    #[error("name {0:?}: use letters, digits, '-' and '_' only, at least one and at most 64")]
+    BadName(String),
+    /// A list that must name something is empty.
+    #[error("{key} lists nothing: give at least one {what}")]
+    Empty {
+        /// The key.
+        key: &'static str,
+        /// What it lists.
+        what: &'static str,
+    },
+    /// The same value twice would make two cells of one name.
+    #[error("{key} has {value} twice")]
+    Duplicate {
+        /// The key.
+        key: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// A duration out of range.
+    #[error("{key} = {found} must be at least {least}")]
+    TooShort {
+        /// The key.
+        key: &'static str,
+        /// As given.
+        found: Period,
+        /// The least that makes sense.
+        least: Period,
+    },
+    /// A duration out of range.
+    #[error("{key} = {found} must be at most {most}")]
+    TooLong {
+        /// The key.
+        key: &'static str,
+        /// As given.
+        found: Period,
+        /// The most that makes sense.
+        most: Period,
+    },
+    /// A count out of range.
+    #[error("{key} = {found} must be between {least} and {most}")]
+    OutOfRange {
+        /// The key.
+        key: &'static str,
+        /// As given.
+        found: u64,
+        /// The least that makes sense.
+        least: u64,
+        /// The most that makes sense.
+        most: u64,
+    },
+    /// A share out of range.
+    #[error("{key} must be between 0 and 1")]
+    NotAShare {
+        /// The key.
+        key: &'static str,
+    },
+    /// `kind = "fixed"` without its intervals.
+    #[error("a fixed policy needs interval = [\"10min\", …]: the work between two checkpoints")]
+    FixedWithoutInterval,
+    /// An interval for a policy that computes its own.
+    #[error("policy {policy} computes its interval: take interval out, or use kind = \"fixed\"")]
+    IntervalNotWanted {
+        /// The policy's name.
+        policy: &'static str,
+    },
+    /// Simulated or measured, but of no guest.
+    #[error("{needed_by} needs a guest: add [guest] with programs = [\"…\"]")]
+    GuestMissing {
+        /// Who needs it.
+        needed_by: &'static str,
+    },
+    /// A guest nobody runs.
+    #[error("[guest] is not used: no level is \"sim\" and no cost is \"measured\"")]
+    GuestUnused,
+    /// The simulated world has the costs it has.
+    #[error("{key}: level \"sim\" has the cost its world has; write {key} = \"measured\"")]
+    CostNotMeasured {
+        /// The key.
+        key: &'static str,
+    },
+    /// No such guest program.
+    #[error(transparent)]
+    NoSuchProgram(UnknownProgram),
+    /// Costs that make no world.
+    #[error("world: {0}")]
+    BadWorld(ProfileError),
+    /// A world without a guest in it.
+    #[error("[world] is not used: no level is \"sim\" and no cost is \"measured\"")]
+    WorldUnused,
+    /// The world gives both costs, or neither.
+    #[error("checkpoint.cost and checkpoint.restart must both be \"measured\", or neither")]
+    HalfMeasured,
+    /// The guest's memory is whole frames.
+    #[error("guest.memory = {found} must be a multiple of 4KiB between {least} and {most}")]
+    BadMemory {
+        /// As given.
+        found: Size,
+        /// The least a program needs.
+        least: Size,
+        /// The most that is simulated.
+        most: Size,
+    },
+    /// The job's work is whole steps.
+    #[error("job.work = {work} must be a multiple of guest.step = {step}")]
+    NotWholeSteps {
+        /// As given.
+        work: Period,
+        /// As given, or the default.
+        step: Period,
+    },
+    /// Reads a value the level in question does not use.
+    #[error("trials gives a number for level {level}, which levels does not list")]
+    TrialsForAbsentLevel {
+        /// The level.
+        level: &'static str,
+    },
+    /// A level without a number of trials.
+    #[error("trials gives no number for level {level}: write trials = N, or {{ {level} = N, … }}")]
+    TrialsMissing {
+        /// The level.
+        level: &'static str,
+    },
+    /// More cells than anybody means.
+    #[error("the factors make {found} cells, more than {most}: shorten the lists")]
+    TooManyCells {
+        /// As it comes out.
+        found: usize,
+        /// The limit.
+        most: usize,
+    },
+}

@@ -1,0 +1,284 @@
+//! ① What is asked: an experiment as a TOML file, read and checked once.
+//!
+//! ```text
+//! TOML text ─▶ raw (serde, unknown keys refused) ─▶ check (ranges, combinations) ─▶ Spec
+//! ```
+//!
+//! A [`Spec`] that exists can be run. Every complaint names the file, the line and what would be right. The keys are
+//! described in `docs/experiments.md`.
+
+mod check;
+mod error;
+mod raw;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use error::{Problem, SpecError};
+pub use revenant_core::quantity::{Period, QuantityError, Size};
+use revenant_sim::{CostProfile, Program};
+
+/// A checked experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spec {
+    /// Names the experiment in every row.
+    pub name: String,
+    /// The question it answers, in words.
+    pub question: String,
+    /// Master seed of every random stream; at most 2^63 − 1, the largest TOML integer.
+    pub seed: u64,
+    /// Trials a cell at each level.
+    pub trials: Trials,
+    /// Levels to run, in the order of the rows.
+    pub levels: Vec<Level>,
+    /// The job that is interrupted.
+    pub job: Job,
+    /// The guest that does the job and the world it lives in, where one is simulated or measured.
+    pub guest: Option<Guest>,
+    /// What strikes it.
+    pub failures: Failures,
+    /// What checkpoints cost and how they are taken.
+    pub checkpoint: Checkpoint,
+    /// Policies to compare.
+    pub policies: Vec<Policy>,
+    /// When a trial is given up.
+    pub limits: Limits,
+    /// Which figures to draw.
+    pub figures: Figures,
+    /// The file's text, copied into the run's folder.
+    pub source: String,
+    /// Where it was read from.
+    pub path: PathBuf,
+}
+
+/// Which machinery runs a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// The control flow alone, with constant costs: discrete events.
+    Model,
+    /// The real core on a simulated guest, host and disk.
+    Sim,
+}
+
+impl Level {
+    /// As specs and rows spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Model => "model",
+            Level::Sim => "sim",
+        }
+    }
+}
+
+/// Trials a cell; `None` for a level that is not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trials {
+    /// At level `model`.
+    pub model: Option<u32>,
+    /// At level `sim`.
+    pub sim: Option<u32>,
+}
+
+impl Trials {
+    /// Trials a cell at a level.
+    pub fn at(&self, level: Level) -> u32 {
+        match level {
+            Level::Model => self.model.unwrap_or(0),
+            Level::Sim => self.sim.unwrap_or(0),
+        }
+    }
+}
+
+/// The job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Job {
+    /// How long it takes without failures and checkpoints (W).
+    pub work: Duration,
+    /// Checkpoint the finished guest once more.
+    pub final_checkpoint: bool,
+}
+
+/// The simulated guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guest {
+    /// Programs to run, one cell each.
+    pub programs: Vec<Program>,
+    /// Frames of memory.
+    pub pages: u64,
+    /// Virtual time a step of the program takes.
+    pub step: Duration,
+    /// What things cost in its world.
+    pub world: CostProfile,
+}
+
+/// How failures are spread in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Distribution {
+    /// Memoryless, rate 1/MTBF.
+    Exponential,
+}
+
+impl Distribution {
+    /// As specs spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Distribution::Exponential => "exponential",
+        }
+    }
+}
+
+/// What strikes the guest, and what follows before a restart can begin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failures {
+    /// How they are spread.
+    pub distribution: Distribution,
+    /// Mean times between failures of guest and host together, one cell each (M).
+    pub mtbf: Vec<Duration>,
+    /// From the failure until it is noticed.
+    pub detection: Duration,
+    /// From then until a host is ready for the restart.
+    pub downtime: Duration,
+    /// Share of the failures that take the host with them; the others are crashes of the guest. Matters to level `sim`.
+    pub host_loss_share: f64,
+}
+
+/// A cost that is given, or found by trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// This long.
+    Given(Duration),
+    /// As one capture and restore in the simulated world shows.
+    Measured,
+}
+
+/// How a checkpoint is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Suspend, copy everything, resume.
+    StopAndCopy,
+    /// Copy while the guest runs, suspend for the rest.
+    PreCopy,
+}
+
+/// What checkpoints cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// For how long the guest does not work because of one (C).
+    pub cost: Cost,
+    /// Reading one back and rebuilding the guest (R).
+    pub restart: Cost,
+    /// How they are taken at level `sim`.
+    pub method: Method,
+    /// Save only what changed since the last one, at level `sim`.
+    pub incremental: bool,
+}
+
+/// A kind of policy, as specs and rows spell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyKind {
+    /// The same given interval every time.
+    Fixed,
+    /// Young 1974.
+    Young,
+    /// Daly's first order, 2003.
+    Daly,
+    /// Daly's higher order, 2006.
+    DalyHigher,
+    /// The exact optimum for exponential failures.
+    Exact,
+    /// No checkpoints.
+    Never,
+}
+
+impl PolicyKind {
+    /// As specs and rows spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            PolicyKind::Fixed => "fixed",
+            PolicyKind::Young => "young",
+            PolicyKind::Daly => "daly",
+            PolicyKind::DalyHigher => "daly-higher",
+            PolicyKind::Exact => "exact",
+            PolicyKind::Never => "never",
+        }
+    }
+}
+
+/// A policy to run, with the grid if it is fixed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Policy {
+    /// One cell for each interval (τ, the checkpoint's cost left out).
+    Fixed(Vec<Duration>),
+    /// One cell with the interval that the formula gives.
+    Formula(PolicyKind),
+}
+
+/// When a trial is given up. It then is a row with a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// After more failures than this.
+    pub failures: u32,
+    /// When this much time has passed and the job is not done.
+    pub time: Duration,
+}
+
+/// Which figures to draw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figures {
+    /// File formats; none: no figures.
+    pub formats: Vec<FigureFormat>,
+}
+
+/// A file format of figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FigureFormat {
+    /// Scalable vector graphics.
+    Svg,
+    /// Pixels.
+    Png,
+}
+
+impl Spec {
+    /// Reads and checks a spec file.
+    pub fn load(path: &Path) -> Result<Spec, SpecError> {
+        let source = std::fs::read_to_string(path).map_err(|source| SpecError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Spec::parse(&source, path)
+    }
+
+    /// Checks a spec that was read from `path`; the path only serves complaints.
+    pub fn parse(source: &str, path: &Path) -> Result<Spec, SpecError> {
+        let raw: raw::Raw = toml::from_str(source).map_err(|error| SpecError::Syntax {
+            path: path.to_owned(),
+            line: line_of(source, error.span().map_or(0, |span| span.start)),
+            message: error.message().trim_end().replace('\n', "; "),
+        })?;
+        check::check(raw, source, path).map_err(|(offset, problem)| SpecError::Invalid {
+            path: path.to_owned(),
+            line: line_of(source, offset),
+            problem,
+        })
+    }
+}
+
+/// The line of a byte offset, counted from 1.
+fn line_of(text: &str, offset: usize) -> usize {
+    1 + text
+        .as_bytes()
+        .iter()
+        .take(offset)
+        .filter(|&&byte| byte == b'\n')
+        .count()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+
+const GOOD: &str = r#"name = "a-test"
+question = "what for?"
+seed = 7
+trials = 3
+levels = ["model"]
+
+[job]
+work = "10h"
+
+[failures]
+distribution = "exponential"
+mtbf = ["1h", "2h"]
+
+[checkpoint]
+cost = "60s"
+restart = "2min"
+
+[[policy]]
+kind = "fixed"
+interval = ["10min", "20min"]
+
+[[policy]]
+kind = "young"
+"#;
+
+fn parse(text: &str) -> Result<Spec, String> {
+    Spec::parse(text, Path::new("x.toml")).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_good_spec_is_read_with_its_defaults() {
+    let spec = parse(GOOD).unwrap();
+    assert_eq!(
+        spec.failures.mtbf,
+        [Duration::from_secs(3600), Duration::from_secs(7200)]
+    );
+    assert_eq!(
+        spec.trials,
+        Trials {
+            model: Some(3),
+            sim: None
+        }
+    );
+    assert_eq!(spec.checkpoint.restart, Cost::Given(Duration::from_secs(120)));
+    assert_eq!(spec.limits.time, Duration::from_secs(3_600_000));
+    assert_eq!(spec.points(), 6);
+    assert_eq!(spec.source, GOOD);
+}
+
+/// What to replace, by what, and how the complaint begins or what it contains.
+#[rustfmt::skip]
+const COMPLAINTS: [(&str, &str, &str); 27] = [
+    ("work = \"10h\"", "work = \"10h\"\nwrok = 1", "x.toml:9: unknown field `wrok`, expected"),
+    ("work = \"10h\"", "work = 600", "x.toml:8: invalid type: integer `600`, expected a duration with units"),
+    ("work = \"10h\"", "work = \"10m\"", "x.toml:8: \"10m\": unknown unit \"m\"; expected a duration with units"),
+    ("work = \"10h\"", "work = \"0\"", "x.toml:8: job.work = 0 must be at least 1ms"),
+    ("seed = 7", "seed = -7", "x.toml:3: invalid value: integer `-7`"),
+    ("trials = 3", "trials = 0", "x.toml:4: trials = 0 must be between 1 and 100000000"),
+    ("trials = 3", "trials = { sim = 3 }", "x.toml:4: trials gives no number for level model"),
+    ("trials = 3", "trials = { model = 1, sim = 3 }", "x.toml:4: trials gives a number for level sim, which"),
+    ("trials = 3", "trials = { modle = 3 }", "x.toml:4: unknown field `modle`, expected `model` or `sim`"),
+    ("[\"model\"]", "[]", "x.toml:5: levels lists nothing"),
+    ("[\"model\"]", "[\"modle\"]", "x.toml:5: unknown variant `modle`, expected `model` or `sim`"),
+    ("[\"model\"]", "[\"model\", \"sim\"]", "x.toml:15: checkpoint.cost: level \"sim\" has the cost its world"),
+    ("cost = \"60s\"", "cost = \"measured\"", "x.toml:15: checkpoint.cost and checkpoint.restart must both be"),
+    ("cost = \"60s\"", "cost = \"0s\"", "x.toml:15: checkpoint.cost = 0 must be at least 1ms"),
+    ("cost = \"60s\"", "cost = \"soon\"", "x.toml:15: \"soon\": expected a number at \"soon\"; expected a dur"),
+    ("[job]", "[guest]\nprograms = [\"idle\"]\n[job]", "x.toml:7: [guest] is not used"),
+    ("[job]", "[world]\nrepresents = 2\n[job]", "x.toml:7: [world] is not used"),
+    ("\"2h\"]", "\"60min\"]", "x.toml:12: failures.mtbf has 1h twice"),
+    ("[\"1h\", \"2h\"]", "[]", "x.toml:12: failures.mtbf lists nothing: give at least one mean time between"),
+    ("\"exponential\"", "\"weibull\"", "x.toml:11: unknown variant `weibull`, expected `exponential`"),
+    ("interval = [\"10min\", \"20min\"]", "", "x.toml:18: a fixed policy needs interval"),
+    ("kind = \"young\"", "kind = \"young\"\ninterval = [\"1h\"]", "x.toml:24: policy young computes its interval"),
+    ("kind = \"young\"", "kind = \"fixed\"", "x.toml:22: policy has fixed twice"),
+    ("\"a-test\"", "\"a test\"", "x.toml:1: name \"a test\": use letters"),
+    ("[job]", "[limits]\ntime = \"1h\"\n[job]", "x.toml:8: limits.time = 1h must be at least 10h"),
+    ("seed = 7\n", "", "missing field `seed`"),
+    ("[job]", "[job", "x.toml:7: "),
+];
+
+#[test]
+fn every_complaint_names_file_line_and_what_would_be_right() {
+    for (from, to, complaint) in COMPLAINTS {
+        let text = GOOD.replacen(from, to, 1);
+        assert_ne!(text, GOOD, "{from}");
+        let found = parse(&text).expect_err(to);
+        assert!(
+            found.contains(complaint),
+            "{from} -> {to}:\n  found  {found}\n  wanted {complaint}"
+        );
+    }
+}
+
+/// The same for a spec with a guest.
+#[rustfmt::skip]
+const GUEST_COMPLAINTS: [(&str, &str, &str); 8] = [
+    ("[guest]\nprograms = [\"stencil\", \"idle\"]\n", "", "x.toml:16: \"measured\" needs a guest: add [guest]"),
+    ("\"idle\"]", "\"nothing\"]", "x.toml:21: no guest program \"nothing\": there is idle, stencil"),
+    ("\"idle\"]", "\"idle\"]\nmemory = \"1KiB\"", "x.toml:22: guest.memory = 1KiB must be a multiple of 4KiB between 32KiB"),
+    ("\"idle\"]", "\"idle\"]\nmemory = \"33KiB\"", "x.toml:22: guest.memory = 33KiB must be a multiple of 4KiB"),
+    ("\"idle\"]", "\"idle\"]\nstep = \"7s\"", "x.toml:9: job.work = 10h must be a multiple of guest.step = 7s"),
+    ("\"idle\"]", "\"idle\"]\nstep = \"0s\"", "x.toml:22: guest.step = 0 must be at least 1ms"),
+    ("[guest]", "[world]\nrepresents = 0\n[guest]", "x.toml:20: world: represents must be at least 1"),
+    ("[guest]", "[world.medium]\nfsync = \"1s\"\n[guest]", "x.toml:21: unknown field `fsync`, expected"),
+];
+
+#[test]
+fn complaints_about_the_guest_do_too() {
+    let good = GOOD
+        .replace("seed = 7\n", "seed = 7\n\n")
+        .replace("\"60s\"", "\"measured\"")
+        .replace(
+            "\"2min\"",
+            "\"measured\"\n\n\n[guest]\nprograms = [\"stencil\", \"idle\"]",
+        );
+    let spec = parse(&good).unwrap();
+    let guest = spec.guest.unwrap();
+    assert_eq!(
+        (guest.pages, guest.step, guest.programs.len()),
+        (64, Duration::from_secs(1), 2)
+    );
+    for (from, to, complaint) in GUEST_COMPLAINTS {
+        let text = good.replacen(from, to, 1);
+        assert_ne!(text, good, "{from}");
+        let found = parse(&text).expect_err(to);
+        assert!(
+            found.contains(complaint),
+            "{from} -> {to}:\n  found  {found}\n  wanted {complaint}"
+        );
+    }
+}
+
+#[test]
+fn a_share_is_a_share() {
+    let text = GOOD.replace("[checkpoint]", "host_loss_share = 1.5\n[checkpoint]");
+    assert_eq!(
+        parse(&text).unwrap_err(),
+        "x.toml:14: failures.host_loss_share must be between 0 and 1"
+    );
+    let text = GOOD.replace("[checkpoint]", "host_loss_share = nan\n[checkpoint]");
+    assert!(parse(&text).is_err());
+}
