@@ -5,6 +5,8 @@
 //! moment of that operation. Everything the disk may then hold is opened, compared with the model and used on. The first
 //! things done after a crash are crashed at each of their operations likewise.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

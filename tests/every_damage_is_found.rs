@@ -5,6 +5,8 @@
 //! every length, lengthened, emptied of each of its sectors, replaced by another, and removed. The store has had pages
 //! dropped and a segment compacted.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
