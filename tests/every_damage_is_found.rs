@@ -136,14 +136,14 @@ fn every_changed_byte_is_found() {
     for path in paths(&image) {
         for at in 0..image.files[&path].len() {
             for flip in [1 << (at % 8), 0xff] {
-                damaged.files.get_mut(&path).unwrap()[at] ^= flip;
+                assert!(damaged.corrupt(&path, at as u64, flip));
                 assert_found(
                     &damaged,
                     &path,
                     &format!("byte {at} of {path} xor {flip:#x}"),
                     &held,
                 );
-                damaged.files.get_mut(&path).unwrap()[at] ^= flip;
+                assert!(damaged.corrupt(&path, at as u64, flip));
                 cases += 1;
             }
         }
@@ -163,7 +163,9 @@ fn every_other_length_is_found() {
         let len = image.files[&path].len();
         for other in (0..len).chain([len + 1, len + 16, len + 4096]) {
             let mut damaged = image.clone();
-            damaged.files.get_mut(&path).unwrap().resize(other, 0);
+            let mut bytes = image.files[&path].to_vec();
+            bytes.resize(other, 0);
+            damaged.insert(&path, bytes);
             assert_found(
                 &damaged,
                 &path,
@@ -186,7 +188,9 @@ fn every_lost_and_misplaced_file_and_sector_is_found() {
         for start in (0..bytes.len()).step_by(512) {
             let mut damaged = image.clone();
             let end = bytes.len().min(start + 512);
-            damaged.files.get_mut(path).unwrap()[start..end].fill(0);
+            let mut without = bytes.to_vec();
+            without[start..end].fill(0);
+            damaged.insert(path, without);
             assert_found(
                 &damaged,
                 path,
@@ -224,7 +228,8 @@ proptest! {
         let mut damaged = image.clone();
         for (file, place, how, len, byte) in hits {
             let source = damaged.files[&all[place.index(all.len())]].clone();
-            let bytes = damaged.files.get_mut(file.get(&all)).unwrap();
+            let path = file.get(&all);
+            let mut bytes = damaged.files[path].to_vec();
             if bytes.is_empty() {
                 continue;
             }
@@ -235,8 +240,9 @@ proptest! {
                 1 => bytes[at..end].reverse(),
                 2 => drop(bytes.splice(at..at, std::iter::repeat_n(byte, len))),
                 3 => drop(bytes.drain(at..end)),
-                _ => drop(bytes.splice(at..end, source.into_iter().take(len))),
+                _ => drop(bytes.splice(at..end, source.iter().copied().take(len))),
             }
+            damaged.insert(path, bytes);
         }
         let changed: BTreeSet<&str> = all.iter().filter(|path| damaged.files[*path] != image.files[*path]).map(|path| &**path).collect();
         let findings = judge(&damaged, "many places", &held);

@@ -49,6 +49,7 @@ pub fn run(scenario: &Scenario, policy: Box<dyn IntervalPolicy>, losses: &mut dy
         let step = protect.on(event, driver.world.now());
         event = match step {
             Step::Run { until } => driver.run(until),
+            Step::Linger { until } => driver.linger(until),
             Step::Capture => driver.capture(),
             Step::Wait { until } => match driver.wait(until, &mut protect) {
                 Ok(event) => event,
@@ -172,6 +173,15 @@ impl<'a> Driver<'a> {
             Happening::GuestLost(..) => self.noticed(),
             // A guest that stands still although it was told to run is as good as gone; see `resume_or_destroy`.
             Happening::TimerExpired | Happening::Nothing => Event::TimerExpired,
+        }
+    }
+
+    fn linger(&mut self, until: Timestamp) -> Event<Id> {
+        self.world.advance(until.since(self.world.now()));
+        if self.world.lost(self.guest).is_some() {
+            self.noticed()
+        } else {
+            Event::TimerExpired
         }
     }
 
