@@ -279,3 +279,6 @@ impl Trial {
         self.outcome
     }
 }
+
+#[cfg(test)]
+mod tests;
