@@ -50,10 +50,12 @@ pub(crate) enum Command {
     /// What differs between two checkpoints
     Diff(DiffArgs),
     /// Drop old checkpoints and give their space back
-    #[command(after_help = "A checkpoint is kept if any rule keeps it. Rules apply to each guest by itself.
+    #[command(
+        after_help = "A checkpoint is kept if any rule keeps it. Rules apply to each guest by itself.
 Examples:
   revenant prune --store /var/lib/revenant --keep-last 3 --keep-within 7d --dry-run
-  revenant prune --store /var/lib/revenant --keep-last 3")]
+  revenant prune --store /var/lib/revenant --keep-last 3"
+    )]
     Prune(PruneArgs),
     /// What this machine can do, and what is missing
     Doctor(DoctorArgs),
@@ -88,6 +90,9 @@ pub(crate) struct RunArgs {
     /// Go on with an interrupted run in the same directory
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Replace an earlier run in the same directory
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) overwrite: bool,
     /// Do not draw figures
     #[arg(long)]
     pub(crate) no_figures: bool,
@@ -228,10 +233,13 @@ pub(crate) struct PruneArgs {
     pub(crate) store: StoreArg,
     /// Keep the newest N checkpoints of each guest
     #[arg(long, value_name = "N")]
-    pub(crate) keep_last: Option<usize>,
+    pub(crate) keep_last: Option<u32>,
     /// Keep what is younger than this, for example 7d
     #[arg(long, value_name = "TIME")]
     pub(crate) keep_within: Option<String>,
+    /// Drop checkpoints whose manifest is damaged; they stop a prune otherwise
+    #[arg(long)]
+    pub(crate) drop_damaged: bool,
     /// Say what would be dropped, drop nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -79,12 +79,19 @@ mod tests {
     #[test]
     fn sizes_read_as_people_write_them() {
         let seen: Vec<_> = [0, 999, 1024, 1023 * 1024, 15_013_401, 5 << 40].map(bytes).into();
-        assert_eq!(seen, ["0 B", "999 B", "1.00 KiB", "1.00 MiB", "14.3 MiB", "5.00 TiB"]);
+        assert_eq!(
+            seen,
+            ["0 B", "999 B", "1.00 KiB", "1.00 MiB", "14.3 MiB", "5.00 TiB"]
+        );
     }
 
     #[test]
     fn tables_align_and_end_without_blanks() {
-        let text = table(&["ID", "SIZE"], &[1], &[vec!["a".into(), "10".into()], vec!["long".into(), "7".into()]]);
+        let text = table(
+            &["ID", "SIZE"],
+            &[1],
+            &[vec!["a".into(), "10".into()], vec!["long".into(), "7".into()]],
+        );
         assert_eq!(text, "ID    SIZE\na       10\nlong     7\n");
     }
 }

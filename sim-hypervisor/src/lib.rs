@@ -6,6 +6,7 @@
 //! the same world on any machine.
 #![forbid(unsafe_code)]
 
+pub mod driver;
 pub mod fault;
 mod hypervisor;
 mod machine;

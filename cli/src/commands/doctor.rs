@@ -1,10 +1,17 @@
 //! What this machine can do, and what is missing.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Result;
 use revenant_core::Medium;
+use revenant_core::capture::Method;
 use revenant_core::medium::DirectoryMedium;
+use revenant_core::policy::Fixed;
+use revenant_core::protect::Options;
+use revenant_sim::driver::{Scenario, run};
+use revenant_sim::fault::{FaultPlan, Loss};
+use revenant_sim::{CostProfile, GuestSpec, Program};
 use revenant_xen::Status;
 use serde_json::{Value, json};
 
@@ -39,8 +46,10 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<Outcome> {
             .collect();
         print_json(&json!({ "checks": checks }))?;
     } else {
-        let rows: Vec<_> =
-            lines.into_iter().map(|l| vec![l.name, l.status.to_owned(), l.found, l.remedy]).collect();
+        let rows: Vec<_> = lines
+            .into_iter()
+            .map(|l| vec![l.name, l.status.to_owned(), l.found, l.remedy])
+            .collect();
         print(&table(&["CHECK", "STATUS", "FOUND", "TO MEND IT"], &[], &rows))?;
     }
     Ok(outcome)
@@ -51,7 +60,12 @@ fn build_line() -> Line {
     Line {
         name: "revenant".into(),
         status: "ok",
-        found: format!("{} on {} {}, {cores} cores", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH),
+        found: format!(
+            "{} on {} {}, {cores} cores",
+            env!("CARGO_PKG_VERSION"),
+            std::env::consts::OS,
+            std::env::consts::ARCH
+        ),
         remedy: String::new(),
     }
 }
@@ -67,16 +81,38 @@ fn store_line(dir: &Path) -> (Line, bool) {
         Ok((listing, free)) if listing.damaged.is_empty() => {
             let free = free.map_or_else(|| "unknown".to_owned(), bytes);
             let found = format!("{} checkpoints, {free} free", listing.checkpoints.len());
-            (Line { name, status: "ok", found, remedy: String::new() }, false)
+            (
+                Line {
+                    name,
+                    status: "ok",
+                    found,
+                    remedy: String::new(),
+                },
+                false,
+            )
         }
         Ok((listing, _)) => {
             let found = format!("{} damaged files", listing.damaged.len());
             let remedy = "revenant verify names them".to_owned();
-            (Line { name, status: "damaged", found, remedy }, true)
+            (
+                Line {
+                    name,
+                    status: "damaged",
+                    found,
+                    remedy,
+                },
+                true,
+            )
         }
-        Err(error) => {
-            (Line { name, status: "missing", found: format!("{error:#}"), remedy: String::new() }, false)
-        }
+        Err(error) => (
+            Line {
+                name,
+                status: "missing",
+                found: format!("{error:#}"),
+                remedy: String::new(),
+            },
+            false,
+        ),
     }
 }
 
@@ -92,4 +128,47 @@ fn xen_lines() -> impl Iterator<Item = Line> {
         found: check.found,
         remedy: check.remedy.to_owned(),
     })
+}
+
+/// The engine at work on a simulated guest that is lost and brought back: if this fails, nothing else is worth trying.
+fn simulator_line() -> Line {
+    let name = "self-test".to_owned();
+    let scenario = Scenario {
+        guest: GuestSpec {
+            program: Program::Stencil,
+            pages: 64,
+            seed: 1,
+            steps: 500,
+            step: Duration::from_millis(10),
+        },
+        profile: CostProfile::default(),
+        protect: Options::default(),
+        method: Method::PreCopy,
+        incremental: true,
+        dirty_log: true,
+        detection: Duration::ZERO,
+        boot: Duration::ZERO,
+        keep_last: 2,
+        compression_level: 1,
+        faults: FaultPlan::default(),
+        seed: 1,
+        time_limit: Duration::from_hours(1),
+    };
+    let mut losses = [(Duration::from_secs(3), Loss::Host)].into_iter();
+    let report = run(&scenario, Box::new(Fixed(Duration::from_secs(1))), &mut || {
+        losses.next()
+    });
+    let good = report.digest_ok == Some(true) && report.tally.restores > 0;
+    let found = format!(
+        "a simulated guest lost its host and finished from a checkpoint: {} checkpoints, result {}",
+        report.tally.captures,
+        if good { "right" } else { "WRONG" }
+    );
+    let remedy = if good { "" } else { "report this as a bug" };
+    Line {
+        name,
+        status: if good { "ok" } else { "failed" },
+        found,
+        remedy: remedy.to_owned(),
+    }
 }

@@ -8,7 +8,6 @@ use std::process;
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use revenant_xen_format::{ImportOptions, export as write_save_file, import as read_save_file};
-use serde_json::json;
 
 use super::progress::{Counted, bytes_bar};
 use super::{open_or_create_store, open_store};
@@ -21,16 +20,29 @@ pub(crate) fn import(args: &ImportArgs) -> Result<Outcome> {
         (Box::new(io::stdin().lock()), None)
     } else {
         let file = File::open(&args.file).with_context(|| format!("cannot open {}", args.file.display()))?;
-        let len = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|meta| meta.len());
+        let len = file
+            .metadata()
+            .ok()
+            .filter(std::fs::Metadata::is_file)
+            .map(|meta| meta.len());
         (Box::new(file), len)
     };
     let store = open_or_create_store(&args.store.store)?;
     let bar = bytes_bar(total, "import");
-    let options = ImportOptions { name: args.name.clone() };
+    let options = ImportOptions {
+        name: args.name.clone(),
+        ..ImportOptions::default()
+    };
     let imported = read_save_file(Counted::new(input, bar.clone()), &store, &options);
     bar.finish_and_clear();
     let imported = imported.with_context(|| format!("cannot import {}", args.file.display()))?;
-    let info = &imported.checkpoint;
+    let info = &imported.info;
+    if let Some(offset) = imported.broke_off_at {
+        eprintln!("note: the stream breaks off at byte {offset}; its last complete checkpoint was taken");
+    }
+    if !imported.exact {
+        eprintln!("note: the stream repeats pages; an export will write each once, not the same bytes");
+    }
     if args.json {
         print_json(&super::catalogue::info_json(info))?;
     } else {
@@ -80,14 +92,21 @@ struct StagedFile {
 
 impl StagedFile {
     fn create(target: &Path) -> Result<Self> {
-        let name = target.file_name().with_context(|| format!("{} names no file", target.display()))?;
+        let name = target
+            .file_name()
+            .with_context(|| format!("{} names no file", target.display()))?;
         let mut temporary_name = std::ffi::OsString::from(".");
         temporary_name.push(name);
         temporary_name.push(format!(".{}.partial", process::id()));
         let temporary = target.with_file_name(temporary_name);
-        let file = File::create_new(&temporary)
-            .with_context(|| format!("cannot create {}", temporary.display()))?;
-        Ok(StagedFile { file, temporary, target: target.to_owned(), published: false })
+        let file =
+            File::create_new(&temporary).with_context(|| format!("cannot create {}", temporary.display()))?;
+        Ok(StagedFile {
+            file,
+            temporary,
+            target: target.to_owned(),
+            published: false,
+        })
     }
 
     fn writer(&self, bar: ProgressBar) -> impl Write {
@@ -95,11 +114,17 @@ impl StagedFile {
     }
 
     fn publish(mut self) -> Result<()> {
-        self.file.sync_all().with_context(|| format!("cannot sync {}", self.temporary.display()))?;
+        self.file
+            .sync_all()
+            .with_context(|| format!("cannot sync {}", self.temporary.display()))?;
         std::fs::rename(&self.temporary, &self.target)
             .with_context(|| format!("cannot name {}", self.target.display()))?;
         self.published = true;
-        let parent = self.target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = self
+            .target
+            .parent()
+            .filter(|dir| !dir.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         File::open(parent)
             .and_then(|dir| dir.sync_all())
             .with_context(|| format!("cannot sync {}", parent.display()))

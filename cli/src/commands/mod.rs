@@ -3,8 +3,8 @@
 mod catalogue;
 mod doctor;
 mod documents;
-mod experiment;
 mod exchange;
+mod experiment;
 mod interval;
 mod progress;
 
@@ -14,10 +14,11 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use revenant_core::Store;
 use revenant_core::clock::SystemClock;
 use revenant_core::medium::DirectoryMedium;
+use revenant_core::quantity::Period;
 use revenant_core::store::StoreOptions;
-use revenant_core::Store;
 
 use crate::Outcome;
 use crate::args::Command;
@@ -45,7 +46,10 @@ fn open_store(dir: &Path) -> Result<Store> {
     let context = || format!("cannot open the store {}", dir.display());
     let medium = DirectoryMedium::open(dir).with_context(context)?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let options = StoreOptions { workers: cores, ..StoreOptions::default() };
+    let options = StoreOptions {
+        workers: cores,
+        ..StoreOptions::default()
+    };
     Store::open(Rc::new(medium), Rc::new(SystemClock::new()), options).with_context(context)
 }
 
@@ -59,5 +63,6 @@ fn open_or_create_store(dir: &Path) -> Result<Store> {
 
 /// A duration as people write it, named by the flag it came with.
 fn duration(flag: &str, text: &str) -> Result<Duration> {
-    revenant_experiments::units::parse_duration(text).with_context(|| format!("--{flag} {text:?}"))
+    let period: Period = text.parse().with_context(|| format!("--{flag} {text:?}"))?;
+    Ok(period.0)
 }

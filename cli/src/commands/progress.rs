@@ -26,7 +26,9 @@ pub(crate) fn count_bar(total: u64, verb: &'static str) -> ProgressBar {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the template is a constant").progress_chars("=> ")
+    ProgressStyle::with_template(template)
+        .expect("the template is a constant")
+        .progress_chars("=> ")
 }
 
 /// Counts what passes through onto a bar.

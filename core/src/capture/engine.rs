@@ -9,7 +9,7 @@ use super::timeline::{Copied, Live};
 use super::{CaptureError, Decision, PreCopyPolicy, Timeline};
 use crate::clock::Clock;
 use crate::guest::{Hypervisor, MemoryLayout, PfnSet, StateRecord};
-use crate::store::{CheckpointId, CheckpointInfo, NewCheckpoint, Staging, Store};
+use crate::store::{CheckpointId, CheckpointInfo, NewCheckpoint, Staging, Store, StoreError};
 
 /// How the pages get out of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,12 +109,13 @@ fn capture_in_session(
     if can.dirty_log && (live || session.keeps_log()) {
         session.start_log(guest)?;
     }
-    let mut staging = store.begin(NewCheckpoint {
+    let new = NewCheckpoint {
         guest: request.guest.clone(),
         machine: can.machine,
         base,
         facts: request.facts.clone(),
-    })?;
+    };
+    let (mut staging, increment) = begin(store, new, increment)?;
     let mut job = Job {
         guest,
         clock,
@@ -159,6 +160,21 @@ fn plan(
     Ok(store
         .newest(&request.guest)?
         .map_or((None, Increment::Full), |base| (Some(base), Increment::ByContent)))
+}
+
+/// Begins the checkpoint. A base that is damaged or was pruned a moment ago is no reason to go without a checkpoint:
+/// then all of memory is read.
+fn begin(
+    store: &Store,
+    new: NewCheckpoint,
+    increment: Increment,
+) -> Result<(Staging<'_>, Increment), CaptureError> {
+    match store.begin(new.clone()) {
+        Err(StoreError::Damaged(_) | StoreError::NoSuchCheckpoint(_)) if new.base.is_some() => {
+            Ok((store.begin(NewCheckpoint { base: None, ..new })?, Increment::Full))
+        }
+        begun => Ok((begun?, increment)),
+    }
 }
 
 fn commit(

@@ -24,9 +24,12 @@ impl DirectoryMedium {
     /// An existing directory.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, MediumError> {
         let root = root.into();
-        let found = fs::metadata(&root).and_then(|found| match found.is_dir() {
-            true => Ok(()),
-            false => Err(io::ErrorKind::NotADirectory.into()),
+        let found = fs::metadata(&root).and_then(|found| {
+            if found.is_dir() {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::NotADirectory.into())
+            }
         });
         found.map_err(|e| MediumError::from_io("open", &root.display().to_string(), e))?;
         Ok(DirectoryMedium { root })
@@ -74,7 +77,7 @@ impl DirectoryMedium {
     }
 
     /// The lock file, made if it can be; on a read-only medium it may be there or not.
-    fn open_lock(&self, place: &Path) -> io::Result<Option<File>> {
+    fn open_lock(place: &Path) -> io::Result<Option<File>> {
         let writable = OpenOptions::new()
             .write(true)
             .create(true)
@@ -118,9 +121,12 @@ impl Medium for DirectoryMedium {
     fn open(&self, path: &str) -> Result<Box<dyn MediumReader>, MediumError> {
         let file =
             File::open(self.locate("open", path)?).map_err(|e| MediumError::from_io("open", path, e))?;
-        let found = file.metadata().and_then(|found| match found.is_file() {
-            true => Ok(found.len()),
-            false => Err(io::Error::other("not a regular file")),
+        let found = file.metadata().and_then(|found| {
+            if found.is_file() {
+                Ok(found.len())
+            } else {
+                Err(io::Error::other("not a regular file"))
+            }
         });
         let len_bytes = found.map_err(|e| MediumError::from_io("open", path, e))?;
         Ok(Box::new(Reader {
@@ -184,7 +190,7 @@ impl Medium for DirectoryMedium {
 
     fn try_lock(&self, path: &str, mode: LockMode) -> Result<Option<Box<dyn MediumLock>>, MediumError> {
         let fail = |e| MediumError::from_io("lock", path, e);
-        let Some(file) = self.open_lock(&self.locate("lock", path)?).map_err(fail)? else {
+        let Some(file) = Self::open_lock(&self.locate("lock", path)?).map_err(fail)? else {
             return match mode {
                 // Nobody can make the file, so nobody can hold the lock.
                 LockMode::Shared => Ok(Some(Box::new(Lock { _file: None }))),

@@ -60,12 +60,11 @@ impl Store {
     pub(super) fn ids(&self) -> Result<(Vec<CheckpointId>, Vec<Finding>), StoreError> {
         let (mut ids, mut strange) = (Vec::new(), Vec::new());
         for entry in self.medium.list(CHECKPOINTS)? {
-            match entry.name.parse() {
-                Ok(id) => ids.push(id),
-                Err(_) => {
-                    let what = "no checkpoint has such a name: expected 64 hex digits";
-                    strange.push(Finding::new(format!("{CHECKPOINTS}/{}", entry.name), None, what));
-                }
+            if let Ok(id) = entry.name.parse() {
+                ids.push(id);
+            } else {
+                let what = "no checkpoint has such a name: expected 64 hex digits";
+                strange.push(Finding::new(format!("{CHECKPOINTS}/{}", entry.name), None, what));
             }
         }
         Ok((ids, strange))

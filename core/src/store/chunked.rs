@@ -49,10 +49,10 @@ impl<T: Copy> Chunked<T> {
             return;
         }
         self.chunks.truncate(len.div_ceil(CHUNK));
-        if len % CHUNK != 0 {
-            if let Some(last) = self.chunks.last_mut() {
-                last.truncate(len % CHUNK);
-            }
+        if !len.is_multiple_of(CHUNK)
+            && let Some(last) = self.chunks.last_mut()
+        {
+            last.truncate(len % CHUNK);
         }
     }
 }

@@ -10,7 +10,7 @@ use super::frame::{self, FrameEntry};
 use super::manifest::Manifest;
 use super::page_map::{Run, Source};
 use super::segment::{SegmentReader, SegmentWriter};
-use super::{CheckpointInfo, Finding, Retention, SegmentName, Store, StoreError};
+use super::{CheckpointId, CheckpointInfo, Finding, Retention, SegmentName, Store, StoreError};
 use crate::medium::LockMode;
 
 /// Bytes copied in one go when a segment is rewritten.
@@ -23,6 +23,8 @@ pub struct CollectOptions {
     pub dry_run: bool,
     /// Remove manifests that cannot be read. Without it they stop the collection, because what they need is unknown.
     pub drop_damaged: bool,
+    /// Rewrite every segment that has an unneeded frame, not only those that are mostly unneeded.
+    pub thorough: bool,
 }
 
 /// What was, or would be, given back.
@@ -71,6 +73,17 @@ impl Store {
         self.collect_after("prune the store", options, |all| retention.split(all))
     }
 
+    /// Drops these checkpoints, then collects. With [`thorough`](CollectOptions::thorough) the way to be rid of
+    /// damaged pages: as long as they are there, equal pages of later checkpoints are not stored anew.
+    pub fn remove(&self, ids: &[CheckpointId], options: CollectOptions) -> Result<Pruned, StoreError> {
+        self.collect_after("remove checkpoints", options, |all| {
+            if let Some(unknown) = ids.iter().find(|&&id| all.iter().all(|info| info.id != id)) {
+                return Err(StoreError::NoSuchCheckpoint(unknown.to_hex()));
+            }
+            Ok(all.into_iter().partition(|info| !ids.contains(&info.id)))
+        })
+    }
+
     /// Removes what no checkpoint needs: remains of crashes, unused segments, the unused part of segments that are
     /// mostly unused.
     pub fn collect(&self, options: CollectOptions) -> Result<Collected, StoreError> {
@@ -105,7 +118,7 @@ impl Store {
             .into_iter()
             .filter(|c| damaged.iter().all(|d| !d.checkpoints.contains(&c.id)))
             .collect();
-        let plan = self.plan(&dropped, damaged, &live)?;
+        let plan = self.plan(&dropped, damaged, &live, options.thorough)?;
         let collected = if options.dry_run {
             plan.report
         } else {
@@ -146,6 +159,7 @@ impl Store {
         dropped: &[CheckpointInfo],
         damaged: Vec<Finding>,
         live: &Live,
+        thorough: bool,
     ) -> Result<Plan, StoreError> {
         let mut plan = Plan::default();
         let doomed = damaged
@@ -181,7 +195,7 @@ impl Store {
             if !live.0.contains_key(&name) {
                 plan.report.freed_bytes += entry.len_bytes;
                 plan.segments.push(name);
-            } else if let Some((frames, freed)) = self.worth_compacting(name, live)? {
+            } else if let Some((frames, freed)) = self.worth_compacting(name, live, thorough)? {
                 plan.report.freed_bytes += freed;
                 plan.compact.push((name, frames));
             }
@@ -191,12 +205,13 @@ impl Store {
         Ok(plan)
     }
 
-    /// The live frames of a segment and the bytes of the others, if these are more than half. A damaged segment is left as
-    /// it is.
+    /// The live frames of a segment and the bytes of the others, if these are more than half, or any if `thorough`. A
+    /// damaged segment is left as it is.
     fn worth_compacting(
         &self,
         name: SegmentName,
         live: &Live,
+        thorough: bool,
     ) -> Result<Option<(Vec<FrameEntry>, u64)>, StoreError> {
         let segment = match SegmentReader::open(&self.medium, name) {
             Ok(segment) => segment,
@@ -214,7 +229,8 @@ impl Store {
             .filter(|frame| live.any_of(name, frame))
             .collect();
         let kept = bytes(&frames);
-        Ok((kept * 2 < all && !frames.is_empty()).then(|| (frames, all - kept)))
+        let worth = kept * 2 < all || (thorough && kept < all);
+        Ok((worth && !frames.is_empty()).then(|| (frames, all - kept)))
     }
 
     fn carry_out(&self, plan: Plan) -> Result<Collected, StoreError> {

@@ -122,9 +122,16 @@ fn compare_runs(
 ) -> Result<(), StoreError> {
     let all_same = match (a.source, b.source) {
         (Source::Zero, Source::Zero) => Some(true),
-        (Source::Stored { segment: s, slot: i }, Source::Stored { segment: t, slot: j }) => {
-            (a_segments.name(s) == b_segments.name(t) && i == j).then_some(true)
-        }
+        (
+            Source::Stored {
+                segment: in_a,
+                slot: a_slot,
+            },
+            Source::Stored {
+                segment: in_b,
+                slot: b_slot,
+            },
+        ) => (a_segments.name(in_a) == b_segments.name(in_b) && a_slot == b_slot).then_some(true),
         // A stored page is never zero.
         _ => Some(false),
     };
@@ -157,12 +164,11 @@ fn digest_at(run: Run, by: u32, segments: &mut OpenSegments) -> Result<Option<Di
     let Source::Stored { segment, slot } = run.source.advanced(by) else {
         return Ok(None);
     };
-    match segments.get(segment)?.footer.digests.get(slot as usize) {
-        Some(digest) => Ok(Some(*digest)),
-        None => {
-            let what = format!("expected a slot {slot}, which the checkpoint needs");
-            Err(Finding::new(segment_path(segments.name(segment)), None, what).into())
-        }
+    if let Some(digest) = segments.get(segment)?.footer.digests.get(slot as usize) {
+        Ok(Some(*digest))
+    } else {
+        let what = format!("expected a slot {slot}, which the checkpoint needs");
+        Err(Finding::new(segment_path(segments.name(segment)), None, what).into())
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) struct NewPages {
 pub(super) struct Frames {
     pub(super) bytes: Vec<u8>,
     /// First slot, pages, length.
-    pub(super) frames: Vec<(u32, u8, u32)>,
+    pub(super) entries: Vec<(u32, u8, u32)>,
     pub(super) batch: PageBatch,
     pub(super) picked: Vec<u16>,
     pub(super) carried: Vec<u8>,
@@ -101,7 +101,7 @@ impl NewPages {
                 .codec
                 .encode(&tools.gathered, first_slot, level, &mut out.bytes)?;
             let pages = u8::try_from(count).expect("at most 16");
-            out.frames.push((first_slot, pages, len));
+            out.entries.push((first_slot, pages, len));
             first_slot += u32::from(pages);
         }
         drop(pages);

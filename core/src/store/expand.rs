@@ -43,9 +43,9 @@ impl Chunk {
         self.frames.clear();
         self.frames.extend_from_slice(frames);
         self.digests.clear();
-        frames
-            .iter()
-            .for_each(|frame| self.digests.extend_from_slice(segment.footer.digests_of(frame)));
+        for frame in frames {
+            self.digests.extend_from_slice(segment.footer.digests_of(frame));
+        }
         self.wrong.clear();
         Ok(())
     }

@@ -53,7 +53,7 @@ impl<'m> TmpFile<'m> {
                     });
                 }
                 Err(error) if error.kind == MediumErrorKind::AlreadyExists && number < u64::MAX => {
-                    number += 1
+                    number += 1;
                 }
                 Err(error) => return Err(error),
             }

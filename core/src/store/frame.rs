@@ -71,12 +71,11 @@ impl Codec {
         out.resize(payload_at + pages.len(), 0);
         // Room for less than the pages themselves: what does not get smaller is stored as it is.
         let room = &mut out[payload_at..payload_at + pages.len() - 1];
-        let (codec, payload) = match self.compressor(level)?.compress_to_buffer(pages, room) {
-            Ok(len) => (ZSTD, len),
-            Err(_) => {
-                out[payload_at..].copy_from_slice(pages);
-                (RAW, pages.len())
-            }
+        let (codec, payload) = if let Ok(len) = self.compressor(level)?.compress_to_buffer(pages, room) {
+            (ZSTD, len)
+        } else {
+            out[payload_at..].copy_from_slice(pages);
+            (RAW, pages.len())
         };
         out.truncate(payload_at + payload);
         let header = &mut out[start..payload_at];

@@ -141,9 +141,10 @@ impl<'m> PageWriter<'m> {
                 tag,
                 source: Source::Zero,
             };
-            match self.arriving.is_empty() {
-                true => self.journal.push(run),
-                false => self.arriving.push_back(Arrival::Zero(run)),
+            if self.arriving.is_empty() {
+                self.journal.push(run);
+            } else {
+                self.arriving.push_back(Arrival::Zero(run));
             }
             start += u64::from(count);
         }
@@ -293,12 +294,12 @@ impl<'m> PageWriter<'m> {
             .current
             .as_mut()
             .expect("frames belong to the segment being written");
-        current.writer.append(&frames.bytes, &frames.frames)?;
+        current.writer.append(&frames.bytes, &frames.entries)?;
         let mut batch = std::mem::take(&mut frames.batch);
         batch.clear();
         self.spare_batches.push(batch);
         frames.bytes.clear();
-        frames.frames.clear();
+        frames.entries.clear();
         self.spare_frames.push(frames);
         Ok(())
     }

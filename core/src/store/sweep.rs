@@ -238,7 +238,7 @@ impl Sweep {
             while let Some(&i) = self.active.get(current.turn) {
                 let run = Run::from(runs[i as usize]);
                 let Source::Stored { slot, .. } = run.source else {
-                    continue;
+                    unreachable!("only stored runs are swept")
                 };
                 let first = slot.max(frame.first_slot) + current.done;
                 let end = (slot + run.count).min(frame.end_slot());
@@ -274,11 +274,10 @@ pub(super) trait Segments {
 /// The frame that holds a slot; a segment without it does not belong to the map.
 pub(super) fn frame_of(segment: &SegmentReader, slot: u32) -> Result<FrameEntry, StoreError> {
     let footer = &segment.footer;
-    match footer.frame_of(slot) {
-        Some(index) => Ok(footer.frames[index]),
-        None => {
-            let what = format!("expected a frame with slot {slot}, which the checkpoint needs");
-            Err(super::Finding::new(segment.file.path(), None, what).into())
-        }
+    if let Some(index) = footer.frame_of(slot) {
+        Ok(footer.frames[index])
+    } else {
+        let what = format!("expected a frame with slot {slot}, which the checkpoint needs");
+        Err(super::Finding::new(segment.file.path(), None, what).into())
     }
 }

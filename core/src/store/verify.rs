@@ -82,13 +82,12 @@ impl Store {
         if let Some(finding) = damage(header::check(&self.medium))?.err() {
             verifier.seen.findings.push(finding);
         }
-        let ids = match id {
-            Some(id) => vec![id],
-            None => {
-                let (ids, strange) = self.ids()?;
-                verifier.seen.findings.extend(strange);
-                ids
-            }
+        let ids = if let Some(id) = id {
+            vec![id]
+        } else {
+            let (ids, strange) = self.ids()?;
+            verifier.seen.findings.extend(strange);
+            ids
         };
         let manifests = verifier.heads(&ids, id.is_some())?;
         if id.is_none() {

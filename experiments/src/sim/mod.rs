@@ -85,6 +85,8 @@ pub(crate) fn run(plan: &Plan, item: WorkItem) -> Result<Outcome, SimError> {
         }
         event = match protect.on(event, trial.site.now()) {
             Step::Run { until } => trial.run(until)?,
+            // Only after a failed capture, and a trial in which one fails by itself has ended.
+            Step::Linger { .. } => return Err(SimError::StandsStill),
             Step::Capture => trial.capture()?,
             Step::Wait { until } => trial.wait(until, &mut protect)?,
             Step::Restore { from } => trial.restore(from)?,

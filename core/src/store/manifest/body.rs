@@ -134,13 +134,14 @@ pub(in crate::store) fn check_record(record: &StateRecord, bytes_before: u64) ->
         });
     }
     let found = bytes_before + name + record.bytes.len() as u64;
-    match found > RECORD_BYTES_MAX {
-        true => Err(StoreError::Limit {
+    if found > RECORD_BYTES_MAX {
+        Err(StoreError::Limit {
             what: "bytes of records",
             found,
             limit: RECORD_BYTES_MAX,
-        }),
-        false => Ok(found),
+        })
+    } else {
+        Ok(found)
     }
 }
 
@@ -194,6 +195,10 @@ fn read_runs(source: &mut RawBody<'_>, segments: u32) -> Result<Vec<PackedRun>, 
             }
         }
         at.pass(&run);
+        if runs.len() == runs.capacity() {
+            // By a quarter: this is the one table of a reader that may be as long as memory has pages.
+            runs.reserve_exact(runs.len() / 4 + 1024);
+        }
         runs.push(run.into());
     }
     match used.iter().position(|used| !used) {
@@ -395,7 +400,9 @@ mod tests {
 
     fn encode(runs: &[Run], records: &[StateRecord]) -> (Vec<u8>, u64) {
         let mut writer = BodyWriter::new(1, runs.len() as u64).unwrap();
-        runs.iter().for_each(|run| writer.run(run).unwrap());
+        for run in runs {
+            writer.run(run).unwrap();
+        }
         writer.records(records).unwrap();
         writer.finish().unwrap()
     }

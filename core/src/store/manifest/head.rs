@@ -145,26 +145,28 @@ pub(in crate::store) fn check_facts(facts: &BTreeMap<String, String>) -> Result<
         .iter()
         .map(|(key, value)| (key.len() + value.len() + 8) as u64)
         .sum();
-    match found > FACT_BYTES_MAX {
-        true => Err(StoreError::Limit {
+    if found > FACT_BYTES_MAX {
+        Err(StoreError::Limit {
             what: "bytes of facts",
             found,
             limit: FACT_BYTES_MAX,
-        }),
-        false => Ok(()),
+        })
+    } else {
+        Ok(())
     }
 }
 
 /// Refuses a name that is too long for a manifest.
 pub(in crate::store) fn check_name(name: &str) -> Result<(), StoreError> {
     let found = name.len() as u64;
-    match found > NAME_BYTES_MAX {
-        true => Err(StoreError::Limit {
+    if found > NAME_BYTES_MAX {
+        Err(StoreError::Limit {
             what: "bytes of a name",
             found,
             limit: NAME_BYTES_MAX,
-        }),
-        false => Ok(()),
+        })
+    } else {
+        Ok(())
     }
 }
 

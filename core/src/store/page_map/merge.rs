@@ -170,13 +170,13 @@ mod tests {
             layout in prop::option::of(prop::collection::vec((0..140u64, 1..30u64), 0..6)),
         ) {
             let (mut journal, mut oracle) = (Journal::new(), Oracle::new());
-            before.iter().for_each(|&run| { journal.push(run); put(&mut oracle, run); });
+            for &run in &before { journal.push(run); put(&mut oracle, run); }
             let mark = journal.mark();
-            dropped.iter().for_each(|&run| journal.push(run));
+            for &run in &dropped { journal.push(run); }
             journal.rollback(mark);
-            after.iter().for_each(|&run| { journal.push(run); put(&mut oracle, run); });
+            for &run in &after { journal.push(run); put(&mut oracle, run); }
             let layout = layout.map(|l| l.into_iter().map(|(s, n)| s..s + n).collect::<MemoryLayout>());
-            let missing: Vec<_> = layout.iter().flat_map(|l| l.iter()).filter(|p| !oracle.contains_key(&p.0)).collect();
+            let missing: Vec<_> = layout.iter().flat_map(MemoryLayout::iter).filter(|p| !oracle.contains_key(&p.0)).collect();
             if let Some(layout) = &layout {
                 oracle.retain(|&frame, _| layout.contains(Pfn(frame)));
             }

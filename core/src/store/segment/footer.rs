@@ -108,12 +108,13 @@ impl Footer {
         }
         let digests = fields.take(slots * 16, "digests")?.as_chunks().0.to_vec();
         let footer = Footer { frames, digests };
-        match footer.name() == trailer.name {
-            true => Ok(footer),
-            false => Err(Malformed::new(
+        if footer.name() == trailer.name {
+            Ok(footer)
+        } else {
+            Err(Malformed::new(
                 bytes.len(),
                 "segment name: is not that of the page digests",
-            )),
+            ))
         }
     }
 }

@@ -54,8 +54,9 @@ fn check_header(file: &StoreFile, found: &[u8; HEADER]) -> Result<(), StoreError
         let what = format!("format version {found}, this program reads version {VERSION}");
         return Err(Finding::new(file.path(), 8, what).into());
     }
-    match found[12..] == expected[12..] {
-        true => Ok(()),
-        false => Err(file.finding(12, "expected four zero bytes").into()),
+    if found[12..] == expected[12..] {
+        Ok(())
+    } else {
+        Err(file.finding(12, "expected four zero bytes").into())
     }
 }

@@ -89,7 +89,7 @@ fn a_segment_shrinks_when_most_of_it_is_dead_and_goes_when_all_is() {
             &keep_last(1),
             CollectOptions {
                 dry_run: true,
-                drop_damaged: false,
+                ..CollectOptions::default()
             },
         )
         .unwrap();
@@ -169,7 +169,7 @@ proptest! {
                 let verified = store.verify(None).unwrap();
                 prop_assert_eq!((verified.findings, verified.remains), (vec![], vec![]));
             }
-            alive.iter().for_each(|(id, _, memory)| assert_holds(&store, *id, memory));
+            for (id, _, memory) in &alive { assert_holds(&store, *id, memory); }
         }
     }
 }

@@ -174,9 +174,9 @@ fn a_dropped_staging_leaves_nothing_and_what_a_crashed_one_left_is_in_nobodys_wa
         ("tmp/x", vec![4]),
         ("tmp/99999999999999999999", vec![]),
     ];
-    remains
-        .iter()
-        .for_each(|(path, bytes)| medium.set(path, bytes.clone()));
+    for (path, bytes) in &remains {
+        medium.set(path, bytes.clone());
+    }
     let mut staging = store.begin(new("g", None)).unwrap();
     put(&mut staging, &[(0, 0, 1)]).unwrap();
     staging.commit().unwrap();

@@ -157,6 +157,43 @@ fn damage_to_one_page_names_the_checkpoints_that_have_it() {
 }
 
 #[test]
+fn damaged_pages_are_stored_anew_once_nobody_uses_them() {
+    let (image, done) = small_store();
+    let path = image
+        .keys()
+        .filter(|p| p.starts_with("segments/"))
+        .max_by_key(|p| image[*p].len())
+        .unwrap();
+    let mut damaged = image.clone();
+    damaged.get_mut(path).unwrap()[40] ^= 1;
+    let store = open(&damaged).unwrap();
+    let users = store.verify(None).unwrap().findings.remove(0).checkpoints;
+    let unknown = store.remove(&[CheckpointId([1; 32])], CollectOptions::default());
+    assert!(matches!(unknown, Err(StoreError::NoSuchCheckpoint(_))));
+    let removed = store
+        .remove(
+            &users,
+            CollectOptions {
+                thorough: true,
+                ..CollectOptions::default()
+            },
+        )
+        .unwrap();
+    assert_eq!((removed.kept.len(), removed.dropped.len()), (1, 2));
+    let mut staging = store.begin(new("a", None)).unwrap();
+    let pages: Vec<_> = done[0]
+        .1
+        .iter()
+        .map(|(&pfn, &(tag, content))| (pfn, tag, content))
+        .collect();
+    put(&mut staging, &pages).unwrap();
+    let id = staging.commit().unwrap().id;
+    assert_holds(&store, id, &done[0].1);
+    assert_holds(&store, done[1].0, &done[1].1);
+    assert_eq!(store.verify(None).unwrap().findings, []);
+}
+
+#[test]
 fn with_a_damaged_manifest_nothing_is_collected_unless_told_to() {
     let (image, done) = small_store();
     let path = format!("checkpoints/{}", done[1].0.to_hex());
@@ -178,7 +215,7 @@ fn with_a_damaged_manifest_nothing_is_collected_unless_told_to() {
         let dropped = store
             .collect(CollectOptions {
                 drop_damaged: true,
-                dry_run: false,
+                ..CollectOptions::default()
             })
             .unwrap();
         assert_eq!((dropped.damaged_dropped.len(), dropped.segments_removed), (1, 1));

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::memory::MemoryMedium;
 use super::support::*;
 use crate::guest::{MemoryLayout, StateRecord};
-use crate::store::{CheckpointId, RecordChange, Store};
+use crate::store::{CheckpointId, Difference, RecordChange, Store};
 
 fn checkpoint(store: &Store, memory: &Memory, records: &[&str]) -> CheckpointId {
     let mut staging = store.begin(new("g", None)).unwrap();
@@ -69,5 +69,5 @@ fn records_are_told_by_name_and_occurrence() {
         ]
     );
     assert!(diff.records_reordered);
-    assert_eq!(store.diff(a, a).unwrap(), Default::default());
+    assert_eq!(store.diff(a, a).unwrap(), Difference::default());
 }

@@ -39,9 +39,9 @@ impl MemoryMedium {
     /// A medium with these files.
     pub(super) fn holding(image: &BTreeMap<String, Vec<u8>>) -> Rc<Self> {
         let medium = MemoryMedium::new();
-        image
-            .iter()
-            .for_each(|(path, bytes)| medium.set(path, bytes.clone()));
+        for (path, bytes) in image {
+            medium.set(path, bytes.clone());
+        }
         medium
     }
 

@@ -58,9 +58,9 @@ pub(super) fn page(content: u32) -> Page {
 pub(super) fn put(staging: &mut Staging<'_>, pages: &[(u64, u8, u32)]) -> Result<(), StoreError> {
     let mut batch = staging.take_batch();
     assert!(batch.is_empty());
-    pages
-        .iter()
-        .for_each(|&(pfn, tag, content)| batch.push(Pfn(pfn), PageTag(tag), &page(content)));
+    for &(pfn, tag, content) in pages {
+        batch.push(Pfn(pfn), PageTag(tag), &page(content));
+    }
     staging.put_pages(batch)
 }
 

@@ -1,0 +1,96 @@
+//! Running experiments and drawing their figures.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, bail};
+use revenant_core::clock::SystemClock;
+use revenant_experiments::manifest::Status;
+use revenant_experiments::plot::{Column, Format, PlotOptions, plot_dir};
+use revenant_experiments::run::default_folder;
+use revenant_experiments::{Progress, RunOptions, Spec, run as run_experiment};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::progress::count_bar;
+use crate::Outcome;
+use crate::args::{Columns, FigureFormat, PlotArgs, RunArgs};
+use crate::output::print;
+
+pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
+    let spec = Spec::load(&args.spec)?;
+    let out = args.out.clone().unwrap_or_else(|| default_folder(&spec));
+    let options = RunOptions {
+        out: out.clone(),
+        jobs: args.jobs.map_or(0, usize::from),
+        seed: args.seed,
+        trials: args.trials,
+        resume: args.resume,
+        overwrite: args.overwrite,
+        command: std::env::args().collect(),
+    };
+    let cancel = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The first signal ends the run in order; the second, by default action, at once.
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&cancel))?;
+        signal_hook::flag::register(signal, Arc::clone(&cancel))?;
+    }
+    let bar = count_bar(0, "trials");
+    let mut progress = |progress: Progress| {
+        bar.set_length(progress.trials);
+        bar.set_position(progress.trials_done);
+    };
+    let report = run_experiment(&spec, &options, &SystemClock::new(), &mut progress, &cancel);
+    bar.finish_and_clear();
+    let report = report?;
+    for warning in &report.warnings {
+        eprintln!("note: {warning}");
+    }
+    if report.status != Status::Complete {
+        let (spec, out) = (args.spec.display(), out.display());
+        bail!("interrupted; nothing is lost, go on with: revenant run {spec} --out {out} --resume");
+    }
+    print(&format!(
+        "{} trials in {}\n",
+        report.counts.trials_done,
+        out.display()
+    ))?;
+    if !args.no_figures {
+        draw(
+            &out,
+            &PlotOptions {
+                formats: vec![Format::Svg, Format::Png],
+                column: Column::One,
+            },
+        )?;
+    }
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn plot(args: &PlotArgs) -> Result<Outcome> {
+    let formats = args
+        .format
+        .iter()
+        .map(|format| match format {
+            FigureFormat::Svg => Format::Svg,
+            FigureFormat::Png => Format::Png,
+        })
+        .collect();
+    let column = match args.columns {
+        Columns::One => Column::One,
+        Columns::Two => Column::Two,
+    };
+    draw(&args.dir, &PlotOptions { formats, column })?;
+    Ok(Outcome::Done)
+}
+
+fn draw(dir: &Path, options: &PlotOptions) -> Result<()> {
+    let figures =
+        plot_dir(dir, options).with_context(|| format!("cannot draw the figures of {}", dir.display()))?;
+    let lines: String = figures
+        .iter()
+        .map(|path| format!("{}\n", path.display()))
+        .collect();
+    print(&lines)?;
+    Ok(())
+}

@@ -1,0 +1,414 @@
+//! Does what the protect loop says and reports what came of it.
+
+use std::time::Duration;
+
+use revenant_core::capture::{CaptureError, CaptureRequest, capture};
+use revenant_core::guest::GoneReason;
+use revenant_core::policy::IntervalPolicy;
+use revenant_core::protect::{Event, Protect, Step};
+use revenant_core::restore::restore;
+use revenant_core::store::{CheckpointId, CollectOptions, Retention, StoreError};
+use revenant_core::{Clock, Hypervisor, Timestamp};
+
+use super::Scenario;
+use super::boot::{Process, SharedDisk};
+use super::report::{Capture, Report, RunEnd};
+use crate::fault::{Faults, FaultyHypervisor, Loss};
+use crate::hypervisor::SimHypervisor;
+use crate::oracle::Oracle;
+use crate::world::{GuestId, Happening, HostId, Incident, World};
+
+/// The guest's name in the catalogue.
+const GUEST: &str = "guest";
+
+/// How often a call that should never fail for long is tried before the guest counts as hung, or the store as lost.
+const TRIES_MAX: u32 = 5;
+
+/// When the next loss strikes: time at risk until then, and what is lost. Asked at the start and after every loss, when a
+/// host is ready again; no loss of this source strikes during detection and downtime. `None`: no more losses.
+pub trait Losses {
+    /// Draws the next one.
+    fn next_loss(&mut self) -> Option<(Duration, Loss)>;
+}
+
+impl<F: FnMut() -> Option<(Duration, Loss)>> Losses for F {
+    fn next_loss(&mut self) -> Option<(Duration, Loss)> {
+        self()
+    }
+}
+
+/// Runs a guest to its end, checkpointing it when `policy` says so.
+pub fn run(scenario: &Scenario, policy: Box<dyn IntervalPolicy>, losses: &mut dyn Losses) -> Report {
+    let mut protect = Protect::new(policy, scenario.protect);
+    let mut driver = Driver::new(scenario, losses);
+    let mut event = Event::Started;
+    let end = loop {
+        if driver.world.now() > Timestamp::default() + scenario.time_limit {
+            break RunEnd::TimeLimit;
+        }
+        let step = protect.on(event, driver.world.now());
+        event = match step {
+            Step::Run { until } => driver.run(until),
+            Step::Linger { until } => driver.linger(until),
+            Step::Capture => driver.capture(),
+            Step::Wait { until } => match driver.wait(until, &mut protect) {
+                Ok(event) => event,
+                Err(error) => break RunEnd::StoreLost(error.to_string()),
+            },
+            Step::Restore { from } => driver.restore(from),
+            Step::Finished => break RunEnd::Finished,
+            Step::GivenUp(why) => break RunEnd::GivenUp(why),
+        };
+    };
+    driver.finish(end, &protect)
+}
+
+struct Driver<'a> {
+    scenario: &'a Scenario,
+    losses: &'a mut dyn Losses,
+    world: World,
+    hosts: [HostId; 2],
+    here: usize,
+    guest: GuestId,
+    disk: SharedDisk,
+    /// `None` while no checkpointer runs.
+    process: Option<Process>,
+    faults: Faults,
+    /// The next loss at risk.
+    next_loss: Option<(Timestamp, Loss)>,
+    /// When the guest was lost, while it is not back.
+    lost_at: Option<Timestamp>,
+    /// Steps of the guest when it was lost.
+    lost_steps: u64,
+    report: Report,
+}
+
+type Id = CheckpointId;
+
+impl<'a> Driver<'a> {
+    fn new(scenario: &'a Scenario, losses: &'a mut dyn Losses) -> Self {
+        let world = World::new(scenario.profile.clone());
+        let hosts = [world.add_host(), world.add_host()];
+        let faults = Faults::new(&world, scenario.faults.clone());
+        let disk = SharedDisk::with_store(&world, hosts[0], scenario.seed);
+        let guest = world.boot(hosts[0], &scenario.guest);
+        let mut driver = Driver {
+            scenario,
+            losses,
+            world,
+            hosts,
+            here: 0,
+            guest,
+            disk,
+            process: None,
+            faults,
+            next_loss: None,
+            lost_at: None,
+            lost_steps: 0,
+            report: Report::new(),
+        };
+        driver.draw_loss();
+        driver.aim_losses();
+        // A checkpointer that cannot start yet is started by the first capture.
+        driver.process = driver.start_process().ok();
+        driver
+    }
+
+    fn host(&self) -> HostId {
+        self.hosts[self.here]
+    }
+
+    fn start_process(&self) -> Result<Process, StoreError> {
+        Process::start(
+            &self.world,
+            self.host(),
+            &self.disk,
+            &self.faults,
+            self.scenario.compression_level,
+        )
+    }
+
+    fn seam(&self) -> FaultyHypervisor {
+        let inner = if self.scenario.dirty_log {
+            SimHypervisor::new(&self.world, self.guest)
+        } else {
+            SimHypervisor::without_dirty_log(&self.world, self.guest)
+        };
+        FaultyHypervisor::new(inner, self.faults.clone())
+    }
+
+    fn draw_loss(&mut self) {
+        self.next_loss = self
+            .losses
+            .next_loss()
+            .map(|(gap, loss)| (self.world.now() + gap, loss));
+    }
+
+    /// Puts the coming losses on the agenda, aimed at the guest and host of now.
+    fn aim_losses(&mut self) {
+        self.world.clear_agenda();
+        let planned = self
+            .scenario
+            .faults
+            .times
+            .iter()
+            .map(|fault| (Timestamp::default() + fault.at.0, fault.loss));
+        let now = self.world.now();
+        for (at, loss) in planned.filter(|&(at, _)| at > now).chain(self.next_loss) {
+            let incident = match loss {
+                Loss::Guest => Incident::GuestCrash(self.guest),
+                Loss::Host => Incident::HostLoss(self.host()),
+            };
+            self.world.schedule(at, incident);
+        }
+    }
+
+    fn run(&mut self, until: Option<Timestamp>) -> Event<Id> {
+        let limit = Timestamp::default() + self.scenario.time_limit + Duration::from_nanos(1);
+        match self
+            .world
+            .run_until(self.guest, Some(until.map_or(limit, |until| until.min(limit))))
+        {
+            Happening::GuestFinished(_) => Event::GuestFinished,
+            Happening::GuestLost(..) => self.noticed(),
+            // A guest that stands still although it was told to run is as good as gone; see `resume_or_destroy`.
+            Happening::TimerExpired | Happening::Nothing => Event::TimerExpired,
+        }
+    }
+
+    fn linger(&mut self, until: Timestamp) -> Event<Id> {
+        self.world.advance(until.since(self.world.now()));
+        if self.world.lost(self.guest).is_some() {
+            self.noticed()
+        } else {
+            Event::TimerExpired
+        }
+    }
+
+    fn capture(&mut self) -> Event<Id> {
+        let Some(mut process) = self.process.take().or_else(|| self.start_process().ok()) else {
+            return self.after_failure();
+        };
+        let request = CaptureRequest {
+            method: self.scenario.method,
+            incremental: self.scenario.incremental,
+            ..CaptureRequest::new(GUEST)
+        };
+        let mut seam = self.seam();
+        let captured = capture(
+            &mut seam,
+            &process.store,
+            &self.world,
+            &mut process.session,
+            &request,
+        );
+        let event = match captured {
+            Ok(captured) => {
+                let cost = captured.timeline.suspended_for;
+                self.report.suspended += cost;
+                self.report.captures.push(Capture {
+                    suspended_for: cost,
+                    commit_time: captured.timeline.commit_time,
+                    stored_bytes: captured.checkpoint.stored_bytes,
+                    pages_copied: captured.timeline.pages_copied(),
+                });
+                self.prune(&process);
+                Event::Captured {
+                    checkpoint: captured.checkpoint.id,
+                    cost,
+                }
+            }
+            Err(error) => {
+                if matches!(error, CaptureError::NotResumed { .. }) {
+                    self.resume_or_destroy(&mut seam);
+                }
+                self.after_failure()
+            }
+        };
+        if self.world.host_is_up(self.host()) {
+            self.process = Some(process);
+        }
+        event
+    }
+
+    /// Old checkpoints go when there are twice as many as wanted. A failure here costs space, nothing else.
+    fn prune(&self, process: &Process) {
+        let keep = self.scenario.keep_last.max(1);
+        let crowded = process
+            .candidates(GUEST)
+            .is_ok_and(|all| all.len() >= 2 * keep as usize);
+        if crowded {
+            let retention = Retention {
+                keep_last: Some(keep),
+                keep_within: None,
+            };
+            let pruned = process.store.prune(&retention, CollectOptions::default());
+            drop(pruned);
+        }
+    }
+
+    /// A guest that cannot be resumed is of no use to anybody.
+    fn resume_or_destroy(&mut self, seam: &mut FaultyHypervisor) {
+        for _ in 0..TRIES_MAX {
+            if self.world.lost(self.guest).is_some() || seam.resume().is_ok() {
+                return;
+            }
+        }
+        self.lost_steps = self.world.steps(self.guest);
+        self.world.strike(Incident::GuestCrash(self.guest));
+    }
+
+    /// Something failed: because the guest is gone, or all by itself.
+    fn after_failure(&mut self) -> Event<Id> {
+        if self.world.lost(self.guest).is_some() {
+            self.noticed()
+        } else {
+            Event::CaptureFailed
+        }
+    }
+
+    /// The guest is gone; after a while somebody notices.
+    fn noticed(&mut self) -> Event<Id> {
+        let (reason, at) = self
+            .world
+            .lost(self.guest)
+            .unwrap_or((GoneReason::Destroyed, self.world.now()));
+        self.world.clear_agenda();
+        if self.lost_at.is_none() {
+            self.lost_at = Some(at);
+            self.lost_steps = self.world.steps(self.guest);
+        }
+        if !self.world.host_is_up(self.host()) {
+            self.process = None;
+        }
+        let begun = self.world.now();
+        self.world.advance(self.scenario.detection);
+        self.report.down += self.world.now().since(begun);
+        Event::GuestLost(reason)
+    }
+
+    /// Waits for a host, and for a checkpointer on it that knows what is in the store.
+    fn wait(&mut self, until: Timestamp, protect: &mut Protect<Id>) -> Result<Event<Id>, StoreError> {
+        let begun = self.world.now();
+        self.world.advance(until.since(begun));
+        self.report.down += self.world.now().since(begun);
+        let mut tries = 0;
+        loop {
+            match self.ready() {
+                Ok(candidates) => {
+                    protect.replace_candidates(candidates);
+                    break;
+                }
+                Err(error) if tries == TRIES_MAX => return Err(error),
+                Err(_) => tries += 1,
+            }
+        }
+        self.draw_loss();
+        Ok(Event::TimerExpired)
+    }
+
+    /// Moves to the other host if this one is down, starts the checkpointer there, reads the catalogue.
+    fn ready(&mut self) -> Result<Vec<Id>, StoreError> {
+        if !self.world.host_is_up(self.host()) {
+            self.process = None;
+            self.here = 1 - self.here;
+            self.world.reboot(self.host());
+            self.disk.reconnect(&self.world, self.host());
+        }
+        let process = match self.process.take() {
+            Some(process) => process,
+            None => self.start_process()?,
+        };
+        let candidates = process.candidates(GUEST);
+        self.process = Some(process);
+        candidates
+    }
+
+    fn restore(&mut self, from: Option<Id>) -> Event<Id> {
+        let begun = self.world.now();
+        self.world.destroy(self.guest);
+        self.guest = self.world.create_blank(self.host(), self.scenario.guest.step);
+        self.aim_losses();
+        let restored = if let Some(id) = from {
+            self.restore_checkpoint(id)
+        } else {
+            self.cold_start();
+            Ok(())
+        };
+        let cost = self.world.now().since(begun);
+        self.report.restarting += cost;
+        if self.world.lost(self.guest).is_some() {
+            return self.noticed();
+        }
+        match restored {
+            Ok(()) => {
+                self.back();
+                Event::Restored { cost }
+            }
+            Err(NotRestored { damaged }) => {
+                self.report.damaged += u32::from(damaged);
+                Event::RestoreFailed { damaged }
+            }
+        }
+    }
+
+    fn restore_checkpoint(&mut self, id: Id) -> Result<(), NotRestored> {
+        let failed = |_| NotRestored { damaged: false };
+        let mut seam = self.seam();
+        let process = self.process.as_mut().ok_or(NotRestored { damaged: false })?;
+        process.session.reset();
+        let mut reader = process.store.read(id).map_err(|error| NotRestored {
+            damaged: error.finding().is_some(),
+        })?;
+        restore(&mut reader, &mut seam, &self.world).map_err(|error| NotRestored {
+            damaged: error.damaged(),
+        })?;
+        seam.resume().map_err(failed)
+    }
+
+    fn cold_start(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.session.reset();
+        }
+        self.world.advance(self.scenario.boot);
+        if self.world.lost(self.guest).is_none() {
+            self.world.destroy(self.guest);
+            self.guest = self.world.boot(self.host(), &self.scenario.guest);
+            self.aim_losses();
+        }
+    }
+
+    /// The guest runs again: what had it done that it has to do again?
+    fn back(&mut self) {
+        if let Some(lost_at) = self.lost_at.take() {
+            self.report.recoveries.push(self.world.now().since(lost_at));
+            let again = self.lost_steps.saturating_sub(self.world.steps(self.guest));
+            self.report.lost += self.work(again);
+        }
+    }
+
+    fn work(&self, steps: u64) -> Duration {
+        let step_ns = u64::try_from(self.scenario.guest.step.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(step_ns.saturating_mul(steps))
+    }
+
+    fn finish(mut self, end: RunEnd, protect: &Protect<Id>) -> Report {
+        let spec = &self.scenario.guest;
+        if end == RunEnd::Finished {
+            let mut oracle = Oracle::new(spec.program, spec.pages, spec.seed, spec.steps);
+            let steps = self.world.steps(self.guest);
+            self.report.digest_ok =
+                Some(steps == spec.steps && self.world.digest(self.guest) == oracle.digest_at(steps));
+        }
+        self.report.end = end;
+        self.report.makespan = self.world.now().since(Timestamp::default());
+        self.report.useful = self.work(self.world.steps(self.guest));
+        self.report.tally = protect.tally();
+        self.report.applied = self.faults.applied();
+        self.report
+    }
+}
+
+struct NotRestored {
+    damaged: bool,
+}

@@ -1,0 +1,53 @@
+//! The protect loop in the simulated world: the state machine, the engine, the store and the disk are the real ones or
+//! behave like them; only the guest's hardware and time are simulated.
+//!
+//! A run takes a guest to the end of its work through whatever is lost on the way. The checkpointer is a process on the
+//! guest's host: when that host is lost it dies too, and a new one on the other host opens the shared store, reads the
+//! catalogue and goes on from there.
+
+mod boot;
+mod drive;
+mod report;
+
+use std::time::Duration;
+
+use revenant_core::capture::Method;
+use revenant_core::protect::Options;
+
+pub use drive::{Losses, run};
+pub use report::{Capture, Report, RunEnd};
+
+use crate::fault::FaultPlan;
+use crate::profile::CostProfile;
+use crate::world::GuestSpec;
+
+/// A guest to be protected, and how.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// The guest.
+    pub guest: GuestSpec,
+    /// What things cost.
+    pub profile: CostProfile,
+    /// What the protect loop is told.
+    pub protect: Options,
+    /// How to get the pages out.
+    pub method: Method,
+    /// Build each checkpoint on the one before.
+    pub incremental: bool,
+    /// Whether the hypervisor has a dirty log and reads running guests (Xen: PVH), or not (PV).
+    pub dirty_log: bool,
+    /// From a loss until somebody notices.
+    pub detection: Duration,
+    /// A start from nothing takes this long, on top of what the calls cost.
+    pub boot: Duration,
+    /// Checkpoints kept, at least 1; older ones are pruned as they come.
+    pub keep_last: u32,
+    /// zstd level of the store.
+    pub compression_level: i32,
+    /// What goes wrong besides the losses.
+    pub faults: FaultPlan,
+    /// Seeds what a loss of power makes of unsynced bytes.
+    pub seed: u64,
+    /// The run ends after this much virtual time at the latest.
+    pub time_limit: Duration,
+}

@@ -1,0 +1,84 @@
+//! What a run was like.
+
+use std::time::Duration;
+
+use revenant_core::protect::{GiveUp, Tally};
+
+use crate::fault::Applied;
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunEnd {
+    /// The guest's work is done.
+    Finished,
+    /// The protect loop gave up.
+    GivenUp(GiveUp),
+    /// Virtual time ran out.
+    TimeLimit,
+    /// The store could not be opened any more, for this reason.
+    StoreLost(String),
+}
+
+/// One committed checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capture {
+    /// The guest stood still for so long.
+    pub suspended_for: Duration,
+    /// From the guest's going on until the commit.
+    pub commit_time: Duration,
+    /// Bytes written for it.
+    pub stored_bytes: u64,
+    /// Pages copied out of the guest.
+    pub pages_copied: u64,
+}
+
+/// The record of a run. All times are virtual.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// How it ended.
+    pub end: RunEnd,
+    /// From the first boot to the end.
+    pub makespan: Duration,
+    /// Work that was done and is in the guest at the end.
+    pub useful: Duration,
+    /// Work that was done and lost, over all losses.
+    pub lost: Duration,
+    /// Time in which the guest stood still for checkpoints that were committed.
+    pub suspended: Duration,
+    /// Detection and waiting for a host.
+    pub down: Duration,
+    /// Time in restores and cold starts, completed or not.
+    pub restarting: Duration,
+    /// From each loss to the guest's running again.
+    pub recoveries: Vec<Duration>,
+    /// Each committed checkpoint.
+    pub captures: Vec<Capture>,
+    /// What the protect loop counted.
+    pub tally: Tally,
+    /// Faults of the plan that were carried out.
+    pub applied: Vec<Applied>,
+    /// Checkpoints that a restart found damaged.
+    pub damaged: u32,
+    /// The finished guest has the digest that its oracle demands; `None` if it did not finish.
+    pub digest_ok: Option<bool>,
+}
+
+impl Report {
+    pub(super) fn new() -> Self {
+        Report {
+            end: RunEnd::TimeLimit,
+            makespan: Duration::ZERO,
+            useful: Duration::ZERO,
+            lost: Duration::ZERO,
+            suspended: Duration::ZERO,
+            down: Duration::ZERO,
+            restarting: Duration::ZERO,
+            recoveries: Vec::new(),
+            captures: Vec::new(),
+            tally: Tally::default(),
+            applied: Vec::new(),
+            damaged: 0,
+            digest_ok: None,
+        }
+    }
+}
