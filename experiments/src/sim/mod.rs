@@ -281,3 +281,6 @@ impl Trial {
         self.outcome
     }
 }
+
+#[cfg(test)]
+mod tests;
