@@ -130,7 +130,7 @@ impl Canvas {
 
     /// Width of a text in points.
     pub(super) fn text_width(text: &str, size: f64) -> f64 {
-        let style = (FONT, size * LINE_TO_EM * 16.0).into_font();
+        let style = (FONT, size * 16.0).into_font();
         style
             .box_size(text)
             .map_or(0.6 * size * text.chars().count() as f64, |(width, _)| {

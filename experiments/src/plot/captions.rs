@@ -8,7 +8,7 @@ pub(super) fn page(figures: &[Figure], data: &RunData) -> String {
     let mut text = format!("# Figures of {}\n\n", data.experiment);
     for figure in figures {
         let (name, caption) = (figure.name, &figure.caption);
-        text.push_str(&format!("## {name}\n\n{caption}\n\n"));
+        text.extend(["## ", name, "\n\n", caption.as_str(), "\n\n"]);
     }
     text.push_str("Drawn again from the CSV files beside this folder by `revenant plot DIR`.\n");
     text

@@ -20,6 +20,8 @@ const RIGHT: f64 = 12.0;
 const BOTTOM: f64 = 29.0;
 const LEGEND_ROW: f64 = 10.5;
 const LEGEND_KEY: f64 = 15.0;
+/// Half the width of the caps of an error bar.
+const CAP: f64 = 1.8;
 
 /// A chart being drawn.
 #[derive(Debug)]
@@ -92,7 +94,6 @@ impl Chart {
         if let Some((low, high)) = point.interval {
             let within = |at: f64| at.clamp(self.top, self.bottom);
             let (low, high) = (within(self.at(point.x, low).1), within(self.at(point.x, high).1));
-            const CAP: f64 = 1.8;
             self.canvas
                 .line(&[(across, low), (across, high)], colour, 0.7, &[]);
             for end in [low, high] {
@@ -104,7 +105,7 @@ impl Chart {
             .marker((across, up), marker, MARKER_PT, colour, filled);
     }
 
-    /// A short stroke inside the plot area, standing on the x axis at a value, with an arrow head at its foot.
+    /// A short stroke inside the plot area, standing on the x axis at a value, to mark it.
     pub(super) fn pointer(&mut self, x: f64, colour: RGBColor, dash: &[f64]) {
         if self.x.holds(x) {
             let (across, _) = self.at(x, 0.0);
@@ -190,7 +191,7 @@ pub(super) struct Point {
 }
 
 fn entry_width(text: &str) -> f64 {
-    LEGEND_KEY + Canvas::text_width(text, TEXT_PT) + 9.0
+    LEGEND_KEY + Canvas::text_width(text, TEXT_PT) + 8.0
 }
 
 fn legend_rows(legend: &[(Key, String)], width: f64) -> Vec<Vec<(Key, String)>> {
@@ -198,7 +199,7 @@ fn legend_rows(legend: &[(Key, String)], width: f64) -> Vec<Vec<(Key, String)>> 
     let mut used = f64::INFINITY;
     for entry in legend {
         let wanted = entry_width(&entry.1);
-        if used + wanted > width + 9.0 {
+        if used + wanted > width + 8.0 + RIGHT {
             rows.push(Vec::new());
             used = 0.0;
         }

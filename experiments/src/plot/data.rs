@@ -25,7 +25,6 @@ pub(super) struct Cell {
     pub(super) n: f64,
     pub(super) waste: Option<Estimate>,
     pub(super) lost_s: Option<Estimate>,
-    pub(super) theory_waste: Option<f64>,
 }
 
 /// A mean with its 95 % confidence interval, if there is one.
@@ -200,7 +199,6 @@ impl Table {
                 n: self.needed(row, "n")?,
                 waste: self.estimate(row, ["waste_mean", "waste_ci95_lo", "waste_ci95_hi"])?,
                 lost_s: self.estimate(row, ["lost_mean_s", "lost_ci95_lo_s", "lost_ci95_hi_s"])?,
-                theory_waste: self.number(row, "theory_waste")?,
             })
         };
         self.rows.iter().map(cell).collect()

@@ -139,22 +139,7 @@ fn draw(
         .iter()
         .filter(|(policy, ..)| data.cells.iter().any(|cell| cell.policy == *policy))
         .collect();
-    let mut legend: Vec<(Key, String)> = Vec::new();
-    for (index, mtbf) in mtbfs.iter().enumerate() {
-        let (colour, marker, dash) = series(index);
-        let key = if theory.is_empty() {
-            Key::Mark(colour, marker, true)
-        } else {
-            Key::Line(colour, dash)
-        };
-        legend.push((key, format!("MTBF {}", super::captions::time(*mtbf))));
-    }
-    for (_, filled, name) in &levels {
-        legend.push((Key::Mark(INK, series(0).1, *filled), (*name).to_owned()));
-    }
-    for (_, dash, name) in &pointers {
-        legend.push((Key::Line(INK, dash), (*name).to_owned()));
-    }
+    let legend = legend(&mtbfs, &levels, &pointers, !theory.is_empty());
     let mut chart = Chart::new(column, x, y, &legend);
     for (index, mtbf) in mtbfs.iter().enumerate() {
         let (colour, marker, dash) = series(index);
@@ -198,4 +183,29 @@ fn draw(
         }
     }
     Some(chart.finish())
+}
+
+fn legend(
+    mtbfs: &[f64],
+    levels: &[&(&str, bool, &str)],
+    pointers: &[&(&str, &'static [f64], &str)],
+    lines: bool,
+) -> Vec<(Key, String)> {
+    let mut legend: Vec<(Key, String)> = Vec::new();
+    for (index, mtbf) in mtbfs.iter().enumerate() {
+        let (colour, marker, dash) = series(index);
+        let key = if lines {
+            Key::Line(colour, dash)
+        } else {
+            Key::Mark(colour, marker, true)
+        };
+        legend.push((key, format!("MTBF {}", super::captions::time(*mtbf))));
+    }
+    for (_, filled, name) in levels {
+        legend.push((Key::Mark(INK, series(0).1, *filled), (*name).to_owned()));
+    }
+    for (_, dash, name) in pointers {
+        legend.push((Key::Line(INK, dash), (*name).to_owned()));
+    }
+    legend
 }

@@ -53,10 +53,12 @@ fn distribution(
     curves.retain(|(_, histogram)| !histogram.is_empty());
     curves.sort_by(|a, b| a.0.total_cmp(&b.0));
     let seconds = |nanos: u64| nanos as f64 * 1e-9;
-    let ends = curves
+    let ends: Vec<f64> = curves
         .iter()
-        .flat_map(|(_, histogram)| [histogram.min(), histogram.max()]);
-    let x = Axis::log_time(ends.map(seconds), x_label)?;
+        .flat_map(|(_, histogram)| [histogram.min(), histogram.max()])
+        .map(seconds)
+        .collect();
+    let x = Axis::time_span(ends.into_iter(), x_label)?;
     let y = Axis::linear(0.0, 1.0, "cumulative share");
     let legend: Vec<(Key, String)> = curves
         .iter()
@@ -71,6 +73,7 @@ fn distribution(
     for (index, (_, histogram)) in curves.iter().enumerate() {
         let (colour, _, dash) = series(index);
         let quantiles = (0..=POINTS).map(|i| f64::from(i) / f64::from(POINTS));
+        // From the axis up: also a distribution of one value is a curve.
         let curve: Vec<(f64, f64)> = quantiles
             .map(|share| (seconds(histogram.value_at_quantile(share)), share))
             .collect();

@@ -7,6 +7,8 @@ use super::interval::{LEVELS, markers};
 use super::style::{INK, series};
 use super::{Column, Figure};
 
+const LABEL: &str = "waste, share of the makespan";
+
 /// Waste by policy, for each MTBF. Of the fixed intervals the best at the level in question stands for all.
 pub(super) fn comparison(data: &RunData, column: Column) -> Option<Figure> {
     let mut names: Vec<String> = Vec::new();
@@ -19,10 +21,7 @@ pub(super) fn comparison(data: &RunData, column: Column) -> Option<Figure> {
         return None;
     }
     let shown = shown(data, &names);
-    let highest = shown
-        .iter()
-        .map(|(_, _, waste)| waste.interval.map_or(waste.mean, |(_, high)| high));
-    let y = Axis::from_zero(highest, "waste, share of the makespan")?;
+    let y = scale(&shown)?;
     let labels: Vec<String> = names.iter().map(|name| label(name)).collect();
     let mtbfs = data.mtbfs();
     let levels: Vec<_> = LEVELS
@@ -107,5 +106,21 @@ fn label(policy: &str) -> String {
         "daly" => "Daly".to_owned(),
         "daly-higher" => "Daly h.o.".to_owned(),
         other => other.to_owned(),
+    }
+}
+
+/// A logarithmic axis where a baseline without checkpoints would press all others flat on a linear one.
+fn scale(shown: &[(&Cell, usize, Estimate)]) -> Option<Axis> {
+    let means = shown.iter().map(|(_, _, waste)| waste.mean);
+    let (low, high) = means
+        .clone()
+        .fold((f64::INFINITY, 0.0f64), |(l, h), mean| (l.min(mean), h.max(mean)));
+    let ends = shown
+        .iter()
+        .flat_map(|(_, _, waste)| waste.interval.map_or([waste.mean; 2], |(l, h)| [l, h]));
+    if low > 0.0 && high / low > 5.0 {
+        Axis::log_share(ends.chain(means), LABEL)
+    } else {
+        Axis::from_zero(ends.chain(means), LABEL)
     }
 }

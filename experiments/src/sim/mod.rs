@@ -192,6 +192,10 @@ impl Trial {
                 self.newest = Some(captured.checkpoint.id);
                 self.outcome.suspensions.push(captured.timeline.suspended_for);
                 let cost = captured.timeline.suspended_for;
+                // A loss in the middle of it is met when the guest is to go on.
+                if let Err(Trouble::Defect(error)) = self.site.prune() {
+                    return Err(error);
+                }
                 Ok(Event::Captured {
                     checkpoint: captured.checkpoint.id,
                     cost,

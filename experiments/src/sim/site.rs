@@ -168,9 +168,14 @@ impl Site {
         }
         self.captures_unpruned = 0;
         let store = self.store.as_ref().ok_or(Trouble::Defect(SimError::NoStore))?;
-        let retention = Retention { keep_last: Some(KEEP_LAST), keep_within: None };
+        let retention = Retention {
+            keep_last: Some(KEEP_LAST),
+            keep_within: None,
+        };
         let pruned = store.prune(&retention, CollectOptions::default());
-        pruned.map_err(|error| self.trouble(SimError::Store(error))).map(drop)
+        pruned
+            .map_err(|error| self.trouble(SimError::Store(error)))
+            .map(drop)
     }
 
     /// Takes a checkpoint; the guest runs when this returns.
