@@ -251,7 +251,8 @@ mod tests {
             ("0.1d", 8_640.0),
             ("0", 0.0),
         ] {
-            assert_eq!(text.parse::<Period>().unwrap().as_secs_f64(), seconds, "{text}");
+            let expected = Duration::from_secs_f64(seconds);
+            assert_eq!(text.parse::<Period>().unwrap().0, expected, "{text}");
         }
         assert_eq!("4GiB".parse::<Size>().unwrap().bytes, 4 << 30);
         assert_eq!("1.5KiB".parse::<Size>().unwrap().bytes, 1536);

@@ -73,6 +73,7 @@ impl ModelJob {
         let end = loop {
             let happened = match protect.on(event, world.now) {
                 Step::Run { until } => world.run(until),
+                Step::Linger { until } => world.linger(until),
                 Step::Capture => world.capture(),
                 Step::Wait { until } => world.wait(until),
                 Step::Restore { from } => world.restore(from.unwrap_or_default()),
@@ -149,6 +150,14 @@ impl<'a> World<'a> {
             Stretch::Struck(_) => self.lose(),
             // A guest that finishes on the stroke of the timer has finished.
             Stretch::Whole if span == left => Ok(Event::GuestFinished),
+            Stretch::Whole => Ok(Event::TimerExpired),
+        }
+    }
+
+    fn linger(&mut self, until: Timestamp) -> Happened {
+        let span = until.since(self.now);
+        match self.pass(span)? {
+            Stretch::Struck(_) => self.lose(),
             Stretch::Whole => Ok(Event::TimerExpired),
         }
     }

@@ -106,13 +106,14 @@ pub struct SummaryRow {
     pub makespan_ci95_lo_s: Option<f64>,
     /// High end.
     pub makespan_ci95_hi_s: Option<f64>,
-    /// Mean waste.
+    /// Waste at the mean makespan, 1 − work / mean makespan: what the closed form is an expectation of. (The mean of the
+    /// trials' wastes is lower, the more they spread.)
     pub waste_mean: Option<f64>,
-    /// Standard deviation of the waste.
+    /// Standard deviation of the trials' wastes.
     pub waste_sd: Option<f64>,
-    /// Low end of the 95 % confidence interval of the mean waste (Student's t).
+    /// Waste at the low end of the mean makespan's confidence interval.
     pub waste_ci95_lo: Option<f64>,
-    /// High end.
+    /// Waste at its high end.
     pub waste_ci95_hi: Option<f64>,
     /// Median waste; trials given up count as the most wasteful.
     pub waste_median: Option<f64>,

@@ -56,6 +56,7 @@ impl CellSummary {
         };
         let theory_makespan_s = theory_makespan_s.is_finite().then_some(theory_makespan_s);
         let identity = Identity::of(plan, cell);
+        let waste_at = |makespan_s| theory::waste(scenario.work_s, makespan_s);
         let (low, high) = (
             |m: Moments| m.ci95.map(|ci| ci.0),
             |m: Moments| m.ci95.map(|ci| ci.1),
@@ -80,10 +81,10 @@ impl CellSummary {
             makespan_sd_s: makespan.and_then(|m| m.sd),
             makespan_ci95_lo_s: makespan.and_then(low),
             makespan_ci95_hi_s: makespan.and_then(high),
-            waste_mean: waste.map(|m| m.mean),
+            waste_mean: makespan.map(|m| waste_at(m.mean)),
             waste_sd: waste.and_then(|m| m.sd),
-            waste_ci95_lo: waste.and_then(low),
-            waste_ci95_hi: waste.and_then(high),
+            waste_ci95_lo: makespan.and_then(low).map(waste_at),
+            waste_ci95_hi: makespan.and_then(high).map(waste_at),
             waste_median: quantile_of_waste(0.5),
             waste_p05: quantile_of_waste(0.05),
             waste_p95: quantile_of_waste(0.95),
@@ -91,7 +92,7 @@ impl CellSummary {
             lost_ci95_lo_s: lost.and_then(low),
             lost_ci95_hi_s: lost.and_then(high),
             theory_makespan_s,
-            theory_waste: theory_makespan_s.map(|makespan_s| theory::waste(scenario.work_s, makespan_s)),
+            theory_waste: theory_makespan_s.map(waste_at),
             rel_err: makespan
                 .zip(theory_makespan_s)
                 .map(|(m, theory_s)| m.mean / theory_s - 1.0),

@@ -196,6 +196,7 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
     let options = CollectOptions {
         dry_run: args.dry_run,
         drop_damaged: args.drop_damaged,
+        ..CollectOptions::default()
     };
     let pruned = open_store(&args.store.store)?.prune(&retention, options)?;
     let collected = &pruned.collected;

@@ -89,6 +89,11 @@ pub enum Step<C> {
         /// When to report `TimerExpired`.
         until: Option<Timestamp>,
     },
+    /// The guest has finished and its last checkpoint failed: let it stand until `until`, then report `TimerExpired`.
+    Linger {
+        /// When to report.
+        until: Timestamp,
+    },
     /// Take a checkpoint.
     Capture,
     /// Wait without a guest until a host is ready.
@@ -227,8 +232,11 @@ impl<C: Clone> Protect<C> {
             (State::Capturing { finished }, Event::CaptureFailed) => {
                 self.tally.captures_failed += 1;
                 self.state = State::Running { finished };
-                Step::Run {
-                    until: Some(now + self.options.retry_after),
+                let until = now + self.options.retry_after;
+                if finished {
+                    Step::Linger { until }
+                } else {
+                    Step::Run { until: Some(until) }
                 }
             }
             (State::Waiting, Event::TimerExpired) => self.restore(),

@@ -38,7 +38,7 @@ mod tests;
 mod verify;
 mod wire;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -65,8 +65,8 @@ pub struct Store {
     medium: Rc<dyn Medium>,
     clock: Rc<dyn Clock>,
     options: StoreOptions,
-    /// What is wrong with the header. Nothing else depends on it, so reading goes on; writing does not.
-    header_damage: Option<Finding>,
+    /// The header was read and is right. Reading goes on without it; writing does not.
+    header_ok: Cell<bool>,
     /// Heads read before; a head never changes.
     heads: RefCell<BTreeMap<CheckpointId, Rc<Head>>>,
     /// What the last committed staging knew of stored pages.
@@ -86,28 +86,29 @@ impl Store {
         clock: Rc<dyn Clock>,
         options: StoreOptions,
     ) -> Result<Store, StoreError> {
-        let header_damage = match header::check(&medium) {
-            Ok(()) => None,
-            Err(StoreError::Damaged(finding)) => Some(*finding),
-            Err(StoreError::NotAStore { path }) if !medium.list(files::CHECKPOINTS)?.is_empty() => {
-                Some(Finding::new(path, None, "the file is missing"))
-            }
+        let header_ok = match header::check(&medium) {
+            Ok(()) => true,
+            Err(StoreError::Damaged(_)) => false,
+            Err(StoreError::NotAStore { .. }) if !medium.list(files::CHECKPOINTS)?.is_empty() => false,
             Err(error) => return Err(error),
         };
         Ok(Store {
             medium,
             clock,
             options,
-            header_damage,
+            header_ok: Cell::new(header_ok),
             heads: RefCell::default(),
             known: RefCell::default(),
         })
     }
 
-    /// Writing to what may not be what it seems is refused.
+    /// Writing to what may not be what it seems is refused. A header that could not be read is looked at again: the fault
+    /// may have been the reader's.
     fn check_writable(&self) -> Result<(), StoreError> {
-        self.header_damage
-            .clone()
-            .map_or(Ok(()), |finding| Err(finding.into()))
+        if !self.header_ok.get() {
+            header::check(&self.medium)?;
+            self.header_ok.set(true);
+        }
+        Ok(())
     }
 }

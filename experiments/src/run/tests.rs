@@ -93,6 +93,27 @@ fn the_number_of_jobs_does_not_show() {
 }
 
 #[test]
+fn the_number_of_jobs_does_not_show_in_simulated_worlds_either() {
+    let text = SPEC_TEXT
+        .replace(
+            "[\"model\"]",
+            "[\"model\", \"sim\"]\n[guest]\nprograms = [\"sliding\", \"idle\"]",
+        )
+        .replace("\"60s\"", "\"measured\"")
+        .replace("\"2min\"", "\"measured\"")
+        .replace("trials = 7", "trials = 2");
+    let spec = Spec::parse(&text, Path::new("sim.toml")).unwrap();
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    run_all(&spec, &options(one.path(), 1)).unwrap();
+    run_all(&spec, &options(two.path(), 2)).unwrap();
+    assert!(outputs(one.path()) == outputs(two.path()));
+    let rows = fs::read_to_string(one.path().join(TRIALS)).unwrap();
+    assert!(rows.contains(",sim,") && rows.contains(",true\n") && !rows.contains(",false\n"));
+    let suspensions = fs::read_to_string(one.path().join(DOWNTIME)).unwrap();
+    assert!(suspensions.contains("\nTag=0.sim,") && suspensions.contains("\n#[no values: 0.model]"));
+}
+
+#[test]
 fn a_summary_has_a_row_a_cell_and_tells_what_was_given_up() {
     let (dir, _) = reference();
     let text = fs::read_to_string(dir.path().join(SUMMARY)).unwrap();

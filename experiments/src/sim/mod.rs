@@ -85,6 +85,8 @@ pub(crate) fn run(plan: &Plan, item: WorkItem) -> Result<Outcome, SimError> {
         }
         event = match protect.on(event, trial.site.now()) {
             Step::Run { until } => trial.run(until)?,
+            // Only after a failed capture, and a trial in which one fails by itself has ended.
+            Step::Linger { .. } => return Err(SimError::StandsStill),
             Step::Capture => trial.capture()?,
             Step::Wait { until } => trial.wait(until, &mut protect)?,
             Step::Restore { from } => trial.restore(from)?,
@@ -190,6 +192,10 @@ impl Trial {
                 self.newest = Some(captured.checkpoint.id);
                 self.outcome.suspensions.push(captured.timeline.suspended_for);
                 let cost = captured.timeline.suspended_for;
+                // A loss in the middle of it is met when the guest is to go on.
+                if let Err(Trouble::Defect(error)) = self.site.prune() {
+                    return Err(error);
+                }
                 Ok(Event::Captured {
                     checkpoint: captured.checkpoint.id,
                     cost,
@@ -279,3 +285,6 @@ impl Trial {
         self.outcome
     }
 }
+
+#[cfg(test)]
+mod tests;

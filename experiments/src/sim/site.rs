@@ -8,7 +8,7 @@ use rand_chacha::rand_core::Rng;
 use revenant_core::capture::{CaptureRequest, Captured, Method, Session, capture};
 use revenant_core::guest::GoneReason;
 use revenant_core::restore::restore;
-use revenant_core::store::{CheckpointId, StoreOptions};
+use revenant_core::store::{CheckpointId, CollectOptions, Retention, StoreOptions};
 use revenant_core::{Clock, Hypervisor, Store, Timestamp};
 use revenant_sim::medium::{Image, WorldPace};
 use revenant_sim::{
@@ -21,6 +21,11 @@ use crate::spec;
 
 /// The guest's name in the catalogue.
 const GUEST: &str = "guest";
+
+/// Checkpoints that a prune keeps: as many as the protect loop has candidates.
+const KEEP_LAST: u32 = 8;
+/// Captures between two prunes. Opening a catalogue takes the longer the more is in it, on real hosts as here.
+const PRUNE_EVERY: u32 = 32;
 
 /// Everything in the trial's thread: the worlds run side by side, one a trial.
 const STORE_OPTIONS: StoreOptions = StoreOptions {
@@ -49,6 +54,7 @@ pub(super) struct Site {
     guest: GuestId,
     session: Session,
     request: CaptureRequest,
+    captures_unpruned: u32,
     /// The failure to come.
     strike: Option<(Timestamp, FailureKind)>,
     /// What a crash leaves of unsynced bytes.
@@ -91,6 +97,7 @@ impl Site {
             guest,
             session,
             request,
+            captures_unpruned: 0,
             strike: None,
             draws,
         };
@@ -151,6 +158,24 @@ impl Site {
         self.world.advance(span);
         let to_come = self.strike.filter(|_| self.lost().is_none());
         self.strike = to_come.map(|(at, kind)| (at + span, kind));
+    }
+
+    /// Drops old checkpoints now and then, while the guest works on.
+    pub(super) fn prune(&mut self) -> Result<(), Trouble> {
+        self.captures_unpruned += 1;
+        if self.captures_unpruned < PRUNE_EVERY {
+            return Ok(());
+        }
+        self.captures_unpruned = 0;
+        let store = self.store.as_ref().ok_or(Trouble::Defect(SimError::NoStore))?;
+        let retention = Retention {
+            keep_last: Some(KEEP_LAST),
+            keep_within: None,
+        };
+        let pruned = store.prune(&retention, CollectOptions::default());
+        pruned
+            .map_err(|error| self.trouble(SimError::Store(error)))
+            .map(drop)
     }
 
     /// Takes a checkpoint; the guest runs when this returns.

@@ -49,6 +49,7 @@ pub fn run(scenario: &Scenario, policy: Box<dyn IntervalPolicy>, losses: &mut dy
         let step = protect.on(event, driver.world.now());
         event = match step {
             Step::Run { until } => driver.run(until),
+            Step::Linger { until } => driver.linger(until),
             Step::Capture => driver.capture(),
             Step::Wait { until } => match driver.wait(until, &mut protect) {
                 Ok(event) => event,
@@ -172,6 +173,15 @@ impl<'a> Driver<'a> {
             Happening::GuestLost(..) => self.noticed(),
             // A guest that stands still although it was told to run is as good as gone; see `resume_or_destroy`.
             Happening::TimerExpired | Happening::Nothing => Event::TimerExpired,
+        }
+    }
+
+    fn linger(&mut self, until: Timestamp) -> Event<Id> {
+        self.world.advance(until.since(self.world.now()));
+        if self.world.lost(self.guest).is_some() {
+            self.noticed()
+        } else {
+            Event::TimerExpired
         }
     }
 
@@ -319,9 +329,11 @@ impl<'a> Driver<'a> {
         self.world.destroy(self.guest);
         self.guest = self.world.create_blank(self.host(), self.scenario.guest.step);
         self.aim_losses();
-        let restored = match from {
-            Some(id) => self.restore_checkpoint(id),
-            None => self.cold_start(),
+        let restored = if let Some(id) = from {
+            self.restore_checkpoint(id)
+        } else {
+            self.cold_start();
+            Ok(())
         };
         let cost = self.world.now().since(begun);
         self.report.restarting += cost;
@@ -354,7 +366,7 @@ impl<'a> Driver<'a> {
         seam.resume().map_err(failed)
     }
 
-    fn cold_start(&mut self) -> Result<(), NotRestored> {
+    fn cold_start(&mut self) {
         if let Some(process) = &mut self.process {
             process.session.reset();
         }
@@ -364,7 +376,6 @@ impl<'a> Driver<'a> {
             self.guest = self.world.boot(self.host(), &self.scenario.guest);
             self.aim_losses();
         }
-        Ok(())
     }
 
     /// The guest runs again: what had it done that it has to do again?

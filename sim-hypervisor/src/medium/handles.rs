@@ -7,9 +7,10 @@ use std::rc::Rc;
 
 use revenant_core::medium::{LockMode, MediumError, MediumLock, MediumReader, MediumWriter};
 
-use super::disk::{Disk, File, Moment};
+use super::disk::Disk;
+use super::file::File;
 use super::pace::Cost;
-use super::{SimMedium, failed, halted};
+use super::{Moment, SimMedium, failed, halted};
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -21,34 +22,35 @@ pub(super) struct Writer {
 impl MediumWriter for Writer {
     fn append(&mut self, bytes: &[u8]) -> Result<(), MediumError> {
         const VERB: &str = "append";
-        self.medium.begin(
-            VERB,
-            &self.path,
-            Cost::Append {
-                bytes: bytes.len() as u64,
-            },
-        )?;
+        self.medium.powered(VERB, &self.path)?;
+        self.medium.pace.pass(Cost::Append {
+            bytes: bytes.len() as u64,
+        });
         let mut disk = self.medium.disk.borrow_mut();
+        let half = &bytes[..bytes.len() / 2];
+        if disk.halted {
+            // The power went while they were on their way.
+            self.file.append(half);
+            return Err(halted(VERB, &self.path));
+        }
+        disk.need_writable(VERB, &self.path)?;
         let moment = disk.count(VERB, &self.path);
-        let room = disk
-            .capacity_bytes
-            .map_or(u64::MAX, |capacity| capacity.saturating_sub(disk.used_bytes()));
-        let accepted = match moment {
-            Some(Moment::Before) => 0,
-            Some(Moment::Torn) => bytes.len() / 2,
-            Some(Moment::After) | None => bytes.len(),
+        let arriving = match moment {
+            Some(Moment::Before) => &[],
+            Some(Moment::Torn) => half,
+            Some(Moment::After) | None => bytes,
         };
-        let fits = accepted.min(usize::try_from(room).unwrap_or(usize::MAX));
-        self.file.append(&bytes[..fits]);
+        let room = disk.room_bytes().unwrap_or(u64::MAX);
+        let fits = arriving.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        self.file.append(&arriving[..fits]);
         if moment.is_some() {
             disk.halt();
             return Err(halted(VERB, &self.path));
         }
-        if fits < accepted {
-            Err(failed(VERB, &self.path, io::ErrorKind::StorageFull))
-        } else {
-            Ok(())
+        if fits < arriving.len() {
+            return Err(failed(VERB, &self.path, io::ErrorKind::StorageFull));
         }
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<(), MediumError> {

@@ -3,9 +3,12 @@
 //! Stand-alone it takes no time, for tests that enumerate every crash. In a world its calls take virtual time and it loses
 //! power with its host.
 
+mod crash;
 mod disk;
+mod file;
 mod handles;
 mod image;
+mod names;
 mod pace;
 mod path;
 
@@ -19,13 +22,25 @@ use revenant_core::medium::{
     DirEntry, LockMode, MediumError, MediumErrorKind, MediumLock, MediumReader, MediumWriter,
 };
 
-pub use disk::Moment;
-pub use image::Image;
+pub use image::{Bytes, Image};
 pub use pace::{Cost, Pace, WorldPace};
 
 use crate::world::Powered;
-use disk::{Disk, NameOp};
+use disk::Disk;
+use file::File;
 use handles::{Lock, Reader, Writer};
+
+/// When a planned crash strikes, relative to its operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The operation has no effect.
+    Before,
+    /// In its middle: half the bytes of an append arrive; of a sync nothing is certain, so that what it was to make durable
+    /// may be so or not; a change of names has happened, and is durable or not.
+    Torn,
+    /// The operation has its whole effect, and nobody learns of it.
+    After,
+}
 
 /// A disk as one boot of a machine sees it; clones share it. After the power went every call fails with
 /// [`MediumErrorKind::Halted`], and what the next boot finds is one of the [`crash_images`](SimMedium::crash_images).
@@ -68,12 +83,19 @@ impl SimMedium {
         self.disk.borrow_mut().capacity_bytes = bytes;
     }
 
+    /// Lets every changing operation fail with [`MediumErrorKind::Denied`]. Locks are as in a directory on a read-only file
+    /// system: a missing lock file cannot be held exclusively, and is of no use to hold shared.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.disk.borrow_mut().read_only = read_only;
+    }
+
     /// Cuts the power at the `nth` changing operation, counted from 1 since this boot.
     pub fn crash_at(&self, nth: u64, moment: Moment) {
         self.disk.borrow_mut().trap = Some((nth, moment));
     }
 
-    /// Changing operations begun so far: create, append, sync, rename, remove, create_dir, sync_dir.
+    /// Changing operations begun so far: create, append, sync, rename, remove, create_dir,
+    /// sync_dir, and the making of a lock file.
     pub fn operations(&self) -> u64 {
         self.disk.borrow().counted
     }
@@ -83,7 +105,7 @@ impl SimMedium {
         self.disk.borrow_mut().log.get_or_insert_default();
     }
 
-    /// The changing operations since [`keep_log`](Self::keep_log), one line each.
+    /// The changing operations since [`keep_log`](Self::keep_log), one line each: `sync tmp/0`.
     pub fn log(&self) -> Vec<String> {
         self.disk.borrow().log.clone().unwrap_or_default()
     }
@@ -93,15 +115,17 @@ impl SimMedium {
         self.disk.borrow().halted
     }
 
-    /// Everything that a boot after a power loss now could find, each once. Names: in every directory any prefix of the
-    /// changes since its last sync. Unsynced bytes of each file: none, half, all, or garbage of full length.
+    /// Everything that a boot after a power loss now could find, each once, ascending. Names: in every directory any prefix of the changes since its last sync, of which at most the last 64 of the disk are
+    /// pending; a renamed file keeps at least one of its names. Unsynced bytes of each file: none, half, all, or garbage of
+    /// full length, in all combinations for up to three such files, and the same for all of them if there are more.
     pub fn crash_images(&self) -> Vec<Image> {
-        self.disk.borrow().crash_images()
+        crash::images(&self.disk.borrow().names)
     }
 
-    /// One of the things that a boot after a power loss now could find, picked by `draw`, a source of random numbers.
+    /// One of the things that a boot after a power loss now could find, picked by `draw`, a source of random numbers. Here
+    /// unsynced bytes may also be cut anywhere, and be followed by zeroes or garbage up to the full length.
     pub fn crash_image(&self, draw: &mut dyn FnMut() -> u64) -> Image {
-        self.disk.borrow().crash_image(draw)
+        crash::drawn(&self.disk.borrow().names, draw)
     }
 
     /// The content as the running machine sees it.
@@ -117,14 +141,11 @@ impl SimMedium {
     }
 
     fn powered(&self, operation: &'static str, path: &str) -> Result<(), MediumError> {
-        if self.disk.borrow().halted {
-            Err(halted(operation, path))
-        } else {
-            Ok(())
-        }
+        self.disk.borrow().need_power(operation, path)
     }
 
-    /// A changing operation, counted, and the place where a planned crash strikes.
+    /// A changing operation, counted, and the place where a planned crash strikes. No borrow of the disk is held while time
+    /// passes: the power may go meanwhile, and then nothing has changed.
     fn change<T>(
         &self,
         operation: &'static str,
@@ -134,17 +155,20 @@ impl SimMedium {
     ) -> Result<T, MediumError> {
         self.begin(operation, path, cost)?;
         let mut disk = self.disk.borrow_mut();
+        disk.need_writable(operation, path)?;
         let moment = disk.count(operation, path);
-        if moment == Some(Moment::Before) {
-            disk.halt();
-            return Err(halted(operation, path));
+        let happens = match moment {
+            Some(Moment::Before) => false,
+            // Names are not durable before a sync, so what happened to them may be undone as well.
+            Some(Moment::Torn) => cost != Cost::Sync,
+            Some(Moment::After) | None => true,
+        };
+        let done = happens.then(|| work(&mut disk));
+        if let (None, Some(done)) = (moment, done) {
+            return done;
         }
-        let done = work(&mut disk)?;
-        if moment.is_some() {
-            disk.halt();
-            return Err(halted(operation, path));
-        }
-        Ok(done)
+        disk.halt();
+        Err(halted(operation, path))
     }
 }
 
@@ -170,17 +194,16 @@ impl Powered for SimMedium {
 
 impl Medium for SimMedium {
     fn create_new(&self, path: &str) -> Result<Box<dyn MediumWriter>, MediumError> {
-        path::check("create", path)?;
-        let file = self.change("create", path, Cost::Name, |disk| {
-            disk.need_dir("create", path)?;
-            if disk.live.contains_key(path) {
-                return Err(failed("create", path, io::ErrorKind::AlreadyExists));
+        const VERB: &str = "create";
+        path::check(VERB, path)?;
+        let file = self.change(VERB, path, Cost::Name, |disk| {
+            disk.need_dir_of(VERB, path)?;
+            let live = disk.names.live();
+            if live.files.contains_key(path) || live.dirs.contains(path) {
+                return Err(failed(VERB, path, io::ErrorKind::AlreadyExists));
             }
-            let file = disk::File::default();
-            disk.name_op(NameOp::Link {
-                path: path.to_owned(),
-                file: file.clone(),
-            });
+            let file = File::default();
+            disk.names.link(path, file.clone());
             Ok(file)
         })?;
         Ok(Box::new(Writer {
@@ -193,8 +216,7 @@ impl Medium for SimMedium {
     fn open(&self, path: &str) -> Result<Box<dyn MediumReader>, MediumError> {
         path::check("open", path)?;
         self.begin("open", path, Cost::Name)?;
-        let file = self.disk.borrow().live.get(path).cloned();
-        let file = file.ok_or_else(|| failed("open", path, io::ErrorKind::NotFound))?;
+        let file = self.disk.borrow().find("open", path)?;
         let len_bytes = file.len_bytes();
         Ok(Box::new(Reader {
             medium: self.clone(),
@@ -211,20 +233,19 @@ impl Medium for SimMedium {
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), MediumError> {
-        path::check("rename", from)?;
-        path::check("rename", to)?;
-        self.change("rename", from, Cost::Name, |disk| {
-            disk.need_dir("rename", to)?;
-            let file = disk.live.get(from).cloned();
-            let file = file.ok_or_else(|| failed("rename", from, io::ErrorKind::NotFound))?;
-            disk.name_op(NameOp::Link {
-                path: to.to_owned(),
-                file,
-            });
-            disk.name_op(NameOp::Moved {
-                from: from.to_owned(),
-                to: to.to_owned(),
-            });
+        const VERB: &str = "rename";
+        path::check(VERB, from)?;
+        path::check(VERB, to)?;
+        self.change(VERB, from, Cost::Name, |disk| {
+            let file = disk.find(VERB, from)?;
+            disk.need_dir_of(VERB, to)?;
+            if disk.names.live().dirs.contains(to) {
+                return Err(failed(VERB, to, io::ErrorKind::IsADirectory));
+            }
+            // To its own name: nothing to do.
+            if from != to {
+                disk.names.rename(from, to, file);
+            }
             Ok(())
         })
     }
@@ -232,48 +253,60 @@ impl Medium for SimMedium {
     fn remove(&self, path: &str) -> Result<(), MediumError> {
         path::check("remove", path)?;
         self.change("remove", path, Cost::Name, |disk| {
-            if !disk.live.contains_key(path) {
-                return Err(failed("remove", path, io::ErrorKind::NotFound));
-            }
-            disk.name_op(NameOp::Unlink {
-                path: path.to_owned(),
-            });
+            disk.find("remove", path)?;
+            disk.names.unlink(path);
             Ok(())
         })
     }
 
     fn create_dir(&self, dir: &str) -> Result<(), MediumError> {
-        path::check_dir("create directory", dir)?;
-        self.change("create directory", dir, Cost::Name, |disk| {
-            if !disk.live_dirs.contains(dir) {
-                disk.name_op(NameOp::MakeDir { dir: dir.to_owned() });
+        const VERB: &str = "create directory";
+        path::check_new_dir(VERB, dir)?;
+        self.change(VERB, dir, Cost::Name, |disk| {
+            let live = disk.names.live();
+            if live.files.contains_key(dir) {
+                return Err(failed(VERB, dir, io::ErrorKind::AlreadyExists));
+            }
+            if !live.dirs.contains(dir) {
+                disk.names.make_dir(dir);
             }
             Ok(())
         })
     }
 
     fn sync_dir(&self, dir: &str) -> Result<(), MediumError> {
-        path::check_dir("sync directory", dir)?;
-        self.change("sync directory", dir, Cost::Sync, |disk| {
-            if !dir.is_empty() && !disk.live_dirs.contains(dir) {
-                return Err(failed("sync directory", dir, io::ErrorKind::NotFound));
+        const VERB: &str = "sync directory";
+        path::check_dir(VERB, dir)?;
+        self.change(VERB, dir, Cost::Sync, |disk| {
+            if !dir.is_empty() && !disk.names.live().dirs.contains(dir) {
+                return Err(failed(VERB, dir, io::ErrorKind::NotFound));
             }
-            disk.sync_dir(dir);
+            disk.names.sync_dir(dir);
             Ok(())
         })
     }
 
     fn try_lock(&self, path: &str, mode: LockMode) -> Result<Option<Box<dyn MediumLock>>, MediumError> {
-        path::check("lock", path)?;
-        self.begin("lock", path, Cost::Name)?;
-        let mut disk = self.disk.borrow_mut();
-        if !disk.live.contains_key(path) {
-            disk.name_op(NameOp::Link {
-                path: path.to_owned(),
-                file: disk::File::default(),
-            });
+        const VERB: &str = "lock";
+        path::check(VERB, path)?;
+        self.powered(VERB, path)?;
+        let (missing, read_only) = {
+            let disk = self.disk.borrow();
+            (!disk.names.live().files.contains_key(path), disk.read_only)
+        };
+        if missing && !(read_only && mode == LockMode::Shared) {
+            self.change(VERB, path, Cost::Name, |disk| {
+                disk.need_dir_of(VERB, path)?;
+                if disk.names.live().dirs.contains(path) {
+                    return Err(failed(VERB, path, io::ErrorKind::IsADirectory));
+                }
+                disk.names.link(path, File::default());
+                Ok(())
+            })?;
+        } else {
+            self.begin(VERB, path, Cost::Name)?;
         }
-        if !disk.lock(path, mode) {
+        if !self.disk.borrow_mut().lock(path, mode) {
             return Ok(None);
         }
         Ok(Some(Box::new(Lock {
@@ -285,9 +318,6 @@ impl Medium for SimMedium {
 
     fn free_bytes(&self) -> Result<Option<u64>, MediumError> {
         self.begin("free space", "", Cost::Name)?;
-        let disk = self.disk.borrow();
-        Ok(disk
-            .capacity_bytes
-            .map(|capacity| capacity.saturating_sub(disk.used_bytes())))
+        Ok(self.disk.borrow().room_bytes())
     }
 }

@@ -20,6 +20,15 @@ pub(super) fn check_dir(operation: &'static str, dir: &str) -> Result<(), Medium
     }
 }
 
+/// A directory that can be made: not the root.
+pub(super) fn check_new_dir(operation: &'static str, dir: &str) -> Result<(), MediumError> {
+    if component_is_good(dir) {
+        Ok(())
+    } else {
+        Err(bad(operation, dir))
+    }
+}
+
 /// The directory of a file.
 pub(super) fn dir_of(path: &str) -> &str {
     path.split_once('/').map_or("", |(dir, _)| dir)

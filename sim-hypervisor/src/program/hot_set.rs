@@ -11,7 +11,7 @@ pub(crate) fn boot(machine: &mut Machine) {
     for page in 0..pages {
         machine.set_tag(page, PageTag(u8::try_from(page % 4).unwrap_or(0)));
         // Every second page starts with random content, the others are zero until they are touched.
-        for word in 0..if page % 2 == 0 { PAGE_WORDS } else { 0 } {
+        for word in 0..if page.is_multiple_of(2) { PAGE_WORDS } else { 0 } {
             let value = machine.random();
             machine.store(page * PAGE_WORDS + word, value);
         }

@@ -19,7 +19,7 @@ pub(crate) fn boot(machine: &mut Machine) {
 pub(crate) fn step(machine: &mut Machine) {
     let jiffies = machine.load(JIFFIES).wrapping_add(1);
     machine.store(JIFFIES, jiffies);
-    if machine.register(R_STEPS) % 16 == 0 {
+    if machine.register(R_STEPS).is_multiple_of(16) {
         let entry = machine.random();
         machine.store(LOG + jiffies % PAGE_WORDS, entry);
         machine.print(entry);

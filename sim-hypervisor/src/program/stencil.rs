@@ -18,7 +18,7 @@ pub(crate) fn boot(machine: &mut Machine) {
         machine.set_tag(row, PageTag(1));
         for column in 0..PAGE_WORDS {
             // Smooth, so that rows compress, with hot spots that no two seeds share.
-            let spot = if column % 64 == 0 {
+            let spot = if column.is_multiple_of(64) {
                 machine.random() % 1_000_000
             } else {
                 0
@@ -31,7 +31,11 @@ pub(crate) fn boot(machine: &mut Machine) {
 pub(crate) fn step(machine: &mut Machine) {
     let rows = rows(machine);
     let (row, sweep) = (machine.register(R_ROW), machine.register(R_SWEEP));
-    let (source, target) = if sweep % 2 == 0 { (0, rows) } else { (rows, 0) };
+    let (source, target) = if sweep.is_multiple_of(2) {
+        (0, rows)
+    } else {
+        (rows, 0)
+    };
     let up = (source + (row + rows - 1) % rows) * PAGE_WORDS;
     let here = (source + row) * PAGE_WORDS;
     let down = (source + (row + 1) % rows) * PAGE_WORDS;

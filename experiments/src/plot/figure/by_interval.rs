@@ -38,7 +38,7 @@ struct Quantity {
 /// The share of the makespan that is not useful work, against the interval.
 pub(crate) fn waste(data: &RunData, column: Column, face: &Face) -> Vec<Figure> {
     let quantity = Quantity {
-        stem: "waste",
+        stem: "waste-by-interval",
         what: "Waste (1 − work / mean makespan)",
         estimate: |cell| cell.waste,
         theory: |point| Some(point.waste),
@@ -52,7 +52,7 @@ pub(crate) fn waste(data: &RunData, column: Column, face: &Face) -> Vec<Figure> 
 /// Work thrown away by failures, against the interval.
 pub(crate) fn lost(data: &RunData, column: Column, face: &Face) -> Vec<Figure> {
     let quantity = Quantity {
-        stem: "lost-work",
+        stem: "lost-work-by-interval",
         what: "Work lost to failures (mean of a job)",
         estimate: |cell| cell.lost_s,
         theory: |point| point.lost_s,
