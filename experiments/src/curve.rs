@@ -24,11 +24,17 @@ pub fn rows(plan: &Plan) -> Vec<TheoryRow> {
         done.push((cell.mtbf, cell.costs));
         let scenario = plan.scenario(cell);
         let mut push = |curve: &str, tau_s: Option<f64>| {
-            let makespan_s = match tau_s {
-                Some(tau_s) => scenario.expected_makespan_s(tau_s),
-                None => scenario.expected_makespan_never_s(),
+            let (makespan_s, lost_s) = match tau_s {
+                Some(tau_s) => (
+                    scenario.expected_makespan_s(tau_s),
+                    scenario.expected_lost_s(tau_s),
+                ),
+                None => (
+                    scenario.expected_makespan_never_s(),
+                    scenario.expected_lost_never_s(),
+                ),
             };
-            if !makespan_s.is_finite() {
+            if !makespan_s.is_finite() || !lost_s.is_finite() {
                 return;
             }
             let identity = Identity::of(plan, cell);
@@ -42,6 +48,7 @@ pub fn rows(plan: &Plan) -> Vec<TheoryRow> {
                 downtime_s: identity.downtime_s,
                 makespan_s,
                 waste: theory::waste(scenario.work_s, makespan_s),
+                lost_s,
             });
         };
         // Levels share their points: the first one's cells name each policy once.

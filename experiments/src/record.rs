@@ -131,6 +131,8 @@ pub struct SummaryRow {
     pub theory_makespan_s: Option<f64>,
     /// 1 − work / expected makespan.
     pub theory_waste: Option<f64>,
+    /// Expected work lost by the closed form.
+    pub theory_lost_s: Option<f64>,
     /// Mean makespan / expected makespan − 1.
     pub rel_err: Option<f64>,
 }
@@ -156,6 +158,8 @@ pub struct TheoryRow {
     pub makespan_s: f64,
     /// 1 − work / expected makespan.
     pub waste: f64,
+    /// Expected work lost.
+    pub lost_s: f64,
 }
 
 impl TrialRow {
@@ -277,11 +281,11 @@ mod tests {
             "experiment,point,level,policy,program,mtbf_s,interval_s,work_s,checkpoint_s,restart_s,downtime_s,n,\
              n_completed,failures_mean,checkpoints_mean,makespan_mean_s,makespan_sd_s,makespan_ci95_lo_s,\
              makespan_ci95_hi_s,waste_mean,waste_sd,waste_ci95_lo,waste_ci95_hi,waste_median,waste_p05,waste_p95,\
-             lost_mean_s,lost_ci95_lo_s,lost_ci95_hi_s,theory_makespan_s,theory_waste,rel_err\n"
+             lost_mean_s,lost_ci95_lo_s,lost_ci95_hi_s,theory_makespan_s,theory_waste,theory_lost_s,rel_err\n"
         );
         assert_eq!(
             header::<TheoryRow>(),
-            "experiment,curve,mtbf_s,interval_s,checkpoint_s,restart_s,downtime_s,makespan_s,waste\n"
+            "experiment,curve,mtbf_s,interval_s,checkpoint_s,restart_s,downtime_s,makespan_s,waste,lost_s\n"
         );
     }
 

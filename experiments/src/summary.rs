@@ -50,9 +50,15 @@ impl CellSummary {
         let quantile_of_waste = |q| quantile(&self.waste, censored, q);
         let per_trial = |count: u64| (self.n > 0).then(|| count as f64 / self.n as f64);
         let scenario = plan.scenario(cell);
-        let theory_makespan_s = match cell.interval {
-            Some(tau) => scenario.expected_makespan_s(tau.as_secs_f64()),
-            None => scenario.expected_makespan_never_s(),
+        let (theory_makespan_s, theory_lost_s) = match cell.interval.map(|tau| tau.as_secs_f64()) {
+            Some(tau_s) => (
+                scenario.expected_makespan_s(tau_s),
+                scenario.expected_lost_s(tau_s),
+            ),
+            None => (
+                scenario.expected_makespan_never_s(),
+                scenario.expected_lost_never_s(),
+            ),
         };
         let theory_makespan_s = theory_makespan_s.is_finite().then_some(theory_makespan_s);
         let identity = Identity::of(plan, cell);
@@ -93,6 +99,7 @@ impl CellSummary {
             lost_ci95_hi_s: lost.and_then(high),
             theory_makespan_s,
             theory_waste: theory_makespan_s.map(waste_at),
+            theory_lost_s: theory_lost_s.is_finite().then_some(theory_lost_s),
             rel_err: makespan
                 .zip(theory_makespan_s)
                 .map(|(m, theory_s)| m.mean / theory_s - 1.0),

@@ -28,6 +28,21 @@ impl Scenario {
     /// the sum over the chunks of [`expected_chunk_s`]. Exact for exponential failures that may strike in
     /// work, checkpoint and restart.
     pub fn expected_makespan_s(&self, tau_s: f64) -> f64 {
+        self.over_chunks(tau_s, |work_s, cost_s| self.expected_chunk_s(work_s, cost_s))
+    }
+
+    /// Expected work that failures throw away when checkpoints are taken after every `tau_s` of work.
+    pub fn expected_lost_s(&self, tau_s: f64) -> f64 {
+        self.over_chunks(tau_s, |work_s, cost_s| self.lost_in_chunk_s(work_s, cost_s))
+    }
+
+    /// Expected work that failures throw away without checkpoints on the way.
+    pub fn expected_lost_never_s(&self) -> f64 {
+        self.lost_in_chunk_s(self.work_s, self.last_cost_s())
+    }
+
+    /// Sums over the chunks, each of them `(work, checkpoint cost)`; the last one is what is left.
+    fn over_chunks(&self, tau_s: f64, of: impl Fn(f64, f64) -> f64) -> f64 {
         let whole = floor(self.work_s / tau_s);
         let rest = self.work_s - whole * tau_s;
         // A remainder of rounding errors is not a chunk.
@@ -37,24 +52,29 @@ impl Scenario {
             (whole - 1.0, tau_s)
         };
         if full < 1.0 {
-            return self.expected_makespan_never_s();
+            return of(self.work_s, self.last_cost_s());
         }
-        let last_cost_s = if self.final_checkpoint {
+        full * of(tau_s, self.checkpoint_s) + of(last_s, self.last_cost_s())
+    }
+
+    fn last_cost_s(&self) -> f64 {
+        if self.final_checkpoint {
             self.checkpoint_s
         } else {
             0.0
-        };
-        full * self.expected_chunk_s(tau_s, self.checkpoint_s) + self.expected_chunk_s(last_s, last_cost_s)
+        }
+    }
+
+    /// Expected work lost before `work_s` is done and committed at cost `checkpoint_s`. A failure t into an attempt throws
+    /// min(t, w) away, an attempt lasts w + C, and attempts are repeated until one meets no failure: summed over
+    /// them, M (e^{(w+C)/M} − e^{C/M}) − w.
+    fn lost_in_chunk_s(&self, work_s: f64, checkpoint_s: f64) -> f64 {
+        self.mtbf_s * exp(checkpoint_s / self.mtbf_s) * expm1(work_s / self.mtbf_s) - work_s
     }
 
     /// Expected makespan without checkpoints on the way: after every failure all is done again.
     pub fn expected_makespan_never_s(&self) -> f64 {
-        let last_cost_s = if self.final_checkpoint {
-            self.checkpoint_s
-        } else {
-            0.0
-        };
-        self.expected_chunk_s(self.work_s, last_cost_s)
+        self.expected_chunk_s(self.work_s, self.last_cost_s())
     }
 
     /// Expected time to do `work_s` and commit it at cost `checkpoint_s`:
@@ -189,6 +209,31 @@ mod tests {
                 at_young_h * 1e-3,
             );
         }
+    }
+
+    /// The makespan is work, checkpoints, restarts, downtime and loss. Without costs of restart and downtime what remains
+    /// beside work and loss is time in checkpoints; with C = 0 too there is only loss.
+    #[test]
+    fn lost_work_is_what_the_makespan_leaves() {
+        let free = Scenario {
+            checkpoint_s: 0.0,
+            restart_s: 0.0,
+            ..a3(20_000.0)
+        };
+        for tau_s in [100.0, 1600.0, 30_000.0, 999_999.0] {
+            let left_s = free.expected_makespan_s(tau_s) - free.work_s;
+            near(free.expected_lost_s(tau_s), left_s, 1e-9 * left_s + 1e-6);
+        }
+        near(
+            free.expected_lost_never_s(),
+            free.expected_makespan_never_s() - 1e6,
+            1e-6 * free.expected_makespan_never_s(),
+        );
+        // A short chunk loses half of itself at each of its rare failures.
+        let rare = a3(1e7);
+        let failures = (1e6 / 1600.0) * 1660.0 / rare.mtbf_s;
+        let half_s = failures * (1600.0 * 800.0 + 60.0 * 1600.0) / 1660.0;
+        near(rare.expected_lost_s(1600.0), half_s, 1e-3 * half_s);
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod data;
 mod draw;
 mod error;
 mod figure;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::path::{Path, PathBuf};

@@ -82,7 +82,7 @@ impl Folder {
         }
     }
 
-    /// Figures of an earlier run: none may outlive its data.
+    /// Figures of an earlier run and their captions: none may outlive its data.
     fn remove_figures(&self) -> Result<(), RunError> {
         let path = self.file(FIGURES);
         let entries = match fs::read_dir(&path) {
@@ -95,7 +95,7 @@ impl Folder {
                 .path();
             if file
                 .extension()
-                .is_some_and(|extension| extension == "svg" || extension == "png")
+                .is_some_and(|extension| extension == "svg" || extension == "png" || extension == "txt")
             {
                 fs::remove_file(&file).map_err(|source| RunError::io("remove", &file, source))?;
             }

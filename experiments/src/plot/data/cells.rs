@@ -33,6 +33,7 @@ pub(crate) struct Setting {
 }
 
 /// Costs of a checkpoint, of a restart, and detection with downtime.
+#[expect(clippy::struct_field_names, reason = "the unit belongs to the name")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Costs {
     pub(crate) checkpoint_s: f64,

@@ -46,10 +46,11 @@ impl<R: Read> Table<R> {
 
     /// Finds a column; other columns may be there, in any order.
     pub(crate) fn column(&self, name: &'static str) -> Result<Column, PlotError> {
-        self.optional_column(name)?.ok_or_else(|| PlotError::MissingColumn {
-            path: self.path.clone(),
-            column: name,
-        })
+        self.optional_column(name)?
+            .ok_or_else(|| PlotError::MissingColumn {
+                path: self.path.clone(),
+                column: name,
+            })
     }
 
     pub(crate) fn optional_column(&self, name: &'static str) -> Result<Option<Column>, PlotError> {

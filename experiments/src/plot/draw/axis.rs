@@ -72,10 +72,7 @@ impl Frame {
     /// A frame without ticks up its side, whose rows the figure labels itself. Rows run from 0 at the top.
     pub(crate) fn with_rows(face: &Face, area: Rect, x: AxisSpec, rows: f64) -> Frame {
         let y = AxisSpec {
-            scale: Scale::Linear {
-                low: rows,
-                high: 0.0,
-            },
+            scale: Scale::Linear { low: rows, high: 0.0 },
             kind: Kind::Percent,
             label: String::new(),
         };
@@ -184,15 +181,14 @@ impl Frame {
     pub(crate) fn curve(&self, scene: &mut Scene, values: impl Iterator<Item = (f64, f64)>, stroke: Stroke) {
         let mut run = Vec::new();
         for value in values.map(Some).chain([None]) {
-            match value.and_then(|(x, y)| self.place(x, y)) {
-                Some(place) => run.push(place),
-                None => {
-                    for part in clip(&run, &self.area) {
-                        scene.line(part, stroke);
-                    }
-                    run.clear();
-                }
+            if let Some(place) = value.and_then(|(x, y)| self.place(x, y)) {
+                run.push(place);
+                continue;
             }
+            for part in clip(&run, &self.area) {
+                scene.line(part, stroke);
+            }
+            run.clear();
         }
     }
 }
@@ -205,5 +201,9 @@ fn majors(axis: &Axis) -> impl Iterator<Item = f64> {
 }
 
 fn length(tick: &Tick) -> f64 {
-    if tick.label.is_some() { TICK_LENGTH } else { MINOR_LENGTH }
+    if tick.label.is_some() {
+        TICK_LENGTH
+    } else {
+        MINOR_LENGTH
+    }
 }

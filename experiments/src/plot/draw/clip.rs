@@ -59,13 +59,22 @@ mod tests {
 
     #[test]
     fn a_curve_that_leaves_and_returns_is_two_parts_that_end_on_the_frame() {
-        let curve = [at(1.0, 5.0), at(2.0, 5.0), at(4.0, -15.0), at(6.0, 5.0), at(20.0, 5.0)];
+        let curve = [
+            at(1.0, 5.0),
+            at(2.0, 5.0),
+            at(4.0, -15.0),
+            at(6.0, 5.0),
+            at(20.0, 5.0),
+        ];
         let parts = clip(&curve, &FRAME);
         let expected = vec![
             vec![at(1.0, 5.0), at(2.0, 5.0), at(2.5, 0.0)],
             vec![at(5.5, 0.0), at(6.0, 5.0), at(10.0, 5.0)],
         ];
         assert_eq!(parts, expected);
-        assert_eq!(clip(&[at(-1.0, -1.0), at(-1.0, 20.0)], &FRAME), Vec::<Vec<Point>>::new());
+        assert_eq!(
+            clip(&[at(-1.0, -1.0), at(-1.0, 20.0)], &FRAME),
+            Vec::<Vec<Point>>::new()
+        );
     }
 }

@@ -48,9 +48,9 @@ impl Face {
             let mut pen = None;
             for curve in outline.curves {
                 let (from, to) = match curve {
-                    OutlineCurve::Line(a, b) | OutlineCurve::Quad(a, _, b) | OutlineCurve::Cubic(a, _, _, b) => {
-                        (place(a), place(b))
-                    }
+                    OutlineCurve::Line(a, b)
+                    | OutlineCurve::Quad(a, _, b)
+                    | OutlineCurve::Cubic(a, _, _, b) => (place(a), place(b)),
                 };
                 if pen != Some(from) {
                     pieces.push(Piece::Move(from.0, from.1));

@@ -119,12 +119,8 @@ pub(crate) fn marker(scene: &mut Scene, centre: Point, level: Level, look: Look)
         ..look.bar()
     };
     match level {
-        Level::Model => look
-            .shape
-            .paint(scene, centre, OPEN_RADIUS, PAPER, Some(outline)),
-        Level::Sim => look
-            .shape
-            .paint(scene, centre, FILLED_RADIUS, look.colour, None),
+        Level::Model => look.shape.paint(scene, centre, OPEN_RADIUS, PAPER, Some(outline)),
+        Level::Sim => look.shape.paint(scene, centre, FILLED_RADIUS, look.colour, None),
     }
 }
 

@@ -29,9 +29,8 @@ pub(crate) fn size_px(scene: &Scene) -> (u32, u32) {
 /// Paints a scene; the same scene gives the same bytes.
 pub(crate) fn render(scene: &Scene, face: &Face) -> Result<Vec<u8>, Failed> {
     let (width, height) = size_px(scene);
-    let fits = width <= SIDE_MAX_PX
-        && height <= SIDE_MAX_PX
-        && u64::from(width) * u64::from(height) <= AREA_MAX_PX;
+    let fits =
+        width <= SIDE_MAX_PX && height <= SIDE_MAX_PX && u64::from(width) * u64::from(height) <= AREA_MAX_PX;
     let pixmap = if fits { Pixmap::new(width, height) } else { None };
     let Some(mut pixmap) = pixmap else {
         return Err(Failed::Size(TooLarge(width, height)));

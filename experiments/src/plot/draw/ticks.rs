@@ -195,7 +195,11 @@ fn step_label(value: f64, step: f64) -> String {
         .unwrap_or(12);
     let decimals = usize::try_from(decimals).unwrap_or_default();
     let text = format!("{value:.decimals$}").replace('-', "−");
-    if text.trim_start_matches('−').chars().all(|sign| matches!(sign, '0' | '.')) {
+    if text
+        .trim_start_matches('−')
+        .chars()
+        .all(|sign| matches!(sign, '0' | '.'))
+    {
         return "0".to_owned();
     }
     text
@@ -239,7 +243,11 @@ fn time_levels(low: f64, high: f64) -> Vec<Vec<f64>> {
         values.extend(sixties.iter().map(|value| value * 60.0));
         values.extend(hours.iter().map(|value| value * 3600.0));
         let days = decades(1.0, 1e14, days);
-        values.extend(days.into_iter().filter(|value| *value > 0.999).map(|value| value * 86_400.0));
+        values.extend(
+            days.into_iter()
+                .filter(|value| *value > 0.999)
+                .map(|value| value * 86_400.0),
+        );
         values
             .into_iter()
             .filter(|value| *value >= low / 10.0 && *value <= high * 10.0)
@@ -258,7 +266,12 @@ fn time_levels(low: f64, high: f64) -> Vec<Vec<f64>> {
             &[1.0, 2.0, 5.0, 10.0],
             &[1.0, 2.0, 5.0],
         ),
-        build(&[1.0, 3.0], &[1.0, 3.0, 10.0, 30.0], &[1.0, 3.0, 8.0], &[1.0, 3.0]),
+        build(
+            &[1.0, 3.0],
+            &[1.0, 3.0, 10.0, 30.0],
+            &[1.0, 3.0, 8.0],
+            &[1.0, 3.0],
+        ),
         build(&[1.0], &[1.0, 10.0], &[1.0, 6.0], &[1.0]),
         build(&[1.0], &[1.0], &[1.0], &[1.0]),
         vec![1e-6, 1e-3, 1.0, 60.0, 3600.0, 86_400.0, 8_640_000.0],
@@ -348,7 +361,10 @@ mod tests {
         );
         assert_eq!(labels(interval, Kind::Time, 110.0), ["1 min", "10 min", "1 h"]);
         let waste = Scale::Linear { low: 0.0, high: 0.5 };
-        assert_eq!(labels(waste, Kind::Percent, 60.0), ["0", "10", "20", "30", "40", "50"]);
+        assert_eq!(
+            labels(waste, Kind::Percent, 100.0),
+            ["0", "10", "20", "30", "40", "50"]
+        );
         let share = Scale::Log { low: 0.02, high: 1.0 };
         assert_eq!(
             labels(share, Kind::Percent, 200.0),
@@ -361,7 +377,10 @@ mod tests {
         };
         assert_eq!(labels(lost, minutes, 60.0), ["0", "50", "100"]);
         let tail = Scale::Tail { nines: 3.0 };
-        assert_eq!(labels(tail, Kind::Percent, 200.0), ["0", "50", "90", "99", "99.9"]);
+        assert_eq!(
+            labels(tail, Kind::Percent, 200.0),
+            ["0", "50", "90", "99", "99.9"]
+        );
     }
 
     #[test]
@@ -369,7 +388,15 @@ mod tests {
         let shown = [90.0, 10.488_76, 3600.0, 0.0123, 0.0, 100_000.0, 1e18].map(duration);
         assert_eq!(
             shown,
-            ["1.5 min", "10.5 s", "1 h", "12.3 ms", "0 s", "1.16 d", "11574074074074 d"]
+            [
+                "1.5 min",
+                "10.5 s",
+                "1 h",
+                "12.3 ms",
+                "0 s",
+                "1.16 d",
+                "11574074074074 d"
+            ]
         );
     }
 }

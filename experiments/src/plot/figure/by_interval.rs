@@ -1,8 +1,10 @@
 //! Waste, and work lost, against the checkpoint interval: one colour an MTBF, theory as a line, optima marked.
 
+use std::fmt::Write;
+
 use super::caption;
 use super::page::{PanelSpec, compose};
-use super::series::{EXPECTED, FIXED, Series, level_name, panel_name, policy_name};
+use super::series::{EXPECTED, FIXED, Series, level_name, panel_name, policy_name, same};
 use super::{Column, Figure};
 use crate::plot::data::{Cell, Estimate, RunData, Setting, TheoryPoint};
 use crate::plot::draw::axis::{AxisSpec, Frame};
@@ -68,7 +70,11 @@ pub(crate) fn lost(data: &RunData, column: Column, face: &Face) -> Vec<Figure> {
 
 fn draw(data: &RunData, column: Column, face: &Face, quantity: &Quantity) -> Vec<Figure> {
     let series = Series::of(data);
-    let shown = |setting: &Setting| data.cells.iter().any(|cell| of(cell, setting) && has(cell, quantity));
+    let shown = |setting: &Setting| {
+        data.cells
+            .iter()
+            .any(|cell| of(cell, setting) && has(cell, quantity))
+    };
     let settings: Vec<Setting> = series.settings.iter().filter(|s| shown(s)).cloned().collect();
     let pages = settings.len().div_ceil(PANELS_MAX);
     (0..pages)
@@ -132,9 +138,16 @@ impl Page<'_> {
             })
             .collect();
         let title = format!("{} by checkpoint interval", self.quantity.what);
-        let scene = compose(face, column, title, &self.legend(), panels, |index, frame, scene| {
-            self.fill(&self.settings[index], frame, scene);
-        });
+        let scene = compose(
+            face,
+            column,
+            title,
+            &self.legend(),
+            panels,
+            |index, frame, scene| {
+                self.fill(&self.settings[index], frame, scene);
+            },
+        );
         Some(Figure {
             stem: page_name(self.quantity.stem, page),
             scene,
@@ -172,7 +185,7 @@ impl Page<'_> {
         scene.group("theory", |scene| {
             for &mtbf_s in &self.series.mtbfs_s {
                 let curve = points()
-                    .filter(|point| point.mtbf_s == mtbf_s && point.curve == EXPECTED)
+                    .filter(|point| same(point.mtbf_s, mtbf_s) && point.curve == EXPECTED)
                     .filter_map(|point| Some((point.interval_s?, (self.quantity.theory)(point)?)));
                 frame.curve(scene, curve, self.series.look(mtbf_s).curve());
             }
@@ -289,12 +302,17 @@ impl Page<'_> {
         if self.has_theory() {
             text.push_str(caption::theory(self.data));
         }
-        let names: Vec<String> = self.stems().into_iter().map(|(_, name)| policy_name(name)).collect();
+        let names: Vec<String> = self
+            .stems()
+            .into_iter()
+            .map(|(_, name)| policy_name(name))
+            .collect();
         if !names.is_empty() {
-            text.push_str(&format!(
-                "Vertical lines up to the curves: intervals chosen by {}.\n",
+            let _ = writeln!(
+                text,
+                "Vertical lines up to the curves: intervals chosen by {}.",
                 names.join("; ")
-            ));
+            );
         }
         let absent: Vec<&Cell> = self
             .data

@@ -1,5 +1,7 @@
 //! Texts to print under the figures: what is shown, of how many trials, and how to make it again.
 
+use std::fmt::Write;
+
 use super::series::{EXPECTED, count_range, level_name, range};
 use crate::plot::Column;
 use crate::plot::data::{Cell, Level, RunData, Setting};
@@ -14,14 +16,15 @@ pub(crate) fn conditions(settings: &[Setting]) -> String {
             program => format!(", guest program {program}"),
         };
         let costs = setting.costs;
-        text.push_str(&format!(
-            "Experiment {}{program}: work W = {}, checkpoint C = {}, restart R = {}, detection and downtime D = {}.\n",
+        let _ = writeln!(
+            text,
+            "Experiment {}{program}: work W = {}, checkpoint C = {}, restart R = {}, detection and downtime D = {}.",
             setting.experiment,
             duration(setting.work_s),
             duration(costs.checkpoint_s),
             duration(costs.restart_s),
             duration(costs.downtime_s),
-        ));
+        );
     }
     text
 }
@@ -37,7 +40,7 @@ pub(crate) fn markers(cells: &[&Cell]) -> String {
         ),
     ] {
         if let Some(n) = trials(cells, level) {
-            text.push_str(&format!("{marker}, n = {n} trials each.\n"));
+            let _ = writeln!(text, "{marker}, n = {n} trials each.");
         }
     }
     text.push_str("Error bars: 95 % confidence intervals of the mean (Student's t).\n");
@@ -59,7 +62,11 @@ pub(crate) fn missing(cells: &[&Cell]) -> String {
                 .interval_s
                 .map_or(String::new(), |interval| format!(" {}", duration(interval)));
             let level = level_name(cell.level).to_lowercase();
-            format!("{}{interval} at MTBF {} ({level})", cell.policy, duration(cell.mtbf_s))
+            format!(
+                "{}{interval} at MTBF {} ({level})",
+                cell.policy,
+                duration(cell.mtbf_s)
+            )
         })
         .collect();
     if gone.is_empty() {
@@ -94,7 +101,5 @@ pub(crate) fn regenerate(column: Column) -> String {
         Column::One => "one",
         Column::Two => "two",
     };
-    format!(
-        "Regenerate: revenant plot RUN --columns {columns}   (RUN: the folder that holds summary.csv)\n"
-    )
+    format!("Regenerate: revenant plot RUN --columns {columns}   (RUN: the folder that holds summary.csv)\n")
 }

@@ -1,10 +1,12 @@
 //! How long captures suspend the guest and how long recoveries take: percentiles, with room for the tail.
 
+use std::fmt::Write;
+
 use std::collections::BTreeMap;
 
 use super::caption;
 use super::page::{PanelSpec, compose};
-use super::series::{Series, letter, level_name, panel_name};
+use super::series::{Series, letter, level_name, panel_name, same};
 use super::{Column, Figure};
 use crate::plot::data::{CellLatency, Level, RunData, Setting};
 use crate::plot::draw::axis::{AxisSpec, Frame};
@@ -41,7 +43,9 @@ struct Curve {
 
 impl Curve {
     fn total(&self) -> u64 {
-        self.counts.values().fold(0, |sum, count| sum.saturating_add(*count))
+        self.counts
+            .values()
+            .fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// Value at a share of all values, in seconds, and the shares up to which each value reaches.
@@ -120,7 +124,7 @@ fn pool<'a>(
         let (mtbf_s, level) = (cell.mtbf_s, cell.level);
         let known = curves
             .iter()
-            .position(|curve| (curve.mtbf_s, curve.level) == (mtbf_s, level));
+            .position(|curve| same(curve.mtbf_s, mtbf_s) && curve.level == level);
         let place = known.unwrap_or_else(|| {
             curves.push(Curve {
                 mtbf_s,
@@ -172,21 +176,20 @@ fn spec(panel: &Panel, name: Option<String>) -> PanelSpec {
     let low = values().fold(f64::INFINITY, f64::min);
     let high = values().fold(0.0, f64::max);
     let quantity = panel.quantity;
-    let y = match Scale::log_around(values(), 1.3).filter(|_| high > DECADES_FROM * low && low > 0.0) {
-        Some(scale) => AxisSpec {
+    let decades = low > 0.0 && high > DECADES_FROM * low;
+    let unit = Unit::for_seconds(high, 2.0);
+    let linear = AxisSpec {
+        scale: Scale::linear_from_zero(values(), f64::INFINITY),
+        kind: Kind::TimeIn(unit),
+        label: format!("{quantity} ({})", unit.name),
+    };
+    let y = Scale::log_around(values(), 1.3)
+        .filter(|_| decades)
+        .map_or(linear, |scale| AxisSpec {
             scale,
             kind: Kind::Time,
             label: quantity.to_owned(),
-        },
-        None => {
-            let unit = Unit::for_seconds(high, 2.0);
-            AxisSpec {
-                scale: Scale::linear_from_zero(values(), f64::INFINITY),
-                kind: Kind::TimeIn(unit),
-                label: format!("{quantity} ({})", unit.name),
-            }
-        }
-    };
+        });
     PanelSpec {
         name,
         x: AxisSpec {
@@ -221,7 +224,7 @@ fn legend(series: &Series, panels: &[&(usize, Panel)]) -> Vec<Group> {
     let mtbfs = series
         .mtbfs_s
         .iter()
-        .filter(|mtbf_s| curves().any(|curve| curve.mtbf_s == **mtbf_s))
+        .filter(|mtbf_s| curves().any(|curve| same(curve.mtbf_s, **mtbf_s)))
         .map(|&mtbf_s| (Swatch::Curve(series.look(mtbf_s)), duration(mtbf_s)));
     let levels = series
         .levels
@@ -260,14 +263,17 @@ fn text(panels: &[&(usize, Panel)], column: Column) -> String {
                 format!("{} at MTBF {} ({level})", curve.total(), duration(curve.mtbf_s))
             })
             .collect();
-        text.push_str(&format!(
-            "Panel {} {}: n = {} values.\n",
+        let _ = writeln!(
+            text,
+            "Panel {} {}: n = {} values.",
             letter(place),
             panel.quantity.to_lowercase(),
             counts.join(", ")
-        ));
+        );
     }
-    text.push_str("HDR histograms with three significant digits; the axis ends where single values decide.\n");
+    text.push_str(
+        "HDR histograms with three significant digits; the axis ends where single values decide.\n",
+    );
     text.push_str(&caption::regenerate(column));
     text
 }

@@ -65,7 +65,13 @@ pub(crate) fn compose(
     let legend_height = legend::height(face, legend, legend_width);
     let named = panels.iter().any(|panel| panel.name.is_some());
     let name_height = if named { NAME_HEIGHT } else { 0.0 };
-    let top = EDGE + legend_height + if legend_height > 0.0 { AFTER_LEGEND } else { SMALL / 2.0 };
+    let top = EDGE
+        + legend_height
+        + if legend_height > 0.0 {
+            AFTER_LEGEND
+        } else {
+            SMALL / 2.0
+        };
     let row_height = name_height + area_height + margins.bottom;
     let rows = panels.len().div_ceil(abreast);
     let height = top + count(rows) * (row_height + BETWEEN) - BETWEEN + EDGE + 1.0;

@@ -2,7 +2,7 @@
 
 use super::caption;
 use super::page;
-use super::series::{FIXED, Series, level_name, panel_name, policy_name};
+use super::series::{FIXED, Series, level_name, panel_name, policy_name, same};
 use super::{Column, Figure};
 use crate::plot::data::{Cell, Level, RunData, Setting};
 use crate::plot::draw::axis::{AxisSpec, Frame};
@@ -69,7 +69,7 @@ fn blocks<'a>(data: &'a RunData, series: &Series) -> Vec<Block<'a>> {
         for &mtbf_s in &series.mtbfs_s {
             let here = |cell: &&Cell| {
                 cell.setting == *setting
-                    && cell.mtbf_s == mtbf_s
+                    && same(cell.mtbf_s, mtbf_s)
                     && cell.waste.is_some_and(|waste| waste.mean > 0.0)
             };
             let cells: Vec<&Cell> = data.cells.iter().filter(here).collect();
@@ -150,12 +150,24 @@ fn draw(
     };
     let title = "Waste by checkpoint policy".to_owned();
     let mut scene = Scene::new(width, area.bottom + margins.bottom + EDGE + 1.0, title);
-    legend::paint(&mut scene, face, &legend, area.left, EDGE, width - EDGE - area.left);
+    legend::paint(
+        &mut scene,
+        face,
+        &legend,
+        area.left,
+        EDGE,
+        width - EDGE - area.left,
+    );
     let frame = Frame::with_rows(face, area, x, lines as f64);
     frame.paint(&mut scene);
     let mut line = 0.0;
     for block in blocks {
-        scene.text(at(EDGE, base(&frame, line)), SMALL, Anchor::Start, block.name.as_str());
+        scene.text(
+            at(EDGE, base(&frame, line)),
+            SMALL,
+            Anchor::Start,
+            block.name.as_str(),
+        );
         line += 1.0;
         for row in &block.rows {
             let label = at(EDGE + INDENT, base(&frame, line));

@@ -43,9 +43,14 @@ impl Series {
     }
 
     pub(crate) fn look(&self, mtbf_s: f64) -> Look {
-        let place = self.mtbfs_s.iter().position(|other| *other == mtbf_s);
+        let place = self.mtbfs_s.iter().position(|other| same(*other, mtbf_s));
         Look::of(place.unwrap_or_default())
     }
+}
+
+/// Numbers of a run are the same if they were written the same: every table repeats them from one plan.
+pub(crate) fn same(a: f64, b: f64) -> bool {
+    a.total_cmp(&b).is_eq()
 }
 
 fn distinct<T: PartialEq>(cells: &[Cell], value: impl Fn(&Cell) -> T) -> Vec<T> {
@@ -101,19 +106,17 @@ pub(crate) fn panel_name(index: usize, settings: &[Setting]) -> Option<String> {
     if differs(&|other| other.program == setting.program) {
         parts.push(short(&setting.program));
     }
-    if differs(&|other| other.work_s == setting.work_s) {
+    if differs(&|other| same(other.work_s, setting.work_s)) {
         parts.push(format!("W = {}", duration(setting.work_s)));
     }
-    let (costs, all) = (setting.costs, settings);
     let mut cost = |name: &str, value: &dyn Fn(&Setting) -> f64| {
-        if !all.iter().all(|other| value(other) == value(setting)) {
+        if !settings.iter().all(|other| same(value(other), value(setting))) {
             parts.push(format!("{name} = {}", duration(value(setting))));
         }
     };
     cost("C", &|setting| setting.costs.checkpoint_s);
     cost("R", &|setting| setting.costs.restart_s);
     cost("D", &|setting| setting.costs.downtime_s);
-    debug_assert!(!parts.is_empty(), "settings are distinct: {costs:?}");
     Some(format!("{} {}", letter(index), parts.join(", ")))
 }
 
@@ -127,7 +130,7 @@ pub(crate) fn letter(index: usize) -> String {
 
 /// A range of intervals or other durations: `1 min to 1 h`, or one of them.
 pub(crate) fn range(low_s: f64, high_s: f64) -> String {
-    if low_s == high_s {
+    if same(low_s, high_s) {
         return duration(low_s);
     }
     let (low, high) = (duration(low_s), duration(high_s));
@@ -137,7 +140,7 @@ pub(crate) fn range(low_s: f64, high_s: f64) -> String {
     }
 }
 
-/// A count with thin groups of three digits is hard on plain-text tools: plain digits.
+/// A count, or the range of several.
 pub(crate) fn count_range(low: u64, high: u64) -> String {
     if low == high {
         low.to_string()

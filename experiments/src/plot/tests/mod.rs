@@ -1,0 +1,236 @@
+//! Figures of a made-up run, looked at as SVG, as PNG and as a layout.
+
+mod bad_input;
+mod layout;
+mod world;
+
+use std::fs;
+use std::path::Path;
+
+use super::{Column, Format, PlotOptions, plot_dir};
+use world::World;
+
+const BOTH: [Format; 2] = [Format::Svg, Format::Png];
+
+fn options(formats: &[Format], column: Column) -> PlotOptions {
+    PlotOptions {
+        formats: formats.to_vec(),
+        column,
+    }
+}
+
+fn svg(folder: &Path, name: &str) -> String {
+    fs::read_to_string(folder.join("figures").join(name)).unwrap()
+}
+
+/// The content of the groups of a class, one string a group. Groups of figures are not nested.
+fn groups<'a>(svg: &'a str, class: &str) -> Vec<&'a str> {
+    svg.split(&format!("<g class=\"{class}\">\n"))
+        .skip(1)
+        .map(|rest| rest.split("</g>").next().unwrap())
+        .collect()
+}
+
+#[test]
+fn the_waste_figure_shows_every_cell_with_units_and_theory() {
+    let folder = World::default().write();
+    plot_dir(folder.path(), &options(&BOTH, Column::One)).unwrap();
+    let svg = svg(folder.path(), "waste-by-interval.svg");
+    for text in [
+        "Checkpoint interval τ",
+        "Waste (%)",
+        ">10 min<",
+        ">MTBF<",
+        ">Model<",
+        ">Simulation<",
+        ">Theory<",
+        ">Daly, higher order<",
+    ] {
+        assert!(svg.contains(text), "{text}");
+    }
+    assert!(svg.contains("width=\"252pt\"") && svg.contains("viewBox=\"0 0 252 "));
+    assert!(svg.contains("font-family=\"'Liberation Sans', Arial, Helvetica, sans-serif\""));
+    // Three MTBFs by six intervals. A circle, square or triangle each; open ones have an outline.
+    let marks = |class: &str| -> usize {
+        let filled = |line: &&str| line.contains(" fill=");
+        groups(&svg, class)
+            .iter()
+            .map(|group| group.lines().filter(filled).count())
+            .sum()
+    };
+    assert_eq!((marks("Model"), marks("Simulation")), (18, 18));
+    // A bar and two caps each.
+    let bars = groups(&svg, "Simulation")[0];
+    assert_eq!(
+        bars.lines().filter(|line| !line.contains(" fill=")).count(),
+        18 * 3
+    );
+    let [theory] = groups(&svg, "theory")[..] else {
+        panic!("one group of curves")
+    };
+    assert_eq!(theory.matches("<path").count(), 3);
+    let dashes: Vec<_> = theory.matches("stroke-dasharray").collect();
+    assert_eq!(dashes.len(), 2, "one solid, two dashed");
+    // Two policies, three MTBFs.
+    assert_eq!(groups(&svg, "optima")[0].matches("<path").count(), 6);
+}
+
+#[test]
+fn lost_work_policies_and_latency_have_figures_too() {
+    let folder = World::default().write();
+    let written = plot_dir(folder.path(), &options(&[Format::Svg], Column::One)).unwrap();
+    let names: Vec<_> = written
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap())
+        .collect();
+    let wanted = [
+        "waste-by-interval",
+        "lost-work-by-interval",
+        "policies",
+        "latency",
+    ];
+    let wanted: Vec<String> = wanted
+        .iter()
+        .flat_map(|stem| [format!("{stem}.svg"), format!("{stem}.txt")])
+        .collect();
+    assert_eq!(names, wanted);
+    let lost = svg(folder.path(), "lost-work-by-interval.svg");
+    assert!(lost.contains("Work lost (h)") && groups(&lost, "theory")[0].matches("<path").count() == 3);
+    let policies = svg(folder.path(), "policies.svg");
+    assert_eq!(policies.matches(">Never<").count(), 3);
+    assert!(policies.contains("Fixed, 1–32 min") && policies.contains(">100<"));
+    let latency = svg(folder.path(), "latency.svg");
+    for text in [
+        "Guest suspended (s)",
+        "Recovery time (s)",
+        "Percentile (%)",
+        ">99.9<",
+    ] {
+        assert!(latency.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn captions_say_n_level_conditions_and_command() {
+    let folder = World::default().write();
+    plot_dir(folder.path(), &options(&[Format::Svg], Column::Two)).unwrap();
+    let caption = svg(folder.path(), "waste-by-interval-wide.txt");
+    for text in [
+        "n = 2000 trials each",
+        "n = 30 trials each",
+        "95 % confidence intervals",
+        "W = 5 h",
+        "C = 10.5 s",
+        "revenant plot RUN --columns two",
+    ] {
+        assert!(caption.contains(text), "{text} in {caption}");
+    }
+}
+
+#[test]
+fn a_png_has_its_size_in_pixels_and_on_paper() {
+    let folder = World::default().write();
+    plot_dir(folder.path(), &options(&BOTH, Column::One)).unwrap();
+    let file = fs::File::open(folder.path().join("figures/waste-by-interval.png")).unwrap();
+    let mut reader = png::Decoder::new(std::io::BufReader::new(file))
+        .read_info()
+        .unwrap();
+    let info = reader.info();
+    // 3.5 inches at 600 dpi; a metre has 39.37 inches.
+    assert_eq!(info.width, 2100);
+    let dims = info.pixel_dims.unwrap();
+    assert_eq!((dims.xppu, dims.yppu), (23_622, 23_622));
+    let text = svg(folder.path(), "waste-by-interval.svg");
+    let height: f64 = text
+        .split("height=\"")
+        .nth(1)
+        .unwrap()
+        .split("pt")
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((f64::from(info.height) - height / 72.0 * 600.0).abs() <= 1.0);
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut pixels).unwrap();
+    let colours = [[0x00, 0x72, 0xb2], [0xd5, 0x5e, 0x00], [0x00, 0x9e, 0x73]];
+    for colour in colours {
+        assert!(pixels.chunks_exact(3).any(|pixel| pixel == colour), "{colour:?}");
+    }
+}
+
+#[test]
+fn the_same_tables_give_the_same_bytes() {
+    let read = |folder: &Path| -> Vec<(String, Vec<u8>)> {
+        plot_dir(folder, &options(&BOTH, Column::One))
+            .unwrap()
+            .into_iter()
+            .map(|path| {
+                (
+                    path.file_name().unwrap().to_str().unwrap().to_owned(),
+                    fs::read(&path).unwrap(),
+                )
+            })
+            .collect()
+    };
+    let (first, second) = (World::default().write(), World::default().write());
+    assert!(read(first.path()) == read(second.path()));
+    assert_eq!(
+        fs::read_dir(first.path().join("figures")).unwrap().count(),
+        12,
+        "no staged file stays"
+    );
+}
+
+#[test]
+fn what_is_there_is_drawn() {
+    let all = World::default();
+    let cases: [(&str, World, usize); 5] = [
+        (
+            "no theory",
+            World {
+                theory: false,
+                ..all.clone()
+            },
+            4,
+        ),
+        (
+            "no logs",
+            World {
+                logs: false,
+                ..all.clone()
+            },
+            3,
+        ),
+        (
+            "one trial, no interval of confidence",
+            World {
+                trials: 1,
+                ..all.clone()
+            },
+            4,
+        ),
+        (
+            "only never",
+            World {
+                intervals_s: vec![],
+                policies: vec!["never"],
+                ..all.clone()
+            },
+            1,
+        ),
+        (
+            "no grid",
+            World {
+                intervals_s: vec![],
+                ..all.clone()
+            },
+            4,
+        ),
+    ];
+    for (what, world, figures) in cases {
+        let folder = world.write();
+        let written = plot_dir(folder.path(), &options(&[Format::Svg], Column::One)).unwrap();
+        assert_eq!(written.len(), 2 * figures, "{what}: {written:?}");
+    }
+}
