@@ -359,6 +359,7 @@ mod tests {
     }
 
     /// A driver that does what it is told and meets `fates`, then only good fortune. Checkpoints are numbers, rising.
+    #[expect(clippy::too_many_lines, reason = "one arm a step, read beside the machine")]
     fn drive(options: Options, finish_after: u32, fates: Vec<Fate>) -> Result<(Tally, bool), TestCaseError> {
         let mut protect = Protect::new(Box::new(Fixed(Duration::from_secs(10))), options);
         let mut fates = fates.into_iter();
@@ -437,18 +438,18 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a driver may meet: no panic, always an end, the newest undamaged checkpoint, and counts that add up.
-        #[test]
-        fn any_fate_ends_well_or_is_given_up(
-            fates in fates(), finish_after in 1..20u32, final_checkpoint in any::<bool>(), cold_start in any::<bool>(),
-            candidates_max in 0..300usize, failures_max in prop::option::of(0..20u32),
-        ) {
-            let options = Options { final_checkpoint, cold_start, candidates_max, failures_max, ..Options::default() };
-            let (tally, finished) = drive(options, finish_after, fates)?;
-            prop_assert!(finished || failures_max.is_some() || !cold_start);
-            prop_assert!(!final_checkpoint || !finished || tally.captures > 0);
+            /// Whatever a driver may meet: no panic, always an end, the newest undamaged checkpoint, and counts that add up.
+            #[test]
+            fn any_fate_ends_well_or_is_given_up(
+                fates in fates(), finish_after in 1..20u32, final_checkpoint in any::<bool>(), cold_start in any::<bool>(),
+                candidates_max in 0..300usize, failures_max in prop::option::of(0..20u32),
+            ) {
+    let options = Options { final_checkpoint, candidates_max, cold_start, failures_max, ..Options::default() };
+                let (tally, finished) = drive(options, finish_after, fates)?;
+                prop_assert!(finished || failures_max.is_some() || !cold_start);
+                prop_assert!(!final_checkpoint || !finished || tally.captures > 0);
+            }
         }
-    }
 
     #[test]
     fn without_checkpoints_a_lost_guest_starts_from_nothing() {
