@@ -127,19 +127,16 @@ pub fn run(
 
 /// The nominal costs, one entry a program.
 fn costs(spec: &Spec) -> Result<Vec<Costs>, RunError> {
-    match (spec.checkpoint.cost, spec.checkpoint.restart) {
-        (Cost::Given(checkpoint), Cost::Given(restart)) => Ok(vec![Costs {
+    if let (Cost::Given(checkpoint), Cost::Given(restart)) = (spec.checkpoint.cost, spec.checkpoint.restart) {
+        return Ok(vec![Costs {
             checkpoint,
             restart,
             ..Costs::default()
-        }]),
-        _ => {
-            let programs = spec.guest.iter().flat_map(|guest| &guest.programs);
-            let probe =
-                |&program| sim::probe(spec, program).map_err(|source| RunError::Probe { program, source });
-            programs.map(probe).collect()
-        }
+        }]);
     }
+    let programs = spec.guest.iter().flat_map(|guest| &guest.programs);
+    let probe = |&program| sim::probe(spec, program).map_err(|source| RunError::Probe { program, source });
+    programs.map(probe).collect()
 }
 
 /// What of an earlier manifest matters, whatever else its version wrote.
