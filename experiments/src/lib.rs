@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod model;
 pub mod outcome;
 pub mod plan;
+pub mod plot;
 pub mod record;
 pub mod run;
 pub mod seed;

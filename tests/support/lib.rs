@@ -1,1 +1,3 @@
 //! Fixtures shared by the claims.
+
+pub mod stores;

@@ -33,7 +33,7 @@ pub(crate) fn interval(args: &IntervalArgs) -> Result<Outcome> {
         .map(|advice| {
             let blank = || "-".to_owned();
             vec![
-                advice.policy.to_string(),
+                advice.policy.name().to_owned(),
                 advice.interval_s.map_or_else(blank, seconds),
                 advice.makespan_s.map_or_else(blank, seconds),
                 advice
