@@ -8,6 +8,7 @@ mod output;
 use std::process::ExitCode;
 
 use clap::Parser;
+use revenant_core::store::StoreError;
 
 use crate::args::Cli;
 
@@ -26,7 +27,16 @@ fn main() -> ExitCode {
         Ok(Outcome::DamageFound) => ExitCode::from(3),
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            let damaged = error.chain().any(|cause| {
+                cause
+                    .downcast_ref::<StoreError>()
+                    .is_some_and(|cause| cause.finding().is_some())
+            });
+            if damaged {
+                ExitCode::from(3)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

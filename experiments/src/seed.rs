@@ -32,8 +32,6 @@ pub enum Purpose {
     FailureTimes,
     /// Whether a failure takes the host with it.
     FailureKinds,
-    /// The simulated world: guest data, and what a crash leaves of unsynced bytes.
-    World,
 }
 
 impl Purpose {
@@ -41,7 +39,6 @@ impl Purpose {
         match self {
             Purpose::FailureTimes => b"failure times",
             Purpose::FailureKinds => b"failure kinds",
-            Purpose::World => b"world",
         }
     }
 }
@@ -90,6 +87,5 @@ mod tests {
         let seed = TrialSeed(5);
         let first = |purpose| seed.stream(purpose).next_u64();
         assert_ne!(first(Purpose::FailureTimes), first(Purpose::FailureKinds));
-        assert_ne!(first(Purpose::FailureTimes), first(Purpose::World));
     }
 }

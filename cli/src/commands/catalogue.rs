@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use revenant_core::guest::MemoryLayout;
-use revenant_core::store::{CheckpointInfo, CollectOptions, Difference, Finding, RecordChange, Retention};
+use revenant_core::store::{
+    CheckpointId, CheckpointInfo, CollectOptions, Difference, Finding, RecordChange, Retention,
+};
 use serde_json::{Value, json};
 
 use super::{duration, open_store};
@@ -256,7 +258,7 @@ pub(crate) fn info_json(info: &CheckpointInfo) -> Value {
 }
 
 fn finding_json(finding: &Finding) -> Value {
-    let checkpoints: Vec<String> = finding.checkpoints.iter().map(|id| id.to_hex()).collect();
+    let checkpoints: Vec<String> = finding.checkpoints.iter().map(CheckpointId::to_hex).collect();
     json!({ "path": finding.path, "offset": finding.offset, "checkpoints": checkpoints, "what": finding.what })
 }
 

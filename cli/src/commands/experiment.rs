@@ -87,10 +87,9 @@ pub(crate) fn plot(args: &PlotArgs) -> Result<Outcome> {
 fn draw(dir: &Path, options: &PlotOptions) -> Result<()> {
     let figures =
         plot_dir(dir, options).with_context(|| format!("cannot draw the figures of {}", dir.display()))?;
-    let lines: String = figures
-        .iter()
-        .map(|path| format!("{}\n", path.display()))
-        .collect();
+    let lines = figures.iter().fold(String::new(), |all, path| {
+        all + &path.display().to_string() + "\n"
+    });
     print(&lines)?;
     Ok(())
 }

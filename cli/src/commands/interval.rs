@@ -1,7 +1,5 @@
 //! Advice on checkpoint intervals.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use revenant_experiments::interval::{InputParams, advise};
 
@@ -58,10 +56,9 @@ fn seconds(value: f64) -> String {
         v if v < 3.0 * 3600.0 => (v / 60.0, "min"),
         v => (v / 3600.0, "h"),
     };
+    if value >= 1e6 {
+        return format!("{value:.2e} {unit}");
+    }
     let decimals = if value < 10.0 { 2 } else { 1 };
-    debug_assert!(
-        Duration::try_from_secs_f64(value).is_ok(),
-        "times are not negative"
-    );
     format!("{value:.decimals$} {unit}")
 }

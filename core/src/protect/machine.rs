@@ -334,3 +334,150 @@ impl<C: Clone> Protect<C> {
         last
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::{Fixed, Never};
+
+    /// What a driver may meet, as a stream of choices.
+    #[derive(Debug, Clone, Copy)]
+    enum Fate {
+        Well,
+        Lost,
+        Failed,
+        Damaged,
+    }
+
+    fn fates() -> impl Strategy<Value = Vec<Fate>> {
+        let fate = prop_oneof![
+            4 => Just(Fate::Well), 2 => Just(Fate::Lost), 1 => Just(Fate::Failed), 1 => Just(Fate::Damaged)
+        ];
+        prop::collection::vec(fate, 0..200)
+    }
+
+    /// A driver that does what it is told and meets `fates`, then only good fortune. Checkpoints are numbers, rising.
+    #[expect(clippy::too_many_lines, reason = "one arm a step, read beside the machine")]
+    fn drive(options: Options, finish_after: u32, fates: Vec<Fate>) -> Result<(Tally, bool), TestCaseError> {
+        let mut protect = Protect::new(Box::new(Fixed(Duration::from_secs(10))), options);
+        let mut fates = fates.into_iter();
+        let (mut now, mut event) = (Timestamp::default(), Event::Started);
+        let (mut committed, mut bad, mut next) = (Vec::<u32>::new(), Vec::new(), 0);
+        let (mut lost, mut failed, mut runs) = (0, 0, 0);
+        loop {
+            let fate = fates.next().unwrap_or(Fate::Well);
+            let step = protect.on(event, now);
+            now = now + Duration::from_secs(1);
+            let lost_now = Event::GuestLost(GoneReason::GuestCrashed);
+            event = match (step, fate) {
+                (Step::Finished, _) => {
+                    prop_assert!(runs >= finish_after);
+                    let tally = protect.tally();
+                    prop_assert_eq!((tally.captures, tally.captures_failed), (u64::from(next), failed));
+                    prop_assert_eq!(tally.failures, lost);
+                    return Ok((tally, true));
+                }
+                (Step::GivenUp(why), _) => {
+                    match why {
+                        GiveUp::TooManyFailures => prop_assert!(Some(lost) > options.failures_max),
+                        GiveUp::NothingToRestoreFrom => prop_assert!(!options.cold_start),
+                    }
+                    return Ok((protect.tally(), false));
+                }
+                (
+                    Step::Run { .. } | Step::Capture | Step::Linger { .. } | Step::Restore { .. },
+                    Fate::Lost,
+                ) => {
+                    lost += 1;
+                    lost_now
+                }
+                (Step::Run { until }, _) => {
+                    runs += 1;
+                    now = until.map_or(now, |until| until.max(now));
+                    if runs >= finish_after {
+                        Event::GuestFinished
+                    } else {
+                        Event::TimerExpired
+                    }
+                }
+                (Step::Linger { until } | Step::Wait { until }, _) => {
+                    now = until.max(now);
+                    Event::TimerExpired
+                }
+                (Step::Capture, Fate::Failed | Fate::Damaged) => {
+                    failed += 1;
+                    Event::CaptureFailed
+                }
+                (Step::Capture, _) => {
+                    committed.push(next);
+                    next += 1;
+                    Event::Captured {
+                        checkpoint: next - 1,
+                        cost: Duration::from_secs(1),
+                    }
+                }
+                (Step::Restore { from }, fate) => {
+                    let known = committed.iter().rev().take(options.candidates_max.max(1));
+                    let newest = known.filter(|id| !bad.contains(*id)).max().copied();
+                    prop_assert_eq!(from, newest, "not the newest that is not known to be bad");
+                    match (fate, from) {
+                        (Fate::Damaged, Some(id)) => {
+                            bad.push(id);
+                            Event::RestoreFailed { damaged: true }
+                        }
+                        (Fate::Failed, _) => Event::RestoreFailed { damaged: false },
+                        _ => Event::Restored {
+                            cost: Duration::from_secs(1),
+                        },
+                    }
+                }
+            };
+        }
+    }
+
+    proptest! {
+            /// Whatever a driver may meet: no panic, always an end, the newest undamaged checkpoint, and counts that add up.
+            #[test]
+            fn any_fate_ends_well_or_is_given_up(
+                fates in fates(), finish_after in 1..20u32, final_checkpoint in any::<bool>(), cold_start in any::<bool>(),
+                candidates_max in 0..300usize, failures_max in prop::option::of(0..20u32),
+            ) {
+    let options = Options { final_checkpoint, candidates_max, cold_start, failures_max, ..Options::default() };
+                let (tally, finished) = drive(options, finish_after, fates)?;
+                prop_assert!(finished || failures_max.is_some() || !cold_start);
+                prop_assert!(!final_checkpoint || !finished || tally.captures > 0);
+            }
+        }
+
+    #[test]
+    fn without_checkpoints_a_lost_guest_starts_from_nothing() {
+        let mut protect: Protect<u32> = Protect::new(Box::new(Never), Options::default());
+        let now = Timestamp::default();
+        assert_eq!(protect.on(Event::Started, now), Step::Run { until: None });
+        assert_eq!(
+            protect.on(Event::GuestLost(GoneReason::HostLost), now),
+            Step::Wait { until: now }
+        );
+        assert_eq!(protect.on(Event::TimerExpired, now), Step::Restore { from: None });
+        assert_eq!(protect.tally().cold_starts, 1);
+    }
+
+    #[test]
+    fn the_catalogue_replaces_what_was_known() {
+        let mut protect = Protect::new(Box::new(Never), Options::default()).with_candidates([1, 2, 3]);
+        let now = Timestamp::default();
+        protect.on(Event::Started, now);
+        protect.on(Event::GuestLost(GoneReason::HostLost), now);
+        protect.replace_candidates([7, 9]);
+        assert_eq!(
+            protect.on(Event::TimerExpired, now),
+            Step::Restore { from: Some(9) }
+        );
+        assert_eq!(
+            protect.on(Event::RestoreFailed { damaged: true }, now),
+            Step::Restore { from: Some(7) }
+        );
+    }
+}

@@ -101,7 +101,14 @@ fn the_number_of_jobs_does_not_show_in_simulated_worlds_either() {
         )
         .replace("\"60s\"", "\"measured\"")
         .replace("\"2min\"", "\"measured\"")
-        .replace("trials = 7", "trials = 2");
+        .replace("trials = 7", "trials = 2")
+        .replace("\"10h\"", "\"30min\"")
+        .replace("interval = [\"10min\", \"1h\"]", "interval = [\"3min\"]")
+        .replace(
+            "mtbf = [\"2h\", \"1000h\"]",
+            "mtbf = [\"12min\"]\nhost_loss_share = 0.5",
+        )
+        .replace("[limits]", "[world]\nrepresents = 10000\n[limits]");
     let spec = Spec::parse(&text, Path::new("sim.toml")).unwrap();
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run_all(&spec, &options(one.path(), 1)).unwrap();

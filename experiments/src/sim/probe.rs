@@ -1,60 +1,66 @@
-//! What a checkpoint and a restart cost in the simulated world, found by doing them once.
+//! What a checkpoint and a restart cost in the simulated world, found by doing them.
 
 use std::time::Duration;
 
-use revenant_sim::Program;
+use revenant_core::policy::Fixed;
+use revenant_core::protect::Options;
+use revenant_sim::driver::{Report, RunEnd, Scenario};
+use revenant_sim::fault::Loss;
+use revenant_sim::{Program, driver};
 
-use super::site::{Site, Trouble};
-use super::{SimError, boot_spec};
-use crate::failures::FailureKind;
+use super::{SimError, scenario};
 use crate::model::Costs;
-use crate::seed::{Purpose, TrialSeed};
+use crate::seed::TrialSeed;
 use crate::spec::Spec;
 
-/// Share of the job that the guest does before each of the two captures.
-const WARM_UP: u32 = 8;
+/// A probe runs three of so many parts of the job, with a checkpoint after each of the first two.
+const PARTS: u64 = 8;
 
-/// Measures the costs for a guest program. The guest does an eighth of the job, is captured, does another eighth and is
-/// captured again: the second capture counts, an increment finding its base. Then it is restarted once after a crash of
-/// its own and once after the loss of its host, and the restart cost is their mean by the share of host losses.
+/// Measures the costs for a guest program. A guest does three eighths of the job and is captured after the first and the
+/// second; the second capture counts, an increment then having its base. The same is done again with a crash of the guest
+/// in the last eighth, and once more with the loss of its host; the restart cost is the mean of the two recoveries
+/// by the share of host losses, detection and downtime left out.
 pub(crate) fn probe(spec: &Spec, program: Program) -> Result<Costs, SimError> {
-    let guest = spec.guest.as_ref().ok_or(SimError::NoGuest)?;
-    // No trial has this seed: trials are numbered from 0 and their seeds are derived.
-    let seed = TrialSeed(spec.seed);
-    let boot = boot_spec(spec, program, seed)?;
-    let mut site = Site::new(&guest.world, &spec.checkpoint, boot, seed.stream(Purpose::World))?;
-    site.boot();
-    let eighth = spec.job.work / WARM_UP;
-    site.run(site.now() + eighth);
-    site.capture().map_err(unexpected)?;
-    site.run(site.now() + eighth);
-    let captured = site.capture().map_err(unexpected)?;
-    let timeline = captured.timeline;
-    let mut restart = |kind| -> Result<Duration, SimError> {
-        site.strike(kind);
-        let begun = site.now();
-        site.prepare(None);
-        site.catalogue().map_err(unexpected)?;
-        site.restore(captured.checkpoint.id).map_err(unexpected)?;
-        Ok(site.now().since(begun))
+    // No trial has this seed: those of trials are derived.
+    let mut scenario = scenario(spec, program, TrialSeed(spec.seed))?;
+    let part = (scenario.guest.steps / PARTS).max(1);
+    scenario.guest.steps = 3 * part;
+    scenario.detection = Duration::ZERO;
+    scenario.time_limit = Duration::MAX;
+    scenario.protect = Options {
+        final_checkpoint: false,
+        failures_max: Some(1),
+        ..Options::default()
     };
-    let after_crash = restart(FailureKind::GuestCrash)?;
-    let after_host_loss = restart(FailureKind::HostLoss)?;
+    scenario.protect.downtime = Duration::ZERO;
+    let interval = scenario.guest.step * u32::try_from(part).unwrap_or(u32::MAX);
+    let undisturbed = run(&scenario, interval, None)?;
+    let capture = *undisturbed.captures.last().ok_or(SimError::ProbeUnfinished)?;
+    let late = undisturbed.makespan.saturating_sub(interval / 2);
+    let recovery = |loss| -> Result<f64, SimError> {
+        let report = run(&scenario, interval, Some((late, loss)))?;
+        report
+            .recoveries
+            .first()
+            .map(Duration::as_secs_f64)
+            .ok_or(SimError::ProbeUnfinished)
+    };
     let share = spec.failures.host_loss_share;
-    let restart_s = after_crash.as_secs_f64() * (1.0 - share) + after_host_loss.as_secs_f64() * share;
-    let working = timeline.total.saturating_sub(timeline.suspended_for);
+    let restart_s = recovery(Loss::Guest)? * (1.0 - share) + recovery(Loss::Host)? * share;
     Ok(Costs {
-        checkpoint: timeline.suspended_for,
+        checkpoint: capture.suspended_for,
         restart: Duration::from_secs_f64(restart_s),
-        lead: working.saturating_sub(timeline.commit_time),
-        commit_latency: timeline.commit_time,
+        lead: capture.lead,
+        commit_latency: capture.commit_time,
     })
 }
 
-/// Nothing strikes a probe unasked.
-fn unexpected(trouble: Trouble) -> SimError {
-    match trouble {
-        Trouble::Defect(error) => error,
-        Trouble::Lost(..) => SimError::StandsStill,
+fn run(scenario: &Scenario, interval: Duration, loss: Option<(Duration, Loss)>) -> Result<Report, SimError> {
+    let mut losses = loss.into_iter();
+    let report = driver::run(scenario, Box::new(Fixed(interval)), &mut || losses.next());
+    match &report.end {
+        RunEnd::Finished => Ok(report),
+        RunEnd::StoreLost(why) => Err(SimError::StoreLost(why.clone())),
+        RunEnd::TimeLimit | RunEnd::GivenUp(_) => Err(SimError::ProbeUnfinished),
     }
 }

@@ -117,9 +117,13 @@ fn the_model_and_the_simulated_world_agree() {
 fn measured_costs_are_those_of_the_profile() {
     let spec = spec();
     let costs = probe(&spec, Program::HotSet).unwrap();
-    // 16 pages for 65,536 each at 1 us, state 1 ms, resume 2 ms.
-    let expected = Duration::from_nanos(16 * 65_536 * 1_000) + Duration::from_millis(3);
-    assert_eq!(costs.checkpoint, expected);
+    // 16 pages for 65,536 each at 1 us to copy and at most 10 ns to find dirty; log and state 1 ms each, resume 2 ms.
+    let pages = 16 * 65_536;
+    let least = Duration::from_nanos(pages * 1_000) + Duration::from_millis(4);
+    assert!(
+        costs.checkpoint >= least && costs.checkpoint <= least + Duration::from_nanos(pages * 10),
+        "{costs:?}"
+    );
     // Suspending takes 50 ms, during which the guest works; a few names are looked up before.
     assert!(
         costs.lead >= Duration::from_millis(50) && costs.lead < Duration::from_millis(60),

@@ -78,8 +78,8 @@ struct Driver<'a> {
     next_loss: Option<(Timestamp, Loss)>,
     /// When the guest was lost, while it is not back.
     lost_at: Option<Timestamp>,
-    /// Steps of the guest when it was lost.
-    lost_steps: u64,
+    /// What guests that are gone have executed.
+    worked_before: Duration,
     report: Report,
 }
 
@@ -104,7 +104,7 @@ impl<'a> Driver<'a> {
             faults,
             next_loss: None,
             lost_at: None,
-            lost_steps: 0,
+            worked_before: Duration::ZERO,
             report: Report::new(),
         };
         driver.draw_loss();
@@ -177,7 +177,9 @@ impl<'a> Driver<'a> {
     }
 
     fn linger(&mut self, until: Timestamp) -> Event<Id> {
-        self.world.advance(until.since(self.world.now()));
+        let begun = self.world.now();
+        self.world.advance(until.since(begun));
+        self.report.lingering += self.until_lost().since(begun);
         if self.world.lost(self.guest).is_some() {
             self.noticed()
         } else {
@@ -185,8 +187,16 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// Now, or when the guest was lost: calls may go on after that.
+    fn until_lost(&self) -> Timestamp {
+        let now = self.world.now();
+        self.world.lost(self.guest).map_or(now, |(_, at)| at)
+    }
+
     fn capture(&mut self) -> Event<Id> {
+        let (begun, worked) = (self.world.now(), self.world.worked(self.guest));
         let Some(mut process) = self.process.take().or_else(|| self.start_process().ok()) else {
+            self.account_capture(begun, worked);
             return self.after_failure();
         };
         let request = CaptureRequest {
@@ -204,15 +214,17 @@ impl<'a> Driver<'a> {
         );
         let event = match captured {
             Ok(captured) => {
-                let cost = captured.timeline.suspended_for;
-                self.report.suspended += cost;
+                let timeline = &captured.timeline;
+                let cost = timeline.suspended_for;
                 self.report.captures.push(Capture {
+                    lead: timeline.total.saturating_sub(cost + timeline.commit_time),
                     suspended_for: cost,
-                    commit_time: captured.timeline.commit_time,
+                    commit_time: timeline.commit_time,
                     stored_bytes: captured.checkpoint.stored_bytes,
                     pages_copied: captured.timeline.pages_copied(),
                 });
                 self.prune(&process);
+                self.account_capture(begun, worked);
                 Event::Captured {
                     checkpoint: captured.checkpoint.id,
                     cost,
@@ -222,6 +234,7 @@ impl<'a> Driver<'a> {
                 if matches!(error, CaptureError::NotResumed { .. }) {
                     self.resume_or_destroy(&mut seam);
                 }
+                self.account_capture(begun, worked);
                 self.after_failure()
             }
         };
@@ -229,6 +242,12 @@ impl<'a> Driver<'a> {
             self.process = Some(process);
         }
         event
+    }
+
+    /// What of the time since `begun`, when the guest had executed `worked`, kept it from its work.
+    fn account_capture(&mut self, begun: Timestamp, worked: Duration) {
+        let worked = self.world.worked(self.guest).saturating_sub(worked);
+        self.report.checkpointing += self.until_lost().since(begun).saturating_sub(worked);
     }
 
     /// Old checkpoints go when there are twice as many as wanted. A failure here costs space, nothing else.
@@ -254,7 +273,6 @@ impl<'a> Driver<'a> {
                 return;
             }
         }
-        self.lost_steps = self.world.steps(self.guest);
         self.world.strike(Incident::GuestCrash(self.guest));
     }
 
@@ -274,16 +292,13 @@ impl<'a> Driver<'a> {
             .lost(self.guest)
             .unwrap_or((GoneReason::Destroyed, self.world.now()));
         self.world.clear_agenda();
-        if self.lost_at.is_none() {
-            self.lost_at = Some(at);
-            self.lost_steps = self.world.steps(self.guest);
-        }
+        self.lost_at.get_or_insert(at);
         if !self.world.host_is_up(self.host()) {
             self.process = None;
         }
-        let begun = self.world.now();
         self.world.advance(self.scenario.detection);
-        self.report.down += self.world.now().since(begun);
+        // A call that was under way may have returned only some time after the loss.
+        self.report.down += self.world.now().since(at);
         Event::GuestLost(reason)
     }
 
@@ -292,6 +307,7 @@ impl<'a> Driver<'a> {
         let begun = self.world.now();
         self.world.advance(until.since(begun));
         self.report.down += self.world.now().since(begun);
+        let begun = self.world.now();
         let mut tries = 0;
         loop {
             match self.ready() {
@@ -303,6 +319,7 @@ impl<'a> Driver<'a> {
                 Err(_) => tries += 1,
             }
         }
+        self.report.restarting += self.world.now().since(begun);
         self.draw_loss();
         Ok(Event::TimerExpired)
     }
@@ -326,6 +343,7 @@ impl<'a> Driver<'a> {
 
     fn restore(&mut self, from: Option<Id>) -> Event<Id> {
         let begun = self.world.now();
+        self.worked_before += self.world.worked(self.guest);
         self.world.destroy(self.guest);
         self.guest = self.world.create_blank(self.host(), self.scenario.guest.step);
         self.aim_losses();
@@ -335,7 +353,7 @@ impl<'a> Driver<'a> {
             self.cold_start();
             Ok(())
         };
-        let cost = self.world.now().since(begun);
+        let cost = self.until_lost().since(begun);
         self.report.restarting += cost;
         if self.world.lost(self.guest).is_some() {
             return self.noticed();
@@ -378,12 +396,10 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// The guest runs again: what had it done that it has to do again?
+    /// The guest runs again.
     fn back(&mut self) {
         if let Some(lost_at) = self.lost_at.take() {
             self.report.recoveries.push(self.world.now().since(lost_at));
-            let again = self.lost_steps.saturating_sub(self.world.steps(self.guest));
-            self.report.lost += self.work(again);
         }
     }
 
@@ -395,6 +411,8 @@ impl<'a> Driver<'a> {
     fn finish(mut self, end: RunEnd, protect: &Protect<Id>) -> Report {
         let spec = &self.scenario.guest;
         if end == RunEnd::Finished {
+            // The last commit goes on when the finished guest is lost: then its result is safe all the same.
+            self.report.checkpointing += self.world.now().since(self.until_lost());
             let mut oracle = Oracle::new(spec.program, spec.pages, spec.seed, spec.steps);
             let steps = self.world.steps(self.guest);
             self.report.digest_ok =
@@ -403,6 +421,8 @@ impl<'a> Driver<'a> {
         self.report.end = end;
         self.report.makespan = self.world.now().since(Timestamp::default());
         self.report.useful = self.work(self.world.steps(self.guest));
+        let worked = self.worked_before + self.world.worked(self.guest);
+        self.report.lost = worked.saturating_sub(self.report.useful);
         self.report.tally = protect.tally();
         self.report.applied = self.faults.applied();
         self.report

@@ -22,6 +22,8 @@ pub enum RunEnd {
 /// One committed checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capture {
+    /// From the request until the guest stood still; it worked meanwhile.
+    pub lead: Duration,
     /// The guest stood still for so long.
     pub suspended_for: Duration,
     /// From the guest's going on until the commit.
@@ -32,7 +34,8 @@ pub struct Capture {
     pub pages_copied: u64,
 }
 
-/// The record of a run. All times are virtual.
+/// The record of a run. All times are virtual. Of a finished run `makespan` = `useful` + `lost` + `checkpointing` +
+/// `restarting` + `down` + `lingering`, to the nanosecond.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// How it ended.
@@ -43,12 +46,14 @@ pub struct Report {
     pub useful: Duration,
     /// Work that was done and lost, over all losses.
     pub lost: Duration,
-    /// Time in which the guest stood still for checkpoints that were committed.
-    pub suspended: Duration,
-    /// Detection and waiting for a host.
+    /// Time in which the guest did not work because of checkpoints, committed or not.
+    pub checkpointing: Duration,
+    /// From each loss until a restart could begin: detection, and waiting for a host.
     pub down: Duration,
-    /// Time in restores and cold starts, completed or not.
+    /// Time in starting the checkpointer, in restores and in cold starts, completed or not.
     pub restarting: Duration,
+    /// Time in which the finished guest waited for another try at its last checkpoint.
+    pub lingering: Duration,
     /// From each loss to the guest's running again.
     pub recoveries: Vec<Duration>,
     /// Each committed checkpoint.
@@ -70,9 +75,10 @@ impl Report {
             makespan: Duration::ZERO,
             useful: Duration::ZERO,
             lost: Duration::ZERO,
-            suspended: Duration::ZERO,
+            checkpointing: Duration::ZERO,
             down: Duration::ZERO,
             restarting: Duration::ZERO,
+            lingering: Duration::ZERO,
             recoveries: Vec::new(),
             captures: Vec::new(),
             tally: Tally::default(),

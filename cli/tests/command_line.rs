@@ -1,0 +1,269 @@
+//! The command as a person or a script meets it: exit status, what is printed, what is left on disk.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use revenant_xen_format::testing::{Recipe, Shape};
+use revenant_xen_format::{Container, GuestType};
+
+fn revenant(args: &[&str], store: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_revenant"))
+        .args(args)
+        .env("REVENANT_STORE", store)
+        .output()
+        .unwrap()
+}
+
+fn status(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A save file of a few pages, and a folder to work in.
+fn save_file(seed: u64) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let recipe = Recipe {
+        guest: GuestType::Hvm,
+        version: 3,
+        container: Container::XlSaveFile,
+        shape: Shape::Plain,
+        frames: 300,
+        per_record: 128,
+        seed,
+    };
+    let file = dir.path().join("guest.save");
+    fs::write(&file, recipe.build().bytes).unwrap();
+    (dir, file)
+}
+
+fn only_id(store: &Path) -> String {
+    let listed = revenant(&["list", "--json"], store);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    listed["checkpoints"][0]["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_save_file_comes_back_byte_for_byte() {
+    let (dir, file) = save_file(2);
+    let store = dir.path().join("store");
+    let imported = revenant(&["import", file.to_str().unwrap(), "--name", "web"], &store);
+    assert_eq!(status(&imported), 0, "{}", stderr(&imported));
+    assert_eq!(status(&revenant(&["verify"], &store)), 0);
+    let listed = String::from_utf8(revenant(&["list"], &store).stdout).unwrap();
+    assert!(listed.contains("web") && listed.contains("xen-hvm"), "{listed}");
+    let id = only_id(&store);
+    let back = dir.path().join("back.save");
+    assert_eq!(
+        status(&revenant(
+            &["export", &id[..8], "-o", back.to_str().unwrap()],
+            &store
+        )),
+        0
+    );
+    assert!(fs::read(&file).unwrap() == fs::read(&back).unwrap());
+    // An existing file is not lost to a slip of the hand.
+    let refused = revenant(&["export", &id, "-o", back.to_str().unwrap()], &store);
+    assert_eq!(status(&refused), 1);
+    assert!(stderr(&refused).contains("--force"), "{}", stderr(&refused));
+    let piped = revenant(&["export", &id, "-o", "-"], &store);
+    assert!(piped.stdout == fs::read(&file).unwrap());
+}
+
+#[test]
+fn damage_ends_with_status_three_and_names_the_file() {
+    let (dir, file) = save_file(4);
+    let store = dir.path().join("store");
+    revenant(&["import", file.to_str().unwrap()], &store);
+    let segment = fs::read_dir(store.join("segments"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let mut bytes = fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let name = segment.file_name().unwrap().to_str().unwrap();
+    for output in [
+        revenant(&["verify"], &store),
+        revenant(&["verify", "--json"], &store),
+        revenant(&["export", &only_id(&store), "-o", "-"], &store),
+    ] {
+        assert_eq!(status(&output), 3, "{}", stderr(&output));
+        let said = stderr(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(name), "{said}");
+    }
+    let out = dir.path().join("out.save");
+    assert_eq!(
+        status(&revenant(
+            &["export", &only_id(&store), "-o", out.to_str().unwrap()],
+            &store
+        )),
+        3
+    );
+    assert!(!out.exists(), "a failed export left a file");
+    assert_eq!(
+        fs::read_dir(dir.path()).unwrap().count(),
+        2,
+        "a failed export left remains"
+    );
+}
+
+#[test]
+fn rubbish_is_refused_with_a_reason() {
+    let (dir, file) = save_file(6);
+    let store = dir.path().join("store");
+    let cut = dir.path().join("cut.save");
+    let whole = fs::read(&file).unwrap();
+    fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
+    let refused = revenant(&["import", cut.to_str().unwrap()], &store);
+    assert_eq!(status(&refused), 1);
+    assert!(
+        stderr(&refused).contains("cut.save") && stderr(&refused).contains("byte"),
+        "{}",
+        stderr(&refused)
+    );
+    assert_eq!(status(&revenant(&["verify"], &store)), 0);
+
+    let nowhere = revenant(&["list"], &dir.path().join("nowhere"));
+    assert_eq!(status(&nowhere), 1);
+    assert!(stderr(&nowhere).contains("nowhere"), "{}", stderr(&nowhere));
+    assert_eq!(status(&revenant(&["show", "beef"], &store)), 1);
+    assert_eq!(status(&revenant(&["prune"], &store)), 1);
+    for usage in [&["list", "--wat"][..], &["export"], &[]] {
+        assert_eq!(status(&revenant(usage, &store)), 2, "{usage:?}");
+    }
+    let unit = revenant(&["interval", "--mtbf", "24", "--cost", "5min"], &store);
+    assert_eq!(status(&unit), 1);
+    assert!(stderr(&unit).contains("--mtbf"), "{}", stderr(&unit));
+}
+
+#[test]
+fn prune_says_first_and_then_does() {
+    let (dir, file) = save_file(8);
+    let store = dir.path().join("store");
+    for _ in 0..3 {
+        revenant(&["import", file.to_str().unwrap(), "--name", "web"], &store);
+    }
+    let count = || {
+        let listed: serde_json::Value =
+            serde_json::from_slice(&revenant(&["list", "--json"], &store).stdout).unwrap();
+        listed["checkpoints"].as_array().unwrap().len()
+    };
+    assert_eq!(count(), 3);
+    assert_eq!(
+        status(&revenant(&["prune", "--keep-last", "1", "--dry-run"], &store)),
+        0
+    );
+    assert_eq!(count(), 3);
+    assert_eq!(status(&revenant(&["prune", "--keep-last", "1"], &store)), 0);
+    assert_eq!(count(), 1);
+    assert_eq!(status(&revenant(&["verify"], &store)), 0);
+}
+
+#[test]
+fn documents_are_written_and_a_closed_pipe_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(
+        status(&revenant(&["man", dir.path().to_str().unwrap()], dir.path())),
+        0
+    );
+    assert!(dir.path().join("revenant-import.1").exists());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_revenant"))
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((status(&output), stderr(&output)), (0, String::new()));
+}
+
+#[test]
+fn the_published_optimum_comes_out() {
+    let dir = tempfile::tempdir().unwrap();
+    for (mtbf, minutes) in [("24h", "116.7 min"), ("6h", "56.7 min"), ("15min", "9.14 min")] {
+        let args = [
+            "interval",
+            "--mtbf",
+            mtbf,
+            "--cost",
+            "5min",
+            "--restart",
+            "10min",
+            "--work",
+            "500h",
+        ];
+        let output = revenant(&args, dir.path());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let line = text.lines().find(|line| line.starts_with("daly-higher")).unwrap();
+        assert!(line.contains(minutes), "{line}");
+    }
+}
+
+/// A run that is killed in the middle goes on where it was, and its files are those of a run that was not.
+#[test]
+fn a_killed_run_resumes_to_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = dir.path().join("small.toml");
+    fs::write(&spec, include_str!("small.toml")).unwrap();
+    let spec = spec.to_str().unwrap();
+    let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
+    let whole_run = revenant(
+        &["run", spec, "--out", whole.to_str().unwrap(), "--jobs", "2"],
+        dir.path(),
+    );
+    assert_eq!(status(&whole_run), 0, "{}", stderr(&whole_run));
+    let mut kills = 0;
+    for attempt in 0.. {
+        let mut args = vec![
+            "run",
+            spec,
+            "--out",
+            killed.to_str().unwrap(),
+            "--jobs",
+            "1",
+            "--no-figures",
+        ];
+        if killed.join("manifest.json").exists() {
+            args.push("--resume");
+        } else if killed.exists() {
+            args.push("--overwrite");
+        }
+        let mut child = Command::new(env!("CARGO_BIN_EXE_revenant"))
+            .args(&args)
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(60 * (attempt + 1)));
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success());
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+    }
+    assert!(kills > 0, "the run was too quick to be killed");
+    for name in [
+        "trials.csv",
+        "summary.csv",
+        "theory.csv",
+        "downtime.hlog",
+        "recovery.hlog",
+    ] {
+        assert!(
+            fs::read(whole.join(name)).unwrap() == fs::read(killed.join(name)).unwrap(),
+            "{name} differs"
+        );
+    }
+    assert!(whole.join("figures/waste-by-interval.svg").exists());
+}
