@@ -90,9 +90,14 @@ const LOOKS: [Look; 7] = [
 ];
 
 impl Look {
-    /// The look of the n-th series; from the eighth on they come again.
+    /// The look of the n-th series. From the eighth on colours come again, with other markers and dashes.
     pub(crate) fn of(series: usize) -> Look {
-        LOOKS[series % LOOKS.len()]
+        let round = series / LOOKS.len();
+        let other = LOOKS[(series + round) % LOOKS.len()];
+        Look {
+            colour: LOOKS[series % LOOKS.len()].colour,
+            ..other
+        }
     }
 
     pub(crate) fn curve(&self) -> Stroke {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::caption;
 use super::page::{PanelSpec, compose};
-use super::series::{EXPECTED, FIXED, Series, level_name, panel_name, policy_name, same};
+use super::series::{EXPECTED, FIXED, Series, level_name, policy_name, same};
 use super::{Column, Figure};
 use crate::plot::data::{Cell, Estimate, RunData, Setting, TheoryPoint};
 use crate::plot::draw::axis::{AxisSpec, Frame};
@@ -18,6 +18,8 @@ use crate::plot::draw::ticks::{Kind, Unit, duration};
 
 /// Space left and right of the outermost intervals, as a factor.
 const MARGIN: f64 = 1.25;
+/// How far beyond the outermost points the axis goes for a policy's choice, as a factor.
+const FAR: f64 = 2.5;
 /// Panels a page has room for.
 const PANELS_MAX: usize = 4;
 const STEM_WIDTH: f64 = 0.7;
@@ -86,7 +88,10 @@ fn draw(data: &RunData, column: Column, face: &Face, quantity: &Quantity) -> Vec
                 series: &series,
                 quantity,
                 settings: settings[here.clone()].to_vec(),
-                names: here.map(|index| panel_name(index, &settings)).collect(),
+                names: settings[here]
+                    .iter()
+                    .map(|setting| series.panel_name(setting))
+                    .collect(),
             };
             plan.draw(column, face, page)
         })
@@ -103,11 +108,11 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn draw(&self, column: Column, face: &Face, page: usize) -> Option<Figure> {
-        let cells: Vec<&Cell> = self.cells().collect();
-        let intervals = || cells.iter().filter_map(|cell| cell.interval_s);
-        let x = Scale::log_around(intervals(), MARGIN)?;
+        let cells: Vec<&Cell> = self.cells().filter(|cell| self.is_point(cell)).collect();
+        let x = self.reach(&cells)?;
+        let swept = Scale::log_around(intervals(&cells), 1.0)?;
         let theory = self.theory_points().filter(|point| {
-            let share = point.interval_s.and_then(|interval| x.share(interval));
+            let share = point.interval_s.and_then(|interval| swept.share(interval));
             share.is_some_and(|share| (0.0..=1.0).contains(&share))
         });
         let highest = cells
@@ -153,6 +158,19 @@ impl Page<'_> {
             scene,
             caption: self.caption(&cells, column),
         })
+    }
+
+    /// The axis of intervals: the points, and the chosen intervals unless they are far from them.
+    fn reach(&self, cells: &[&Cell]) -> Option<Scale> {
+        let Scale::Log { low, high } = Scale::log_around(intervals(cells), FAR)? else {
+            return None;
+        };
+        let chosen = self
+            .theory_points()
+            .filter(|point| self.series.adaptive.contains(&point.curve))
+            .filter_map(|point| point.interval_s)
+            .filter(|interval| (low..=high).contains(interval));
+        Scale::log_around(intervals(cells).chain(chosen), MARGIN)
     }
 
     /// Cells with an interval and a value, of this page.
@@ -296,9 +314,8 @@ impl Page<'_> {
             "{} against the checkpoint interval τ (work between two checkpoints), by mean time between failures (MTBF).\n",
             self.quantity.what
         );
-        text.push_str(&caption::conditions(&self.settings));
-        let points: Vec<&Cell> = cells.iter().copied().filter(|cell| self.is_point(cell)).collect();
-        text.push_str(&caption::markers(&points));
+        text.push_str(&caption::conditions(self.series, &self.settings));
+        text.push_str(&caption::markers(cells));
         if self.has_theory() {
             text.push_str(caption::theory(self.data));
         }
@@ -333,6 +350,10 @@ fn stem(policy: usize, colour: Colour) -> Stroke {
         width: STEM_WIDTH,
         dash: STEMS[policy % STEMS.len()],
     }
+}
+
+fn intervals(cells: &[&Cell]) -> impl Iterator<Item = f64> {
+    cells.iter().filter_map(|cell| cell.interval_s)
 }
 
 fn of(cell: &Cell, setting: &Setting) -> bool {

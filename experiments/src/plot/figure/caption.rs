@@ -2,15 +2,19 @@
 
 use std::fmt::Write;
 
-use super::series::{EXPECTED, count_range, level_name, range};
+use super::series::{EXPECTED, Series, count_range, level_name, range};
 use crate::plot::Column;
 use crate::plot::data::{Cell, Level, RunData, Setting};
 use crate::plot::draw::ticks::duration;
 
-/// Symbols and conditions of the panels of a page.
-pub(crate) fn conditions(settings: &[Setting]) -> String {
+/// Symbols and conditions of the panels of a page; letters as in the panels' names.
+pub(crate) fn conditions(series: &Series, settings: &[Setting]) -> String {
     let mut text = String::new();
     for setting in settings {
+        if let Some(letter) = series.letter(setting) {
+            text.push_str(&letter);
+            text.push(' ');
+        }
         let program = match setting.program.as_str() {
             "" => String::new(),
             program => format!(", guest program {program}"),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::caption;
 use super::page::{PanelSpec, compose};
-use super::series::{Series, letter, level_name, panel_name, same};
+use super::series::{Series, letter, level_name, same};
 use super::{Column, Figure};
 use crate::plot::data::{CellLatency, Level, RunData, Setting};
 use crate::plot::draw::axis::{AxisSpec, Frame};
@@ -150,7 +150,7 @@ fn pool<'a>(
 fn draw(series: &Series, panels: &[&(usize, Panel)], column: Column, face: &Face, page: usize) -> Figure {
     let specs = panels
         .iter()
-        .map(|(index, panel)| spec(panel, panel_name(*index, &series.settings)))
+        .map(|(_, panel)| spec(panel, series.panel_name(panel.setting)))
         .collect();
     let title = "Percentiles of suspension and recovery".to_owned();
     let legend = legend(series, panels);
@@ -160,7 +160,7 @@ fn draw(series: &Series, panels: &[&(usize, Panel)], column: Column, face: &Face
     Figure {
         stem: super::by_interval::page_name("latency", page),
         scene,
-        caption: text(panels, column),
+        caption: text(series, panels, column),
     }
 }
 
@@ -243,7 +243,7 @@ fn legend(series: &Series, panels: &[&(usize, Panel)]) -> Vec<Group> {
     ]
 }
 
-fn text(panels: &[&(usize, Panel)], column: Column) -> String {
+fn text(series: &Series, panels: &[&(usize, Panel)], column: Column) -> String {
     let mut text = "Percentiles of the time for which a checkpoint suspends the guest, and of the time from a failure until \
                     the guest runs again, by mean time between failures (MTBF), over all policies that checkpoint.\n"
         .to_owned();
@@ -253,7 +253,7 @@ fn text(panels: &[&(usize, Panel)], column: Column) -> String {
             settings.push(panel.setting.clone());
         }
     }
-    text.push_str(&caption::conditions(&settings));
+    text.push_str(&caption::conditions(series, &settings));
     for (place, (_, panel)) in panels.iter().enumerate() {
         let counts: Vec<String> = panel
             .curves

@@ -2,7 +2,7 @@
 
 use super::caption;
 use super::page;
-use super::series::{FIXED, Series, level_name, panel_name, policy_name, same};
+use super::series::{FIXED, Series, level_name, policy_name, same};
 use super::{Column, Figure};
 use crate::plot::data::{Cell, Level, RunData, Setting};
 use crate::plot::draw::axis::{AxisSpec, Frame};
@@ -65,7 +65,7 @@ pub(crate) fn figures(data: &RunData, column: Column, face: &Face) -> Vec<Figure
 
 fn blocks<'a>(data: &'a RunData, series: &Series) -> Vec<Block<'a>> {
     let mut blocks = Vec::new();
-    for (index, setting) in series.settings.iter().enumerate() {
+    for setting in &series.settings {
         for &mtbf_s in &series.mtbfs_s {
             let here = |cell: &&Cell| {
                 cell.setting == *setting
@@ -76,8 +76,9 @@ fn blocks<'a>(data: &'a RunData, series: &Series) -> Vec<Block<'a>> {
             let rows = rows(&cells);
             if !rows.is_empty() {
                 let mtbf = format!("MTBF {}", duration(mtbf_s));
-                let name = match panel_name(index, &series.settings) {
-                    Some(panel) => format!("{panel}, {mtbf}"),
+                // The caption says what a letter stands for: all of it would not fit beside the frame.
+                let name = match series.letter(setting) {
+                    Some(letter) => format!("{letter} {mtbf}"),
                     None => mtbf,
                 };
                 blocks.push(Block { name, rows });
@@ -249,7 +250,7 @@ fn text(data: &RunData, series: &Series, cells: &[&Cell], column: Column) -> Str
         .to_owned();
     let here = |setting: &&Setting| cells.iter().any(|cell| cell.setting == **setting);
     let settings: Vec<Setting> = series.settings.iter().filter(here).cloned().collect();
-    text.push_str(&caption::conditions(&settings));
+    text.push_str(&caption::conditions(series, &settings));
     text.push_str(&caption::markers(cells));
     if cells.iter().any(|cell| cell.theory_waste.is_some()) {
         text.push_str("Upright strokes: expected value in closed form (exponential failures).\n");

@@ -46,6 +46,35 @@ impl Series {
         let place = self.mtbfs_s.iter().position(|other| same(*other, mtbf_s));
         Look::of(place.unwrap_or_default())
     }
+
+    /// The letter of a setting, if there are several.
+    pub(crate) fn letter(&self, setting: &Setting) -> Option<String> {
+        let index = self.settings.iter().position(|other| other == setting)?;
+        (self.settings.len() > 1).then(|| letter(index))
+    }
+
+    /// What tells a panel from the others: only what differs between them.
+    pub(crate) fn panel_name(&self, setting: &Setting) -> Option<String> {
+        let letter = self.letter(setting)?;
+        let differs = |same: &dyn Fn(&Setting) -> bool| !self.settings.iter().all(same);
+        let mut parts = Vec::new();
+        if differs(&|other| other.experiment == setting.experiment) {
+            parts.push(short(&setting.experiment));
+        }
+        if differs(&|other| other.program == setting.program) {
+            parts.push(short(&setting.program));
+        }
+        let mut time = |name: &str, value: &dyn Fn(&Setting) -> f64| {
+            if differs(&|other| same(value(other), value(setting))) {
+                parts.push(format!("{name} = {}", duration(value(setting))));
+            }
+        };
+        time("W", &|setting| setting.work_s);
+        time("C", &|setting| setting.costs.checkpoint_s);
+        time("R", &|setting| setting.costs.restart_s);
+        time("D", &|setting| setting.costs.downtime_s);
+        Some(format!("{letter} {}", parts.join(", ")))
+    }
 }
 
 /// Numbers of a run are the same if they were written the same: every table repeats them from one plan.
@@ -90,34 +119,6 @@ pub(crate) fn short(name: &str) -> String {
     }
     let kept: String = name.chars().take(NAME_MAX - 1).collect();
     format!("{kept}…")
-}
-
-/// What tells a panel from the others: only what differs between them.
-pub(crate) fn panel_name(index: usize, settings: &[Setting]) -> Option<String> {
-    let setting = settings.get(index)?;
-    if settings.len() < 2 {
-        return None;
-    }
-    let differs = |same: &dyn Fn(&Setting) -> bool| !settings.iter().all(same);
-    let mut parts = Vec::new();
-    if differs(&|other| other.experiment == setting.experiment) {
-        parts.push(short(&setting.experiment));
-    }
-    if differs(&|other| other.program == setting.program) {
-        parts.push(short(&setting.program));
-    }
-    if differs(&|other| same(other.work_s, setting.work_s)) {
-        parts.push(format!("W = {}", duration(setting.work_s)));
-    }
-    let mut cost = |name: &str, value: &dyn Fn(&Setting) -> f64| {
-        if !settings.iter().all(|other| same(value(other), value(setting))) {
-            parts.push(format!("{name} = {}", duration(value(setting))));
-        }
-    };
-    cost("C", &|setting| setting.costs.checkpoint_s);
-    cost("R", &|setting| setting.costs.restart_s);
-    cost("D", &|setting| setting.costs.downtime_s);
-    Some(format!("{} {}", letter(index), parts.join(", ")))
 }
 
 /// (a), (b), … and numbers after (z).

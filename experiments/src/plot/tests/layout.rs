@@ -5,6 +5,7 @@ use crate::plot::Column;
 use crate::plot::data::RunData;
 use crate::plot::draw::font::Face;
 use crate::plot::draw::scene::{Anchor, Item, Rect, Scene, Text};
+use crate::plot::draw::style::{FRAME, GRID};
 use crate::plot::figure::{Figure, figures};
 
 /// A text's box, from its base line to the height of its capitals.
@@ -45,6 +46,36 @@ fn texts(scene: &Scene) -> Vec<&Text> {
         .collect()
 }
 
+/// Lines of axes and grid; they run along the axes, so their boxes are all there is to them.
+fn rules(scene: &Scene) -> Vec<Rect> {
+    let rule = |item: &Item| match item {
+        Item::Path {
+            points,
+            stroke: Some(stroke),
+            ..
+        } if [FRAME, GRID].contains(stroke) => Some(points.clone()),
+        _ => None,
+    };
+    let pairs = scene.items.iter().filter_map(rule);
+    pairs
+        .flat_map(|points| {
+            points
+                .windows(2)
+                .map(|pair| Rect {
+                    left: pair[0].x.min(pair[1].x),
+                    top: pair[0].y.min(pair[1].y),
+                    right: pair[0].x.max(pair[1].x),
+                    bottom: pair[0].y.max(pair[1].y),
+                })
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn apart(a: &Rect, b: &Rect) -> bool {
+    a.right < b.left || b.right < a.left || a.bottom < b.top || b.bottom < a.top
+}
+
 fn check(what: &str, face: &Face, figure: &Figure) {
     let scene = &figure.scene;
     let texts = texts(scene);
@@ -59,16 +90,17 @@ fn check(what: &str, face: &Face, figure: &Figure) {
             "{what}, {}: {:?} sticks out: {own:?}",
             figure.stem, text.content
         );
+        for rule in rules(scene) {
+            let clear = apart(&own, &rule);
+            assert!(clear, "{what}, {}: {:?} on {rule:?}", figure.stem, text.content);
+        }
         for other in &texts[index + 1..] {
-            let theirs = area(face, other);
-            let apart = own.right < theirs.left
-                || theirs.right < own.left
-                || own.bottom < theirs.top
-                || theirs.bottom < own.top;
             assert!(
-                apart,
+                apart(&own, &area(face, other)),
                 "{what}, {}: {:?} on {:?}",
-                figure.stem, text.content, other.content
+                figure.stem,
+                text.content,
+                other.content
             );
         }
     }
