@@ -75,7 +75,7 @@ Examples:
 pub(crate) struct RunArgs {
     /// The experiment's spec (TOML)
     pub(crate) spec: PathBuf,
-    /// Where the results go [default: out/<name of the experiment>]
+    /// Where the results go [default: out/NAME, NAME from the spec]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Seed, instead of the spec's

@@ -25,7 +25,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// Expected makespan when checkpoints are taken after every `tau_s` of work, the last chunk being what is left:
-    /// the sum over the chunks of [`expected_chunk_s`]. Exact for exponential failures that may strike in
+    /// the sum over the chunks of E(w). Exact for exponential failures that may strike in
     /// work, checkpoint and restart.
     pub fn expected_makespan_s(&self, tau_s: f64) -> f64 {
         self.over_chunks(tau_s, |work_s, cost_s| self.expected_chunk_s(work_s, cost_s))
