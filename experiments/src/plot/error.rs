@@ -78,6 +78,14 @@ pub enum PlotError {
         /// Height in pixels.
         height_px: u32,
     },
+    /// The drawing library failed.
+    #[error("cannot paint {path}: {reason}")]
+    Paint {
+        /// The figure.
+        path: PathBuf,
+        /// The library's words.
+        reason: String,
+    },
     /// The PNG encoder failed.
     #[error("cannot encode {path}")]
     Encode {

@@ -1,9 +1,16 @@
 //! A scene as PNG: the same layout as the SVG, fine enough for print.
 
-use tiny_skia::{FillRule, LineJoin, Paint, Path, PathBuilder, Pixmap, StrokeDash, Transform};
+use std::sync::OnceLock;
 
-use super::font::{Face, Piece};
-use super::scene::{Anchor, Colour, Item, Point, Scene, Stroke, Text};
+use plotters::prelude::{BitMapBackend, DrawingBackend, IntoDrawingArea, PathElement, Polygon, WHITE};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{
+    Color, FontDesc, FontFamily, FontStyle, FontTransform, RGBColor, TextStyle, register_font,
+};
+use plotters::{coord::Shift, drawing::DrawingArea, element::Text as Label};
+
+use super::font;
+use super::scene::{Anchor, Colour, Item, Point, Scene, Stroke, Text, at};
 
 /// Resolution; journals ask for 600 dpi of line art.
 pub(crate) const DOTS_PER_INCH: u32 = 600;
@@ -18,158 +25,189 @@ pub(crate) struct TooLarge(pub(crate) u32, pub(crate) u32);
 /// Why there is no image.
 pub(crate) enum Failed {
     Size(TooLarge),
+    /// The drawing library's words.
+    Drawing(String),
     Encoding(png::EncodingError),
 }
 
 /// Size of the image of a scene.
 pub(crate) fn size_px(scene: &Scene) -> (u32, u32) {
-    (pixels(scene.width), pixels(scene.height))
+    (
+        pixels(scene.width).unsigned_abs(),
+        pixels(scene.height).unsigned_abs(),
+    )
 }
 
 /// Paints a scene; the same scene gives the same bytes.
-pub(crate) fn render(scene: &Scene, face: &Face) -> Result<Vec<u8>, Failed> {
+pub(crate) fn render(scene: &Scene) -> Result<Vec<u8>, Failed> {
     let (width, height) = size_px(scene);
     let fits =
         width <= SIDE_MAX_PX && height <= SIDE_MAX_PX && u64::from(width) * u64::from(height) <= AREA_MAX_PX;
-    let pixmap = if fits { Pixmap::new(width, height) } else { None };
-    let Some(mut pixmap) = pixmap else {
+    if !fits || width == 0 || height == 0 {
         return Err(Failed::Size(TooLarge(width, height)));
-    };
-    pixmap.fill(tiny_skia::Color::WHITE);
-    for item in &scene.items {
-        paint(&mut pixmap, item, face);
     }
-    encode(&pixmap).map_err(Failed::Encoding)
+    let mut rgb = vec![0xff; 3 * width as usize * height as usize];
+    paint_all(scene, BitMapBackend::with_buffer(&mut rgb, (width, height))).map_err(Failed::Drawing)?;
+    encode(&rgb, width, height).map_err(Failed::Encoding)
 }
 
-fn paint(pixmap: &mut Pixmap, item: &Item, face: &Face) {
+type Area<B> = DrawingArea<B, Shift>;
+
+fn paint_all<B: DrawingBackend>(scene: &Scene, backend: B) -> Result<(), String> {
+    static FONT: OnceLock<bool> = OnceLock::new();
+    if !*FONT.get_or_init(|| register_font(font::FAMILY, FontStyle::Normal, font::BYTES).is_ok()) {
+        return Err("the embedded font is not readable".to_owned());
+    }
+    let area = backend.into_drawing_area();
+    area.fill(&WHITE).map_err(|error| error.to_string())?;
+    for item in &scene.items {
+        paint(&area, item)?;
+    }
+    area.present().map_err(|error| error.to_string())
+}
+
+fn paint<B: DrawingBackend>(area: &Area<B>, item: &Item) -> Result<(), String> {
     match item {
         Item::Path {
             points,
             closed,
             fill,
             stroke,
-        } => {
-            let mut builder = PathBuilder::new();
-            for (index, point) in points.iter().enumerate() {
-                let (x, y) = (single(point.x), single(point.y));
-                if index == 0 {
-                    builder.move_to(x, y);
-                } else {
-                    builder.line_to(x, y);
-                }
-            }
-            if *closed {
-                builder.close();
-            }
-            paint_path(pixmap, builder.finish(), *fill, *stroke);
-        }
+        } => paint_path(area, points, *closed, *fill, *stroke),
         Item::Circle {
             centre,
             radius,
             fill,
             stroke,
         } => {
-            let path = PathBuilder::from_circle(single(centre.x), single(centre.y), single(*radius));
-            paint_path(pixmap, path, *fill, *stroke);
+            const CORNERS: u32 = 48;
+            let corner = |i: u32| {
+                let angle = std::f64::consts::TAU * f64::from(i) / f64::from(CORNERS);
+                at(
+                    centre.x + radius * libm::cos(angle),
+                    centre.y + radius * libm::sin(angle),
+                )
+            };
+            let points: Vec<Point> = (0..CORNERS).map(corner).collect();
+            paint_path(area, &points, true, *fill, *stroke)
         }
-        Item::Text(text) => paint_text(pixmap, text, face),
-        Item::Open(_) | Item::Close => {}
+        Item::Text(text) => paint_text(area, text),
+        Item::Open(_) | Item::Close => Ok(()),
     }
 }
 
-fn paint_path(pixmap: &mut Pixmap, path: Option<Path>, fill: Option<Colour>, stroke: Option<Stroke>) {
-    // No path: all its points are one, and there is nothing to see.
-    let Some(path) = path else { return };
-    if let Some(fill) = fill {
-        pixmap.fill_path(&path, &ink(fill), FillRule::Winding, to_pixels(), None);
+fn paint_path<B: DrawingBackend>(
+    area: &Area<B>,
+    points: &[Point],
+    closed: bool,
+    fill: Option<Colour>,
+    stroke: Option<Stroke>,
+) -> Result<(), String> {
+    if let Some(fill) = fill.filter(|_| points.len() > 2) {
+        let polygon = Polygon::new(places(points), ink(fill).filled());
+        area.draw(&polygon).map_err(|error| error.to_string())?;
     }
-    if let Some(stroke) = stroke {
-        let dash = stroke.dash.iter().map(|length| single(*length)).collect();
-        let pen = tiny_skia::Stroke {
-            width: single(stroke.width),
-            line_join: LineJoin::Round,
-            dash: StrokeDash::new(dash, 0.0),
-            ..tiny_skia::Stroke::default()
-        };
-        pixmap.stroke_path(&path, &ink(stroke.colour), &pen, to_pixels(), None);
-    }
-}
-
-fn paint_text(pixmap: &mut Pixmap, text: &Text, face: &Face) {
-    let back = match text.anchor {
-        Anchor::Start => 0.0,
-        Anchor::Middle => face.width(&text.content, text.size) / 2.0,
-        Anchor::End => face.width(&text.content, text.size),
+    let Some(stroke) = stroke.filter(|_| points.len() > 1) else {
+        return Ok(());
     };
-    let place = |x: f64, y: f64| {
-        let along = x - back;
-        let Point { x: left, y: base } = text.at;
-        if text.upwards {
-            (single(left + y), single(base - along))
-        } else {
-            (single(left + along), single(base + y))
-        }
-    };
-    let mut builder = PathBuilder::new();
-    for piece in face.outline(&text.content, text.size) {
-        match piece {
-            Piece::Move(x, y) => {
-                let (x, y) = place(x, y);
-                builder.move_to(x, y);
-            }
-            Piece::Line(x, y) => {
-                let (x, y) = place(x, y);
-                builder.line_to(x, y);
-            }
-            Piece::Quad(cx, cy, x, y) => {
-                let ((cx, cy), (x, y)) = (place(cx, cy), place(x, y));
-                builder.quad_to(cx, cy, x, y);
-            }
-            Piece::Cubic(cx, cy, dx, dy, x, y) => {
-                let ((cx, cy), (dx, dy), (x, y)) = (place(cx, cy), place(dx, dy), place(x, y));
-                builder.cubic_to(cx, cy, dx, dy, x, y);
-            }
-        }
+    let style = ink(stroke.colour).stroke_width(pixels(stroke.width).unsigned_abs().max(1));
+    let mut outline = points.to_vec();
+    if closed {
+        outline.push(points[0]);
     }
-    paint_path(pixmap, builder.finish(), Some(super::style::INK), None);
+    for dash in dashes(&outline, stroke.dash) {
+        area.draw(&PathElement::new(places(&dash), style))
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
-fn ink(Colour(rgb): Colour) -> Paint<'static> {
+/// The strokes of a line with this pattern of dashes and gaps.
+fn dashes(points: &[Point], pattern: &[f64]) -> Vec<Vec<Point>> {
+    if pattern.is_empty() {
+        return vec![points.to_vec()];
+    }
+    let (mut strokes, mut current) = (Vec::new(), vec![points[0]]);
+    let (mut index, mut left) = (0, pattern[0]);
+    for pair in points.windows(2) {
+        let (mut from, to) = (pair[0], pair[1]);
+        loop {
+            let length = libm::hypot(to.x - from.x, to.y - from.y);
+            if length <= left {
+                left -= length;
+                current.push(to);
+                break;
+            }
+            let share = left / length;
+            from = at(from.x + (to.x - from.x) * share, from.y + (to.y - from.y) * share);
+            current.push(from);
+            let finished = std::mem::replace(&mut current, vec![from]);
+            if index % 2 == 0 {
+                strokes.push(finished);
+            }
+            index = (index + 1) % pattern.len();
+            // A pattern of nothing would never end.
+            left = pattern[index].max(0.1);
+        }
+    }
+    if index % 2 == 0 {
+        strokes.push(current);
+    }
+    strokes
+}
+
+fn paint_text<B: DrawingBackend>(area: &Area<B>, text: &Text) -> Result<(), String> {
+    /// The library's size of this font for an em of one: it counts from the top of the tallest letter to the foot of the deepest.
+    const LINE: f64 = 1.073;
+    /// From the base line up to what the library takes for the middle of a line, in ems.
+    const MIDDLE: f64 = 0.1;
+    let horizontal = match text.anchor {
+        Anchor::Start => HPos::Left,
+        Anchor::Middle => HPos::Center,
+        Anchor::End => HPos::Right,
+    };
+    let size = text.size * LINE * f64::from(DOTS_PER_INCH) / POINTS_PER_INCH;
+    let font = FontDesc::new(FontFamily::Name(font::FAMILY), size, FontStyle::Normal);
+    let rise = MIDDLE * text.size;
+    let (font, place) = if text.upwards {
+        (
+            font.transform(FontTransform::Rotate270),
+            at(text.at.x - rise, text.at.y),
+        )
+    } else {
+        (font, at(text.at.x, text.at.y - rise))
+    };
+    let colour = ink(super::style::INK);
+    let style = TextStyle::from(font)
+        .color(&colour)
+        .pos(Pos::new(horizontal, VPos::Center));
+    let label = Label::new(text.content.clone(), (pixels(place.x), pixels(place.y)), style);
+    area.draw(&label).map_err(|error| error.to_string())
+}
+
+fn ink(Colour(rgb): Colour) -> RGBColor {
     let [_, red, green, blue] = rgb.to_be_bytes();
-    let mut paint = Paint::default();
-    paint.set_color_rgba8(red, green, blue, 255);
-    paint.anti_alias = true;
-    paint
+    RGBColor(red, green, blue)
 }
 
-fn to_pixels() -> Transform {
-    let scale = single(f64::from(DOTS_PER_INCH) / POINTS_PER_INCH);
-    Transform::from_scale(scale, scale)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the painter works in f32")]
-fn single(value: f64) -> f32 {
-    value as f32
+fn places(points: &[Point]) -> Vec<(i32, i32)> {
+    points
+        .iter()
+        .map(|point| (pixels(point.x), pixels(point.y)))
+        .collect()
 }
 
 #[expect(
     clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
     reason = "a cast from f64 saturates, and what is too large is refused"
 )]
-fn pixels(points: f64) -> u32 {
-    libm::round(points * f64::from(DOTS_PER_INCH) / POINTS_PER_INCH) as u32
+fn pixels(points: f64) -> i32 {
+    libm::round(points * f64::from(DOTS_PER_INCH) / POINTS_PER_INCH) as i32
 }
 
-fn encode(pixmap: &Pixmap) -> Result<Vec<u8>, png::EncodingError> {
-    let rgb: Vec<u8> = pixmap
-        .pixels()
-        .iter()
-        .flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()])
-        .collect();
+fn encode(rgb: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, pixmap.width(), pixmap.height());
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     let per_metre = pixels_per_metre();
@@ -179,7 +217,7 @@ fn encode(pixmap: &Pixmap) -> Result<Vec<u8>, png::EncodingError> {
         unit: png::Unit::Meter,
     }));
     let mut writer = encoder.write_header()?;
-    writer.write_image_data(&rgb)?;
+    writer.write_image_data(rgb)?;
     writer.finish()?;
     Ok(bytes)
 }
