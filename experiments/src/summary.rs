@@ -63,6 +63,8 @@ impl CellSummary {
         let theory_makespan_s = theory_makespan_s.is_finite().then_some(theory_makespan_s);
         let identity = Identity::of(plan, cell);
         let waste_at = |makespan_s| theory::waste(scenario.work_s, makespan_s);
+        // Of few trials the interval may reach below W or zero, where no makespan is and waste means nothing.
+        let waste_at_end = |makespan_s: f64| waste_at(makespan_s.max(scenario.work_s));
         let (low, high) = (
             |m: Moments| m.ci95.map(|ci| ci.0),
             |m: Moments| m.ci95.map(|ci| ci.1),
@@ -89,8 +91,8 @@ impl CellSummary {
             makespan_ci95_hi_s: makespan.and_then(high),
             waste_mean: makespan.map(|m| waste_at(m.mean)),
             waste_sd: waste.and_then(|m| m.sd),
-            waste_ci95_lo: makespan.and_then(low).map(waste_at),
-            waste_ci95_hi: makespan.and_then(high).map(waste_at),
+            waste_ci95_lo: makespan.and_then(low).map(waste_at_end),
+            waste_ci95_hi: makespan.and_then(high).map(waste_at_end),
             waste_median: quantile_of_waste(0.5),
             waste_p05: quantile_of_waste(0.05),
             waste_p95: quantile_of_waste(0.95),

@@ -120,6 +120,27 @@ fn the_number_of_jobs_does_not_show_in_simulated_worlds_either() {
     assert!(suspensions.contains("\nTag=0.sim,") && suspensions.contains("\n#[no values: 0.model]"));
 }
 
+/// Two long trials of different length: Student's t takes the makespan's interval far below zero.
+#[test]
+fn waste_stays_a_share_where_few_trials_say_little() {
+    let plan = Plan::new(&spec(), &[Costs::default()]);
+    let mut cell = CellSummary::default();
+    for makespan_s in [37_000.0, 900_000.0] {
+        cell.add(&TrialRow {
+            completed: true,
+            makespan_s: Some(makespan_s),
+            waste: Some(0.5),
+            lost_s: Some(0.0),
+            ..TrialRow::default()
+        });
+    }
+    let row = cell.finish(&plan, &plan.cells[0]);
+    assert!(row.makespan_ci95_lo_s.unwrap() < 0.0);
+    let (mean, high) = (row.waste_mean.unwrap(), row.waste_ci95_hi.unwrap());
+    assert_eq!(row.waste_ci95_lo, Some(0.0));
+    assert!(mean < high && high < 1.0, "{mean} {high}");
+}
+
 #[test]
 fn a_summary_has_a_row_a_cell_and_tells_what_was_given_up() {
     let (dir, _) = reference();
