@@ -69,7 +69,7 @@ pub fn plot_dir(dir: &Path, options: &PlotOptions) -> Result<Vec<PathBuf>, PlotE
             let name = file_name(&figure, options.column, extension(format));
             let bytes = match format {
                 Format::Svg => draw::svg::render(&figure.scene).into_bytes(),
-                Format::Png => draw::png::render(&figure.scene)
+                Format::Png => draw::png::render(&figure.scene, &face)
                     .map_err(|failed| not_painted(folder.path(&name), failed))?,
             };
             written.push(folder.write(&name, &bytes)?);

@@ -3,13 +3,9 @@
 //! Liberation Sans has the metrics of Arial and Helvetica: an SVG that names those as alternatives keeps its layout where
 //! Liberation is missing.
 
-use ab_glyph::{Font, FontRef, PxScale, ScaleFont};
+use ab_glyph::{Font, FontRef, Glyph, OutlinedGlyph, PxScale, ScaleFont, point};
 
-/// The font file.
-pub(crate) static BYTES: &[u8] = include_bytes!("../../../assets/LiberationSans-Regular.ttf");
-
-/// The font's own family name.
-pub(crate) const FAMILY: &str = "Liberation Sans";
+static BYTES: &[u8] = include_bytes!("../../../assets/LiberationSans-Regular.ttf");
 
 /// Families for an SVG, in order of preference.
 pub(crate) const FAMILIES: &str = "'Liberation Sans', Arial, Helvetica, sans-serif";
@@ -25,23 +21,44 @@ impl Face {
         Face { font }
     }
 
-    /// Advance of a text at a font size (the em) in points.
+    /// Advance of a text at a font size (the em), in the unit of the size.
     pub(crate) fn width(&self, text: &str, size: f64) -> f64 {
-        // ab_glyph scales by line height, not by em. Advances are taken at 1000 points, then scaled, in doubles.
-        const REFERENCE: f32 = 1000.0;
-        let per_em = self.font.height_unscaled() / self.font.units_per_em().unwrap_or(1000.0);
-        let font = self.font.as_scaled(PxScale::from(REFERENCE * per_em));
-        let factor = size / f64::from(REFERENCE);
-        let (mut width, mut before) = (0.0, None);
-        for character in text.chars() {
-            let glyph = font.glyph_id(character);
-            if let Some(before) = before.replace(glyph) {
-                width += f64::from(font.kern(before, glyph)) * factor;
-            }
-            width += f64::from(font.h_advance(glyph)) * factor;
-        }
-        width
+        // Advances are proportional; at this size rounding to f32 does not show.
+        const REFERENCE: f64 = 1000.0;
+        f64::from(self.set(text, REFERENCE, |_| ())) * size / REFERENCE
     }
+
+    /// The outlines of a text at a font size in pixels; its base line begins at (0, 0). Signs without ink have none.
+    pub(crate) fn outlines(&self, text: &str, size_px: f64) -> Vec<OutlinedGlyph> {
+        let mut outlines = Vec::new();
+        self.set(text, size_px, |glyph| {
+            outlines.extend(self.font.outline_glyph(glyph));
+        });
+        outlines
+    }
+
+    /// Sets a line: gives each glyph in its place, and the advance of all.
+    fn set(&self, text: &str, size: f64, mut take: impl FnMut(Glyph)) -> f32 {
+        // ab_glyph scales by the height of a line, not by the em.
+        let per_em = self.font.height_unscaled() / self.font.units_per_em().unwrap_or(1000.0);
+        let font = self.font.as_scaled(PxScale::from(single(size) * per_em));
+        let (mut pen, mut before) = (0.0, None);
+        for character in text.chars() {
+            let mut glyph = font.scaled_glyph(character);
+            if let Some(before) = before.replace(glyph.id) {
+                pen += font.kern(before, glyph.id);
+            }
+            glyph.position = point(pen, 0.0);
+            pen += font.h_advance(glyph.id);
+            take(glyph);
+        }
+        pen
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "sizes of type need no more")]
+fn single(size: f64) -> f32 {
+    size as f32
 }
 
 #[cfg(test)]

@@ -41,7 +41,6 @@ impl Shape {
         fill: Colour,
         stroke: Option<Stroke>,
     ) {
-        let fill = Some(fill);
         let Some((corners, turn, growth)) = self.corners() else {
             scene.items.push(Item::Circle {
                 centre,
@@ -62,7 +61,7 @@ impl Shape {
         scene.items.push(Item::Path {
             points: (0..corners).map(corner).collect(),
             closed: true,
-            fill,
+            fill: Some(fill),
             stroke,
         });
     }

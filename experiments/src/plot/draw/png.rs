@@ -1,15 +1,11 @@
 //! A scene as PNG: the same layout as the SVG, fine enough for print.
 
-use std::sync::OnceLock;
-
-use plotters::prelude::{BitMapBackend, DrawingBackend, IntoDrawingArea, PathElement, Polygon, WHITE};
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{
-    Color, FontDesc, FontFamily, FontStyle, FontTransform, RGBColor, TextStyle, register_font,
+use plotters::prelude::{
+    BitMapBackend, Circle, Color, DrawingBackend, IntoDrawingArea, PathElement, Polygon, RGBColor, WHITE,
 };
-use plotters::{coord::Shift, drawing::DrawingArea, element::Text as Label};
+use plotters::{coord::Shift, drawing::DrawingArea};
 
-use super::font;
+use super::font::Face;
 use super::scene::{Anchor, Colour, Item, Point, Scene, Stroke, Text, at};
 
 /// Resolution; journals ask for 600 dpi of line art.
@@ -39,7 +35,7 @@ pub(crate) fn size_px(scene: &Scene) -> (u32, u32) {
 }
 
 /// Paints a scene; the same scene gives the same bytes.
-pub(crate) fn render(scene: &Scene) -> Result<Vec<u8>, Failed> {
+pub(crate) fn render(scene: &Scene, face: &Face) -> Result<Vec<u8>, Failed> {
     let (width, height) = size_px(scene);
     let fits =
         width <= SIDE_MAX_PX && height <= SIDE_MAX_PX && u64::from(width) * u64::from(height) <= AREA_MAX_PX;
@@ -47,26 +43,23 @@ pub(crate) fn render(scene: &Scene) -> Result<Vec<u8>, Failed> {
         return Err(Failed::Size(TooLarge(width, height)));
     }
     let mut rgb = vec![0xff; 3 * width as usize * height as usize];
-    paint_all(scene, BitMapBackend::with_buffer(&mut rgb, (width, height))).map_err(Failed::Drawing)?;
+    let backend = BitMapBackend::with_buffer(&mut rgb, (width, height));
+    paint_all(scene, face, backend).map_err(Failed::Drawing)?;
     encode(&rgb, width, height).map_err(Failed::Encoding)
 }
 
 type Area<B> = DrawingArea<B, Shift>;
 
-fn paint_all<B: DrawingBackend>(scene: &Scene, backend: B) -> Result<(), String> {
-    static FONT: OnceLock<bool> = OnceLock::new();
-    if !*FONT.get_or_init(|| register_font(font::FAMILY, FontStyle::Normal, font::BYTES).is_ok()) {
-        return Err("the embedded font is not readable".to_owned());
-    }
+fn paint_all<B: DrawingBackend>(scene: &Scene, face: &Face, backend: B) -> Result<(), String> {
     let area = backend.into_drawing_area();
     area.fill(&WHITE).map_err(|error| error.to_string())?;
     for item in &scene.items {
-        paint(&area, item)?;
+        paint(&area, item, face)?;
     }
     area.present().map_err(|error| error.to_string())
 }
 
-fn paint<B: DrawingBackend>(area: &Area<B>, item: &Item) -> Result<(), String> {
+fn paint<B: DrawingBackend>(area: &Area<B>, item: &Item, face: &Face) -> Result<(), String> {
     match item {
         Item::Path {
             points,
@@ -79,21 +72,29 @@ fn paint<B: DrawingBackend>(area: &Area<B>, item: &Item) -> Result<(), String> {
             radius,
             fill,
             stroke,
-        } => {
-            const CORNERS: u32 = 48;
-            let corner = |i: u32| {
-                let angle = std::f64::consts::TAU * f64::from(i) / f64::from(CORNERS);
-                at(
-                    centre.x + radius * libm::cos(angle),
-                    centre.y + radius * libm::sin(angle),
-                )
-            };
-            let points: Vec<Point> = (0..CORNERS).map(corner).collect();
-            paint_path(area, &points, true, *fill, *stroke)
-        }
-        Item::Text(text) => paint_text(area, text),
+        } => paint_circle(area, *centre, *radius, *fill, *stroke),
+        Item::Text(text) => paint_text(area, text, face),
         Item::Open(_) | Item::Close => Ok(()),
     }
+}
+
+/// A filled circle, with its outline as a larger one behind it: the library's own outlines are a pixel wide.
+fn paint_circle<B: DrawingBackend>(
+    area: &Area<B>,
+    centre: Point,
+    radius: f64,
+    fill: Colour,
+    stroke: Option<Stroke>,
+) -> Result<(), String> {
+    let disc = |radius: f64, colour: Colour| {
+        let circle = Circle::new(place(centre), pixels(radius), ink(colour).filled());
+        area.draw(&circle).map_err(|error| error.to_string())
+    };
+    let half = stroke.map_or(0.0, |stroke| stroke.width / 2.0);
+    if let Some(stroke) = stroke {
+        disc(radius + half, stroke.colour)?;
+    }
+    disc(radius - half, fill)
 }
 
 fn paint_path<B: DrawingBackend>(
@@ -103,6 +104,9 @@ fn paint_path<B: DrawingBackend>(
     fill: Option<Colour>,
     stroke: Option<Stroke>,
 ) -> Result<(), String> {
+    if let (true, Some(fill), Some(stroke)) = (closed, fill, stroke) {
+        return paint_marker(area, points, fill, stroke);
+    }
     if let Some(fill) = fill.filter(|_| points.len() > 2) {
         let polygon = Polygon::new(places(points), ink(fill).filled());
         area.draw(&polygon).map_err(|error| error.to_string())?;
@@ -110,7 +114,9 @@ fn paint_path<B: DrawingBackend>(
     let Some(stroke) = stroke.filter(|_| points.len() > 1) else {
         return Ok(());
     };
-    let style = ink(stroke.colour).stroke_width(pixels(stroke.width).unsigned_abs().max(1));
+    // The library paints both edges of a stroke, so it comes out a pixel wider than asked for.
+    let width_px = (pixels(stroke.width) - 1).max(1);
+    let style = ink(stroke.colour).stroke_width(width_px.unsigned_abs());
     let mut outline = points.to_vec();
     if closed {
         outline.push(points[0]);
@@ -118,6 +124,38 @@ fn paint_path<B: DrawingBackend>(
     for dash in dashes(&outline, stroke.dash) {
         area.draw(&PathElement::new(places(&dash), style))
             .map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// A convex polygon with an outline, as a larger one behind a smaller: joints of the library's strokes have nicks.
+fn paint_marker<B: DrawingBackend>(
+    area: &Area<B>,
+    points: &[Point],
+    fill: Colour,
+    stroke: Stroke,
+) -> Result<(), String> {
+    let count = points.len() as f64;
+    let middle = at(
+        points.iter().map(|point| point.x).sum::<f64>() / count,
+        points.iter().map(|point| point.y).sum::<f64>() / count,
+    );
+    let to_edge = points
+        .iter()
+        .zip(points.iter().cycle().skip(1))
+        .map(|(a, b)| at(f64::midpoint(a.x, b.x), f64::midpoint(a.y, b.y)))
+        .map(|edge| libm::hypot(edge.x - middle.x, edge.y - middle.y))
+        .fold(f64::INFINITY, f64::min);
+    for (colour, growth) in [(stroke.colour, stroke.width / 2.0), (fill, -stroke.width / 2.0)] {
+        let factor = 1.0 + growth / to_edge;
+        let moved = |point: &Point| {
+            place(at(
+                middle.x + (point.x - middle.x) * factor,
+                middle.y + (point.y - middle.y) * factor,
+            ))
+        };
+        let polygon = Polygon::new(points.iter().map(moved).collect::<Vec<_>>(), ink(colour).filled());
+        area.draw(&polygon).map_err(|error| error.to_string())?;
     }
     Ok(())
 }
@@ -156,33 +194,37 @@ fn dashes(points: &[Point], pattern: &[f64]) -> Vec<Vec<Point>> {
     strokes
 }
 
-fn paint_text<B: DrawingBackend>(area: &Area<B>, text: &Text) -> Result<(), String> {
-    /// The library's size of this font for an em of one: it counts from the top of the tallest letter to the foot of the deepest.
-    const LINE: f64 = 1.073;
-    /// From the base line up to what the library takes for the middle of a line, in ems.
-    const MIDDLE: f64 = 0.1;
-    let horizontal = match text.anchor {
-        Anchor::Start => HPos::Left,
-        Anchor::Middle => HPos::Center,
-        Anchor::End => HPos::Right,
+/// Sets a text glyph by glyph: the library's own text drops the space before each glyph and rounds every advance.
+fn paint_text<B: DrawingBackend>(area: &Area<B>, text: &Text, face: &Face) -> Result<(), String> {
+    let size_px = text.size * f64::from(DOTS_PER_INCH) / POINTS_PER_INCH;
+    let back = match text.anchor {
+        Anchor::Start => 0.0,
+        Anchor::Middle => face.width(&text.content, text.size) / 2.0,
+        Anchor::End => face.width(&text.content, text.size),
     };
-    let size = text.size * LINE * f64::from(DOTS_PER_INCH) / POINTS_PER_INCH;
-    let font = FontDesc::new(FontFamily::Name(font::FAMILY), size, FontStyle::Normal);
-    let rise = MIDDLE * text.size;
-    let (font, place) = if text.upwards {
-        (
-            font.transform(FontTransform::Rotate270),
-            at(text.at.x - rise, text.at.y),
-        )
+    let (left, base) = if text.upwards {
+        place(at(text.at.x, text.at.y + back))
     } else {
-        (font, at(text.at.x, text.at.y - rise))
+        place(at(text.at.x - back, text.at.y))
     };
     let colour = ink(super::style::INK);
-    let style = TextStyle::from(font)
-        .color(&colour)
-        .pos(Pos::new(horizontal, VPos::Center));
-    let label = Label::new(text.content.clone(), (pixels(place.x), pixels(place.y)), style);
-    area.draw(&label).map_err(|error| error.to_string())
+    let mut result = Ok(());
+    for glyph in face.outlines(&text.content, size_px) {
+        let corner = glyph.px_bounds().min;
+        let (first, top) = (whole(f64::from(corner.x)), whole(f64::from(corner.y)));
+        glyph.draw(|x, y, share| {
+            let (along, down) = (first.saturating_add_unsigned(x), top.saturating_add_unsigned(y));
+            let pixel = if text.upwards {
+                (left + down, base - along)
+            } else {
+                (left + along, base + down)
+            };
+            if let Err(error) = area.draw_pixel(pixel, &colour.mix(f64::from(share.min(1.0)))) {
+                result = Err(error.to_string());
+            }
+        });
+    }
+    result
 }
 
 fn ink(Colour(rgb): Colour) -> RGBColor {
@@ -191,18 +233,23 @@ fn ink(Colour(rgb): Colour) -> RGBColor {
 }
 
 fn places(points: &[Point]) -> Vec<(i32, i32)> {
-    points
-        .iter()
-        .map(|point| (pixels(point.x), pixels(point.y)))
-        .collect()
+    points.iter().copied().map(place).collect()
+}
+
+fn place(point: Point) -> (i32, i32) {
+    (pixels(point.x), pixels(point.y))
+}
+
+fn pixels(points: f64) -> i32 {
+    whole(points * f64::from(DOTS_PER_INCH) / POINTS_PER_INCH)
 }
 
 #[expect(
     clippy::cast_possible_truncation,
     reason = "a cast from f64 saturates, and what is too large is refused"
 )]
-fn pixels(points: f64) -> i32 {
-    libm::round(points * f64::from(DOTS_PER_INCH) / POINTS_PER_INCH) as i32
+fn whole(value: f64) -> i32 {
+    libm::round(value) as i32
 }
 
 fn encode(rgb: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::EncodingError> {

@@ -81,7 +81,7 @@ pub(crate) enum Item {
     Circle {
         centre: Point,
         radius: f64,
-        fill: Option<Colour>,
+        fill: Colour,
         stroke: Option<Stroke>,
     },
     Text(Text),

@@ -51,7 +51,7 @@ fn element(item: &Item) -> String {
             number(centre.x),
             number(centre.y),
             number(*radius),
-            paint(*fill, *stroke)
+            paint(Some(*fill), *stroke)
         ),
         Item::Text(text) => text_element(text),
         Item::Open(name) => format!("<g class=\"{}\">", escaped(name)),
