@@ -195,7 +195,8 @@ fn paint_row(series: &Series, row: &Row, frame: &Frame, y: f64, scene: &mut Scen
             }
         }
     });
-    for (level, y) in [(Level::Model, y - APART), (Level::Sim, y + APART)] {
+    let apart = if series.levels.len() > 1 { APART } else { 0.0 };
+    for (level, y) in [(Level::Model, y - apart), (Level::Sim, y + apart)] {
         scene.group(level_name(level), |scene| {
             for cell in row.cells.iter().filter(|cell| cell.level == level) {
                 paint_mark(series, cell, frame, y, scene);
