@@ -37,17 +37,10 @@ impl<'a, 's> Copier<'a, 's> {
         guest: &mut dyn Hypervisor,
         frames: impl Iterator<Item = Pfn>,
     ) -> Result<u64, CaptureError> {
-        let mut frames = frames.peekable();
-        let mut copied = 0;
-        while frames.peek().is_some() {
-            self.pfns.clear();
-            self.pfns.extend(frames.by_ref().take(BATCH_PAGES_MAX));
-            let mut batch = self.staging.take_batch();
-            read_restless(guest, &mut self.pfns, &mut batch)?;
-            copied += batch.len() as u64;
-            self.staging.put_pages(batch)?;
-        }
-        Ok(copied)
+        let read = |pfns: &mut Vec<Pfn>, batch: &mut PageBatch| read_restless(guest, pfns, batch);
+        self.copy(frames, read, |copier, batch| {
+            Ok(copier.staging.put_pages(batch)?)
+        })
     }
 
     /// Copies from a suspended guest, holding batches back as long as memory for that lasts.
@@ -56,20 +49,37 @@ impl<'a, 's> Copier<'a, 's> {
         guest: &mut dyn Hypervisor,
         frames: impl Iterator<Item = Pfn>,
     ) -> Result<u64, CaptureError> {
+        let read = |pfns: &mut Vec<Pfn>, batch: &mut PageBatch| {
+            guest
+                .read_pages(pfns, batch)
+                .map_err(CaptureError::guest("read pages"))
+        };
+        self.copy(frames, read, |copier, batch| {
+            copier.held.push(batch);
+            if copier.held.len() > HELD_BATCHES_MAX {
+                copier.hand_over()
+            } else {
+                Ok(())
+            }
+        })
+    }
+
+    /// Batch by batch: reads frames and gives the pages on.
+    fn copy(
+        &mut self,
+        frames: impl Iterator<Item = Pfn>,
+        mut read: impl FnMut(&mut Vec<Pfn>, &mut PageBatch) -> Result<(), CaptureError>,
+        mut give: impl FnMut(&mut Self, PageBatch) -> Result<(), CaptureError>,
+    ) -> Result<u64, CaptureError> {
         let mut frames = frames.peekable();
         let mut copied = 0;
         while frames.peek().is_some() {
             self.pfns.clear();
             self.pfns.extend(frames.by_ref().take(BATCH_PAGES_MAX));
             let mut batch = self.staging.take_batch();
-            guest
-                .read_pages(&self.pfns, &mut batch)
-                .map_err(CaptureError::guest("read pages"))?;
+            read(&mut self.pfns, &mut batch)?;
             copied += batch.len() as u64;
-            self.held.push(batch);
-            if self.held.len() > HELD_BATCHES_MAX {
-                self.hand_over()?;
-            }
+            give(self, batch)?;
         }
         Ok(copied)
     }
