@@ -57,8 +57,19 @@ Examples:
   revenant prune --store /var/lib/revenant --keep-last 3"
     )]
     Prune(PruneArgs),
+    /// Take a checkpoint of a running Xen guest, which goes on running
+    #[command(after_help = "Examples:
+  revenant checkpoint web1 --store /var/lib/revenant
+  revenant checkpoint web1 --store /var/lib/revenant --full --json")]
+    Checkpoint(CheckpointArgs),
     /// What this machine can do, and what is missing
     Doctor(DoctorArgs),
+    /// Looks after a guest whose checkpointing process died
+    #[command(hide = true)]
+    XenHelper {
+        /// `save`, or the domain's number
+        words: Vec<String>,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -243,6 +254,29 @@ pub(crate) struct PruneArgs {
     /// Say what would be dropped, drop nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Machine-readable output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckpointArgs {
+    /// The guest's name or domain number
+    pub(crate) domain: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Copy while the guest runs and suspend it only for the rest; the default where the guest has a dirty log
+    #[arg(long, conflicts_with = "stop")]
+    pub(crate) live: bool,
+    /// Suspend the guest for the whole copy
+    #[arg(long)]
+    pub(crate) stop: bool,
+    /// Do not build on the guest's newest checkpoint
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// How long the guest may take to suspend itself
+    #[arg(long, value_name = "TIME", default_value = "15s")]
+    pub(crate) suspend_timeout: String,
     /// Machine-readable output
     #[arg(long)]
     pub(crate) json: bool,

@@ -19,6 +19,9 @@ pub struct Capabilities {
     pub dirty_log: bool,
     /// Pages can be read while the guest runs. Without it every read needs a suspended guest.
     pub live_read: bool,
+    /// The guest can be made blank and filled in place. Without it (a domain that a toolstack has to build and wire
+    /// up) `populate`, `write_pages` and `load_state` are refused, and a restore goes through an exported image.
+    pub rewrites: bool,
 }
 
 /// Why a guest is no more.

@@ -1,0 +1,338 @@
+//! A live PV guest behind the core's door.
+//!
+//! Debian builds Xen without shadow paging, and a PV guest has no log-dirty without it. Its page tables hold machine
+//! frame numbers besides, which only libxenguest knows how to translate. So a PV guest is captured stop-and-copy:
+//! suspended, its libxc stream is taken into memory by a helper process at the speed of a copy, and it goes on while the
+//! store compresses. Increments come from comparing content.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+
+use revenant_core::guest::{Capabilities, MemoryLayout, PageBatch, PageTag, PfnSet, StateRecord};
+use revenant_core::units::Page;
+use revenant_core::{Hypervisor, HypervisorError, PAGE_SIZE, Pfn};
+use revenant_xen_format::{
+    FormatError, FrameRun, GuestType, Item, Layer, LibxlHeader, StreamReader, XlHeader, libxl, names,
+};
+
+use crate::domain::{LiveDomain, backend};
+use crate::keeper::{Keeper, KeeperProgram};
+use crate::lock::DomainLock;
+use crate::sys::{XenControl, XenError, save_domain};
+use crate::xl;
+
+const BACKEND: &str = "xen-pv";
+
+/// A live PV guest.
+#[derive(Debug)]
+pub struct PvGuest {
+    domain: LiveDomain,
+    helper: KeeperProgram,
+    keeper: Option<Keeper>,
+    xl_header: Vec<u8>,
+    /// What the guest was when it was suspended last; dropped when it goes on.
+    image: Option<Image>,
+    _lock: DomainLock,
+}
+
+impl PvGuest {
+    /// Opens a live guest. `helper` says how to start the keeper and, with the word `save` before the domain's number,
+    /// [`save_to_stdout`].
+    pub fn open(domain: LiveDomain, helper: KeeperProgram) -> Result<Self, HypervisorError> {
+        let lock = DomainLock::take(domain.uuid()).map_err(|error| backend("lock the domain", error))?;
+        let xl_header = XlHeader::with_config(&xl::configuration(domain.id())?).encode();
+        Ok(PvGuest {
+            domain,
+            helper,
+            keeper: None,
+            xl_header,
+            image: None,
+            _lock: lock,
+        })
+    }
+
+    /// The suspended guest's image, taken when it is first asked for.
+    fn image(&mut self, operation: &'static str) -> Result<&Image, HypervisorError> {
+        if !self.domain.is_suspended()? {
+            return Err(HypervisorError::NotSuspended { operation });
+        }
+        let image = match self.image.take() {
+            Some(image) => image,
+            None => self.take_image()?,
+        };
+        Ok(self.image.insert(image))
+    }
+
+    fn take_image(&self) -> Result<Image, HypervisorError> {
+        const WHAT: &str = "take the guest's image";
+        let mut saver = Command::new(&self.helper.program)
+            .args(&self.helper.arguments)
+            .arg("save")
+            .arg(self.domain.id().to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| backend("start the save process", error))?;
+        let output = saver.stdout.take().expect("stdout is a pipe");
+        let pages_max = self.domain.info()?.pages;
+        let image = Image::read(File::from(OwnedFd::from(output)), pages_max);
+        let ended = wait_for(saver);
+        match (image, ended) {
+            (Ok(image), Ok(())) => Ok(image),
+            // Why the stream broke off is known to the one who wrote it.
+            (_, Err(said)) => Err(backend(WHAT, io::Error::other(said))),
+            (Err(error), Ok(())) => Err(backend(WHAT, error)),
+        }
+    }
+}
+
+/// Waits for a helper; what it said on standard error if it failed.
+fn wait_for(child: Child) -> Result<(), String> {
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let last = text.lines().rev().find(|line| !line.trim().is_empty());
+    Err(format!(
+        "the save process ended with {}: {}",
+        output.status,
+        last.unwrap_or("it said nothing")
+    ))
+}
+
+/// The helper's life: suspends the domain if it is not, and writes its libxc stream to standard output. The domain
+/// stays suspended.
+pub fn save_to_stdout(domain: u32) -> Result<(), SaveError> {
+    let guest = LiveDomain::open(domain)?;
+    let control = XenControl::open()?;
+    let mut suspended = Ok(());
+    let saved = save_domain(&control, domain, false, io::stdout().as_fd(), || {
+        suspended = guest.suspend();
+        suspended.is_ok()
+    });
+    suspended?;
+    Ok(saved?)
+}
+
+/// A save by libxenguest failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// Xen refused something.
+    #[error(transparent)]
+    Xen(#[from] XenError),
+    /// The guest did not suspend.
+    #[error(transparent)]
+    Guest(#[from] HypervisorError),
+}
+
+/// A suspended guest, in memory: as large as the guest itself.
+struct Image {
+    layout: MemoryLayout,
+    /// Where each frame's page is, ascending by frame; frames without data have none.
+    index: Vec<(u64, PageTag, Option<u32>)>,
+    pages: Vec<u8>,
+    records: Vec<StateRecord>,
+}
+
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Image({} frames, {} records)", self.index.len(), self.records.len())
+    }
+}
+
+impl Image {
+    /// Reads a libxc stream of a guest with so many pages.
+    fn read(input: File, pages_max: u64) -> Result<Image, FormatError> {
+        let mut reader = StreamReader::new(BufReader::with_capacity(1 << 20, input));
+        let bytes = usize::try_from(pages_max).unwrap_or(0) * PAGE_SIZE;
+        let mut image = Image {
+            layout: MemoryLayout::new(),
+            index: Vec::new(),
+            pages: Vec::with_capacity(bytes),
+            records: Vec::new(),
+        };
+        let mut runs = Vec::new();
+        let mut listed = Vec::new();
+        while let Some(item) = reader.next_item()? {
+            match item {
+                Item::Libxc(header) => image
+                    .records
+                    .push(StateRecord::new(names::LIBXC_HEADER, header.encode())),
+                Item::Record(record) => image.records.push(StateRecord {
+                    name: names::record(record.layer, record.code),
+                    bytes: record.body,
+                }),
+                Item::Pages(_) => {
+                    listed.clear();
+                    while reader.next_runs(&mut runs)? {
+                        listed.extend_from_slice(&runs);
+                    }
+                    image.take(&mut reader, &listed)?;
+                }
+                Item::Xl(_) | Item::Libxl(_) | Item::CheckpointComplete => {}
+            }
+        }
+        image.index.sort_unstable_by_key(|&(frame, ..)| frame);
+        image.layout = image.index.iter().map(|&(frame, ..)| frame..frame + 1).collect();
+        Ok(image)
+    }
+
+    fn take(&mut self, reader: &mut StreamReader<BufReader<File>>, runs: &[FrameRun]) -> Result<(), FormatError> {
+        let mut with_data = 0;
+        for run in runs {
+            let tag = PageTag(run.kind.code());
+            for frame in run.start..run.end() {
+                if run.kind.has_data() {
+                    let page = self.pages.len() / PAGE_SIZE + with_data;
+                    self.index.push((frame, tag, u32::try_from(page).ok()));
+                    with_data += 1;
+                } else if run.kind.is_populated() {
+                    self.index.push((frame, tag, None));
+                }
+            }
+        }
+        let start = self.pages.len();
+        self.pages.resize(start + with_data * PAGE_SIZE, 0);
+        reader.read_pages(&mut self.pages[start..])
+    }
+
+    fn find(&self, pfn: Pfn) -> Option<(PageTag, Option<&Page>)> {
+        let at = self.index.binary_search_by_key(&pfn.0, |&(frame, ..)| frame).ok()?;
+        let (_, tag, page) = self.index[at];
+        let content = page.map(|page| {
+            self.pages[page as usize * PAGE_SIZE..]
+                .first_chunk()
+                .expect("the index points at whole pages")
+        });
+        Some((tag, content))
+    }
+}
+
+impl Hypervisor for PvGuest {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            backend: BACKEND,
+            machine: names::machine_kind(GuestType::Pv),
+            dirty_log: false,
+            live_read: false,
+            rewrites: false,
+        }
+    }
+
+    /// While it runs: frames from 0 up to as many as it holds. Ballooned holes are known once it is suspended.
+    fn layout(&mut self) -> Result<MemoryLayout, HypervisorError> {
+        if self.domain.is_suspended()? {
+            Ok(self.image("read the memory layout")?.layout.clone())
+        } else {
+            Ok(MemoryLayout::flat(self.domain.info()?.pages))
+        }
+    }
+
+    fn suspend(&mut self) -> Result<(), HypervisorError> {
+        if self.domain.is_suspended()? {
+            return Ok(());
+        }
+        if self.keeper.is_none() {
+            let keeper = Keeper::start(&self.helper, self.domain.id())
+                .map_err(|error| backend("start the keeper process", error))?;
+            self.keeper = Some(keeper);
+        }
+        self.image = None;
+        self.domain.suspend()
+    }
+
+    fn resume(&mut self) -> Result<(), HypervisorError> {
+        self.domain.resume()?;
+        self.image = None;
+        Ok(())
+    }
+
+    fn set_dirty_log(&mut self, _: bool) -> Result<(), HypervisorError> {
+        self.domain.info()?;
+        Err(Self::unsupported("log dirty pages"))
+    }
+
+    fn take_dirty(&mut self, _: &mut PfnSet) -> Result<(), HypervisorError> {
+        self.domain.info()?;
+        Err(Self::unsupported("log dirty pages"))
+    }
+
+    fn read_pages(&mut self, pfns: &[Pfn], into: &mut PageBatch) -> Result<(), HypervisorError> {
+        let image = self.image("read pages")?;
+        for &pfn in pfns {
+            match image.find(pfn) {
+                Some((tag, Some(page))) => into.push(pfn, tag, page),
+                Some((tag, None)) => {
+                    into.push_zeroed(pfn, tag);
+                }
+                None => return Err(HypervisorError::NoSuchFrame(pfn)),
+            }
+        }
+        Ok(())
+    }
+
+    fn populate(&mut self, _: &MemoryLayout) -> Result<(), HypervisorError> {
+        self.domain.info()?;
+        Err(Self::unsupported("turn a live domain into a blank one"))
+    }
+
+    fn write_pages(&mut self, _: &PageBatch) -> Result<(), HypervisorError> {
+        self.domain.info()?;
+        Err(Self::unsupported("write a live domain's memory"))
+    }
+
+    fn save_state(&mut self) -> Result<Vec<StateRecord>, HypervisorError> {
+        let libxl_record = |code| StateRecord::new(names::record(Layer::Libxl, code), Vec::new());
+        let mut records = vec![
+            StateRecord::new(names::XL_HEADER, self.xl_header.clone()),
+            StateRecord::new(names::LIBXL_HEADER, LibxlHeader::default().encode()),
+            libxl_record(libxl::LIBXC_CONTEXT),
+        ];
+        records.extend(self.image("save the machine state")?.records.iter().cloned());
+        records.push(libxl_record(libxl::END));
+        Ok(records)
+    }
+
+    fn load_state(&mut self, _: &[StateRecord]) -> Result<(), HypervisorError> {
+        self.domain.info()?;
+        Err(Self::unsupported("load a live domain's state"))
+    }
+}
+
+impl PvGuest {
+    fn unsupported(operation: &'static str) -> HypervisorError {
+        HypervisorError::Unsupported {
+            operation,
+            backend: BACKEND,
+        }
+    }
+}
+
+impl Drop for PvGuest {
+    fn drop(&mut self) {
+        let in_order = matches!(self.domain.is_suspended(), Ok(false));
+        if in_order && let Some(keeper) = self.keeper.take() {
+            keeper.release();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, Write};
+
+    use super::*;
+
+    #[test]
+    fn a_stream_that_breaks_off_is_an_error_not_a_smaller_guest() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[0xff; 8]).unwrap();
+        file.rewind().unwrap();
+        let seen = Image::read(file, 16);
+        assert!(seen.unwrap_err().is_truncation());
+    }
+}
