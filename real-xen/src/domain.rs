@@ -51,7 +51,11 @@ impl LiveDomain {
     pub fn find(name: &str) -> Result<Self, FindError> {
         let store = Xenstore::open()?;
         let named = |id: &u32| store.read(&format!("/local/domain/{id}/name")).as_deref() == Some(name);
-        let ids: Vec<u32> = XenControl::open()?.domains()?.iter().map(|domain| domain.id).collect();
+        let ids: Vec<u32> = XenControl::open()?
+            .domains()?
+            .iter()
+            .map(|domain| domain.id)
+            .collect();
         let id = ids
             .iter()
             .copied()

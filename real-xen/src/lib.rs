@@ -19,7 +19,11 @@ mod lock;
 #[cfg(feature = "libxc")]
 mod open;
 #[cfg(feature = "libxc")]
+pub mod protect;
+#[cfg(feature = "libxc")]
 mod pv;
+#[cfg(feature = "libxc")]
+mod restore;
 #[cfg(feature = "libxc")]
 mod sys;
 #[cfg(feature = "libxc")]
@@ -36,6 +40,8 @@ pub use open::open_guest;
 pub use probe::{Check, Status, probe, probe_root};
 #[cfg(feature = "libxc")]
 pub use pv::{PvGuest, SaveError, save_to_stdout};
+#[cfg(feature = "libxc")]
+pub use restore::{RestoreError, RestoreRequest, RestoredDomain, restore_domain};
 #[cfg(feature = "libxc")]
 pub use sys::{CpuPolicy, Domain, DomainState, XenControl, XenError};
 #[cfg(feature = "libxc")]

@@ -15,8 +15,7 @@ pub(crate) struct DomainLock {
 impl DomainLock {
     /// Takes the lock of the domain with this UUID.
     pub(crate) fn take(uuid: [u8; 16]) -> Result<Self, LockError> {
-        let hex: String = uuid.iter().map(|byte| format!("{byte:02x}")).collect();
-        let path = Path::new(FOLDER).join(format!("{hex}.lock"));
+        let path = Path::new(FOLDER).join(format!("{:032x}.lock", u128::from_be_bytes(uuid)));
         let opened = fs::create_dir_all(FOLDER).and_then(|()| File::create(&path));
         let file = opened.map_err(|source| LockError::File {
             path: path.display().to_string(),

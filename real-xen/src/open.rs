@@ -8,10 +8,7 @@ use crate::keeper::KeeperProgram;
 use crate::pv::PvGuest;
 
 /// Opens a live guest. `helper` says how to start the processes that serve it and outlive this one.
-pub fn open_guest(
-    domain: LiveDomain,
-    helper: KeeperProgram,
-) -> Result<Box<dyn Hypervisor>, HypervisorError> {
+pub fn open_guest(domain: LiveDomain, helper: KeeperProgram) -> Result<Box<dyn Hypervisor>, HypervisorError> {
     if domain.info()?.hardware_assisted {
         Ok(Box::new(HvmGuest::open(domain, helper)?))
     } else {

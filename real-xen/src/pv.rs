@@ -140,7 +140,12 @@ struct Image {
 
 impl std::fmt::Debug for Image {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Image({} frames, {} records)", self.index.len(), self.records.len())
+        write!(
+            f,
+            "Image({} frames, {} records)",
+            self.index.len(),
+            self.records.len()
+        )
     }
 }
 
@@ -181,7 +186,11 @@ impl Image {
         Ok(image)
     }
 
-    fn take(&mut self, reader: &mut StreamReader<BufReader<File>>, runs: &[FrameRun]) -> Result<(), FormatError> {
+    fn take(
+        &mut self,
+        reader: &mut StreamReader<BufReader<File>>,
+        runs: &[FrameRun],
+    ) -> Result<(), FormatError> {
         let mut with_data = 0;
         for run in runs {
             let tag = PageTag(run.kind.code());
@@ -201,7 +210,10 @@ impl Image {
     }
 
     fn find(&self, pfn: Pfn) -> Option<(PageTag, Option<&Page>)> {
-        let at = self.index.binary_search_by_key(&pfn.0, |&(frame, ..)| frame).ok()?;
+        let at = self
+            .index
+            .binary_search_by_key(&pfn.0, |&(frame, ..)| frame)
+            .ok()?;
         let (_, tag, page) = self.index[at];
         let content = page.map(|page| {
             self.pages[page as usize * PAGE_SIZE..]

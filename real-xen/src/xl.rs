@@ -64,7 +64,12 @@ pub(crate) fn configuration(id: u32) -> Result<Vec<u8>, HypervisorError> {
     let config = listed
         .get(0)
         .and_then(|domain| domain.get("config"))
-        .ok_or_else(|| backend(WHAT, invalid("xl list -l: expected a list of domains with a config each")))?;
+        .ok_or_else(|| {
+            backend(
+                WHAT,
+                invalid("xl list -l: expected a list of domains with a config each"),
+            )
+        })?;
     let mut text = serde_json::to_vec_pretty(config).map_err(|error| backend(WHAT, error))?;
     // xl reads it back as a C string.
     text.extend(b"\n\0");

@@ -41,6 +41,8 @@ pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
         Command::Diff(args) => catalogue::diff(&args),
         Command::Prune(args) => catalogue::prune(&args),
         Command::Checkpoint(args) => xen::checkpoint(&args),
+        Command::Restore(args) => xen::restore(&args),
+        Command::Protect(args) => xen::protect(&args),
         Command::XenHelper { words } => xen::helper(&words),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Completions { shell } => documents::completions(shell),

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::Outcome;
-use crate::args::CheckpointArgs;
+use crate::args::{CheckpointArgs, ProtectArgs, RestoreArgs};
 
 fn missing() -> Result<Outcome> {
     bail!(
@@ -13,6 +13,14 @@ fn missing() -> Result<Outcome> {
 }
 
 pub(crate) fn checkpoint(_: &CheckpointArgs) -> Result<Outcome> {
+    missing()
+}
+
+pub(crate) fn restore(_: &RestoreArgs) -> Result<Outcome> {
+    missing()
+}
+
+pub(crate) fn protect(_: &ProtectArgs) -> Result<Outcome> {
     missing()
 }
 

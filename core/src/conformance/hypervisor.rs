@@ -312,7 +312,11 @@ pub fn what_cannot_be_rewritten_says_so(subject: &mut impl Subject) {
             "{refused:?}"
         );
     }
-    assert_eq!(snapshot(&mut *guest).pages, before.pages, "a refused call changed memory");
+    assert_eq!(
+        snapshot(&mut *guest).pages,
+        before.pages,
+        "a refused call changed memory"
+    );
     guest.resume().expect("resume");
 }
 

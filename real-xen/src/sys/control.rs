@@ -16,7 +16,6 @@ const DOMID_END: u32 = 0x7ff0;
 /// Frames of which the hypervisor tells the type in one request.
 pub(crate) const FRAMES_PER_CALL: usize = 1024;
 
-
 /// Page types whose frames hold no data although they are listed: broken, allocated only, none.
 pub(crate) const TYPES_WITHOUT_DATA: std::ops::RangeInclusive<u8> = 0xd..=0xf;
 const TYPE_SHIFT: u32 = 28;
@@ -32,9 +31,7 @@ const OP_CLEAN: c_uint = 11;
 const MODE_NONE: c_uint = 0;
 
 /// The HVM parameters that make up a saved domain, in the order of libxc's stream (`xg_sr_save_x86_hvm.c` of Xen 4.17).
-pub(crate) const HVM_PARAMS_SAVED: [u32; 16] = [
-    1, 5, 6, 27, 28, 29, 37, 17, 19, 9, 12, 34, 32, 33, 36, 38,
-];
+pub(crate) const HVM_PARAMS_SAVED: [u32; 16] = [1, 5, 6, 27, 28, 29, 37, 17, 19, 9, 12, 34, 32, 33, 36, 38];
 
 // Types that libxenguest's header declares and xenctrl-sys does not bind.
 #[repr(C)]
@@ -87,11 +84,7 @@ unsafe extern "C" {
         msrs: *mut MsrEntry,
         nr_msrs: *mut u32,
     ) -> c_int;
-    fn xc_cpu_policy_get_size(
-        xch: *mut sys::xc_interface,
-        nr_leaves: *mut u32,
-        nr_msrs: *mut u32,
-    ) -> c_int;
+    fn xc_cpu_policy_get_size(xch: *mut sys::xc_interface, nr_leaves: *mut u32, nr_msrs: *mut u32) -> c_int;
 }
 
 /// What a domain is doing.
@@ -160,7 +153,7 @@ impl Domain {
 
 /// How a guest sees time, as the stream's X86_TSC_INFO record has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TscInfo {
+pub(crate) struct TscInfo {
     /// Xen's `tsc_mode`.
     pub mode: u32,
     /// Frequency the guest sees, kHz.

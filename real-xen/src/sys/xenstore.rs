@@ -73,7 +73,12 @@ impl Xenstore {
         let mut len = 0;
         // SAFETY: the path is a C string; the answer is allocated by the library and freed here.
         unsafe {
-            let data = NonNull::new(xs_read(self.handle.as_ptr(), transaction, path.as_ptr(), &raw mut len))?;
+            let data = NonNull::new(xs_read(
+                self.handle.as_ptr(),
+                transaction,
+                path.as_ptr(),
+                &raw mut len,
+            ))?;
             let bytes = std::slice::from_raw_parts(data.as_ptr().cast::<u8>(), len as usize);
             let text = String::from_utf8_lossy(bytes).into_owned();
             free(data.as_ptr());

@@ -1,5 +1,11 @@
 //! Live guests on real Xen.
 
+mod protect;
+mod restore;
+
+pub(crate) use protect::protect;
+pub(crate) use restore::restore;
+
 use anyhow::{Context, Result, bail};
 use revenant_core::capture::{CaptureRequest, Captured, Method, Session, capture};
 use revenant_core::clock::SystemClock;
@@ -37,7 +43,11 @@ pub(crate) fn checkpoint(args: &CheckpointArgs) -> Result<Outcome> {
     }
     let store = open_or_create_store(&args.store.store)?;
     let request = CaptureRequest {
-        method: if args.stop { Method::StopAndCopy } else { Method::PreCopy },
+        method: if args.stop {
+            Method::StopAndCopy
+        } else {
+            Method::PreCopy
+        },
         incremental: !args.full,
         ..CaptureRequest::new(name.clone())
     };
