@@ -2,8 +2,10 @@
 //!
 //! Both kinds of guests and the keeper use this one way to suspend and resume.
 
+use std::cell::Cell;
 use std::io;
-use std::thread::sleep;
+use std::os::fd::AsFd;
+use std::thread::{self, JoinHandle, sleep};
 use std::time::Duration;
 
 use revenant_core::HypervisorError;
@@ -21,7 +23,6 @@ const SUSPEND: &str = "suspend";
 pub const SUSPEND_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A domain on this host, followed by number and UUID: numbers are given out again.
-#[derive(Debug)]
 pub struct LiveDomain {
     control: XenControl,
     store: Xenstore,
@@ -30,6 +31,19 @@ pub struct LiveDomain {
     uuid: [u8; 16],
     /// How long it may take to suspend.
     pub suspend_timeout: Duration,
+    announcing: Cell<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for LiveDomain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LiveDomain({})", self.id)
+    }
+}
+
+impl Drop for LiveDomain {
+    fn drop(&mut self) {
+        self.settle();
+    }
 }
 
 impl LiveDomain {
@@ -44,6 +58,7 @@ impl LiveDomain {
             id,
             uuid,
             suspend_timeout: SUSPEND_TIMEOUT,
+            announcing: Cell::new(None),
         })
     }
 
@@ -126,6 +141,7 @@ impl LiveDomain {
     /// Asks the guest to suspend itself and waits until it has. A request that it does not answer is withdrawn, so
     /// that it will not be answered when nobody waits any more.
     pub fn suspend(&self) -> Result<(), HypervisorError> {
+        self.settle();
         if self.is_suspended()? {
             return Ok(());
         }
@@ -169,10 +185,28 @@ impl LiveDomain {
         self.control
             .resume(self.id)
             .map_err(|error| backend("resume the guest", error))?;
-        // Without this xenstored keeps the domain marked as shut down and reports no later end of it. The guest runs
-        // already: a failure here is no reason to say it does not.
-        drop(self.store.resumed(self.id));
+        self.announce();
         Ok(())
+    }
+
+    /// Tells xenstored that the guest runs: else it keeps the domain marked as shut down and reports no later end of it.
+    /// The guest runs already, so nobody waits for that, and a failure is no reason to say it does not.
+    fn announce(&self) {
+        let id = self.id;
+        let told = thread::spawn(move || {
+            if let Ok(store) = Xenstore::open() {
+                drop(store.resumed(id));
+            }
+        });
+        self.settle();
+        self.announcing.set(Some(told));
+    }
+
+    /// Waits for an announcement under way.
+    fn settle(&self) {
+        if let Some(told) = self.announcing.take() {
+            drop(told.join());
+        }
     }
 
     /// Withdraws a suspend request that nobody waits for any more.
@@ -215,4 +249,11 @@ pub(crate) fn backend(
 
 pub(crate) fn invalid(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text.into())
+}
+
+/// Lets a pipe hold 1 MiB: with the 64 KiB of the default, two processes on one processor take turns far more often than
+/// they have to. A refusal (the user's limit on pipe memory) only costs time.
+pub(crate) fn widen(pipe: &impl AsFd) {
+    const PIPE_BYTES: usize = 1 << 20;
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES);
 }

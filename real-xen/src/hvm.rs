@@ -10,7 +10,9 @@ use revenant_xen_format::{GuestType, Layer, LibxcHeader, LibxlHeader, XlHeader, 
 use crate::domain::{LiveDomain, backend};
 use crate::keeper::{Keeper, KeeperProgram};
 use crate::lock::DomainLock;
-use crate::sys::{CopyError, CpuPolicy, ForeignMemory, HVM_PARAMS_SAVED, TYPES_WITHOUT_DATA, XenError};
+use crate::sys::{
+    CopyError, CpuPolicy, DomainState, ForeignMemory, HVM_PARAMS_SAVED, TYPES_WITHOUT_DATA, XenError,
+};
 use crate::xl;
 
 const BACKEND: &str = "xen-hvm";
@@ -25,6 +27,10 @@ pub struct HvmGuest {
     /// What does not change while the guest lives, read before anybody has to wait for it.
     fixed: Fixed,
     layout: Option<KnownLayout>,
+    /// The layout of a suspended guest was said to be the known one without a full look.
+    assumed: bool,
+    /// The last such assumption was wrong: the next layout is looked for in full, whatever it costs.
+    careful: bool,
     dirty_log: bool,
     keeper_program: KeeperProgram,
     /// Runs from the first thing that the guest would have to be rescued from.
@@ -62,6 +68,8 @@ impl HvmGuest {
             domain,
             fixed,
             layout: None,
+            assumed: false,
+            careful: false,
             dirty_log: false,
             keeper_program: keeper,
             keeper: None,
@@ -107,11 +115,24 @@ impl HvmGuest {
         Ok(ranges.into_iter().collect())
     }
 
-    /// Whether the layout found last is still the layout: the domain holds as many pages as then and every frame is
-    /// still there. A guest spans a million frame numbers, most of them in the hole below 4 GiB, and to look at all of
-    /// them takes far longer than a guest should be suspended.
-    fn still(&self, known: &KnownLayout, domain_pages: u64) -> Result<bool, HypervisorError> {
-        if known.domain_pages != domain_pages {
+    /// Looks at every frame number the guest may have.
+    fn look_for_frames(&self) -> Result<KnownLayout, HypervisorError> {
+        let domain_pages = self.domain.info()?.pages;
+        let frames = self
+            .domain
+            .control()
+            .frames(self.domain.id())
+            .map_err(|error| self.domain.failed("count the guest's frames", error))?;
+        Ok(KnownLayout {
+            layout: self.populated(0..frames)?,
+            domain_pages,
+        })
+    }
+
+    /// Whether the known layout is still the layout: the domain holds as many pages as then and every frame is still
+    /// there. A guest spans a million frame numbers, most of them in the hole below 4 GiB; this looks at the others.
+    fn still(&self, known: &KnownLayout) -> Result<bool, HypervisorError> {
+        if known.domain_pages != self.domain.info()?.pages {
             return Ok(false);
         }
         for range in known.layout.ranges() {
@@ -226,24 +247,39 @@ impl Hypervisor for HvmGuest {
         }
     }
 
+    /// Of a suspended guest: the layout known from a moment before, if the domain holds as many pages as then. To look at
+    /// every frame takes longer than everything else that is done while the guest waits; `layout_held` does it after.
     fn layout(&mut self) -> Result<MemoryLayout, HypervisorError> {
-        let domain_pages = self.domain.info()?.pages;
-        if let Some(known) = &self.layout
-            && self.still(known, domain_pages)?
-        {
-            return Ok(known.layout.clone());
+        let domain = self.domain.info()?;
+        let suspended = domain.state == DomainState::Suspended;
+        if let Some(known) = &self.layout {
+            let quick = suspended && !self.careful;
+            let same = if quick {
+                known.domain_pages == domain.pages
+            } else {
+                self.still(known)?
+            };
+            if same {
+                self.assumed = quick;
+                return Ok(known.layout.clone());
+            }
         }
-        let frames = self
-            .domain
-            .control()
-            .frames(self.domain.id())
-            .map_err(|error| self.domain.failed("count the guest's frames", error))?;
-        let layout = self.populated(0..frames)?;
-        self.layout = Some(KnownLayout {
-            layout: layout.clone(),
-            domain_pages,
-        });
+        let known = self.look_for_frames()?;
+        self.assumed = false;
+        self.careful &= !suspended;
+        let layout = known.layout.clone();
+        self.layout = Some(known);
         Ok(layout)
+    }
+
+    fn layout_held(&mut self) -> Result<bool, HypervisorError> {
+        let held = match &self.layout {
+            Some(known) if self.assumed => self.still(known)?,
+            _ => true,
+        };
+        self.assumed = false;
+        self.careful = !held;
+        Ok(held)
     }
 
     fn suspend(&mut self) -> Result<(), HypervisorError> {

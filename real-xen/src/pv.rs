@@ -17,7 +17,7 @@ use revenant_xen_format::{
     FormatError, FrameRun, GuestType, Item, Layer, LibxlHeader, StreamReader, XlHeader, libxl, names,
 };
 
-use crate::domain::{LiveDomain, backend};
+use crate::domain::{LiveDomain, backend, widen};
 use crate::keeper::{Keeper, KeeperProgram};
 use crate::lock::DomainLock;
 use crate::sys::{XenControl, XenError, save_domain};
@@ -77,6 +77,7 @@ impl PvGuest {
             .spawn()
             .map_err(|error| backend("start the save process", error))?;
         let output = saver.stdout.take().expect("stdout is a pipe");
+        widen(&output);
         let pages_max = self.domain.info()?.pages;
         let image = Image::read(File::from(OwnedFd::from(output)), pages_max);
         let ended = wait_for(saver);

@@ -14,6 +14,7 @@ use revenant_core::store::{CheckpointReader, StoreError};
 use revenant_xen_format::{ExportError, XlHeader, export_as, names};
 use serde_json::{Value, json};
 
+use crate::domain::widen;
 use crate::lock::DomainLock;
 use crate::sys::{DomainState, XenControl, XenError, Xenstore};
 use crate::xl::{XlError, failed};
@@ -282,6 +283,7 @@ fn write_stream(
         .stdin
         .take()
         .ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
+    widen(&pipe);
     let mut counted = Counted {
         inner: BufWriter::with_capacity(PIPE_BUFFER_BYTES, pipe),
         progress,

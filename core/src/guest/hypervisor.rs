@@ -59,6 +59,12 @@ pub trait Hypervisor: fmt::Debug {
     fn capabilities(&self) -> Capabilities;
     /// The populated frames, sparse: a 128 MiB PVH guest spans 1,044,480 frame numbers.
     fn layout(&mut self) -> Result<MemoryLayout, HypervisorError>;
+    /// Asked after a suspended guest was resumed: whether what `layout` said while it was suspended was right. A backend
+    /// for which a full look takes longer than a guest should be suspended answers from what it knows then, and looks
+    /// here. After a `false` its next answer to a suspended guest's layout is the full look.
+    fn layout_held(&mut self) -> Result<bool, HypervisorError> {
+        Ok(true)
+    }
     /// Stops all vCPUs and quiesces devices. Returns when nothing changes any more.
     fn suspend(&mut self) -> Result<(), HypervisorError>;
     /// Lets a suspended guest go on in place.
