@@ -32,6 +32,8 @@ pub struct HvmGuest {
     /// The last such assumption was wrong: the next layout is looked for in full, whatever it costs.
     careful: bool,
     dirty_log: bool,
+    /// Of the suspended guest. Its time stamp counter goes on meanwhile, so that a second look would differ.
+    state: Option<Vec<StateRecord>>,
     keeper_program: KeeperProgram,
     /// Runs from the first thing that the guest would have to be rescued from.
     keeper: Option<Keeper>,
@@ -71,6 +73,7 @@ impl HvmGuest {
             assumed: false,
             careful: false,
             dirty_log: false,
+            state: None,
             keeper_program: keeper,
             keeper: None,
             _lock: lock,
@@ -284,11 +287,16 @@ impl Hypervisor for HvmGuest {
 
     fn suspend(&mut self) -> Result<(), HypervisorError> {
         self.keep_watch()?;
+        if !self.domain.is_suspended()? {
+            self.state = None;
+        }
         self.domain.suspend()
     }
 
     fn resume(&mut self) -> Result<(), HypervisorError> {
-        self.domain.resume()
+        self.domain.resume()?;
+        self.state = None;
+        Ok(())
     }
 
     fn set_dirty_log(&mut self, on: bool) -> Result<(), HypervisorError> {
@@ -338,8 +346,13 @@ impl Hypervisor for HvmGuest {
 
     fn save_state(&mut self) -> Result<Vec<StateRecord>, HypervisorError> {
         self.need_suspended("save the machine state")?;
-        self.machine_state()
-            .map_err(|error| self.domain.failed("save the machine state", error))
+        let state = match self.state.take() {
+            Some(state) => state,
+            None => self
+                .machine_state()
+                .map_err(|error| self.domain.failed("save the machine state", error))?,
+        };
+        Ok(self.state.insert(state).clone())
     }
 
     fn load_state(&mut self, _: &[StateRecord]) -> Result<(), HypervisorError> {

@@ -28,6 +28,8 @@ mod restore;
 mod sys;
 #[cfg(feature = "libxc")]
 mod xl;
+#[cfg(feature = "libxc")]
+mod yardstick;
 
 #[cfg(feature = "libxc")]
 pub use domain::{FindError, LiveDomain, SUSPEND_TIMEOUT};
@@ -46,3 +48,5 @@ pub use restore::{RestoreError, RestoreRequest, RestoredDomain, restore_domain};
 pub use sys::{CpuPolicy, Domain, DomainState, XenControl, XenError};
 #[cfg(feature = "libxc")]
 pub use xl::XlError;
+#[cfg(feature = "libxc")]
+pub use yardstick::{Suspension, libxc_save};

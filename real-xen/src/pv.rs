@@ -32,8 +32,10 @@ pub struct PvGuest {
     helper: KeeperProgram,
     keeper: Option<Keeper>,
     xl_header: Vec<u8>,
-    /// What the guest was when it was suspended last; dropped when it goes on.
-    image: Option<Image>,
+    /// What the guest was when it was suspended last. Its memory stays for the next time.
+    image: Image,
+    /// The image outlasts the suspension.
+    kept: bool,
     _lock: DomainLock,
 }
 
@@ -48,24 +50,29 @@ impl PvGuest {
             helper,
             keeper: None,
             xl_header,
-            image: None,
+            image: Image::default(),
+            kept: false,
             _lock: lock,
         })
     }
 
-    /// The suspended guest's image, taken when it is first asked for.
+    /// The image of the instant at which the guest was suspended last: taken when it is first asked for, and kept when the
+    /// guest goes on after [`keep_image`](Hypervisor::keep_image).
     fn image(&mut self, operation: &'static str) -> Result<&Image, HypervisorError> {
+        if self.image.taken && self.kept {
+            self.domain.info()?;
+            return Ok(&self.image);
+        }
         if !self.domain.is_suspended()? {
             return Err(HypervisorError::NotSuspended { operation });
         }
-        let image = match self.image.take() {
-            Some(image) => image,
-            None => self.take_image()?,
-        };
-        Ok(self.image.insert(image))
+        if !self.image.taken {
+            self.take_image()?;
+        }
+        Ok(&self.image)
     }
 
-    fn take_image(&self) -> Result<Image, HypervisorError> {
+    fn take_image(&mut self) -> Result<(), HypervisorError> {
         const WHAT: &str = "take the guest's image";
         let mut saver = Command::new(&self.helper.program)
             .args(&self.helper.arguments)
@@ -78,11 +85,10 @@ impl PvGuest {
             .map_err(|error| backend("start the save process", error))?;
         let output = saver.stdout.take().expect("stdout is a pipe");
         widen(&output);
-        let pages_max = self.domain.info()?.pages;
-        let image = Image::read(File::from(OwnedFd::from(output)), pages_max);
+        let read = self.image.read(File::from(OwnedFd::from(output)));
         let ended = wait_for(saver);
-        match (image, ended) {
-            (Ok(image), Ok(())) => Ok(image),
+        match (read, ended) {
+            (Ok(()), Ok(())) => Ok(()),
             // Why the stream broke off is known to the one who wrote it.
             (_, Err(said)) => Err(backend(WHAT, io::Error::other(said))),
             (Err(error), Ok(())) => Err(backend(WHAT, error)),
@@ -131,7 +137,10 @@ pub enum SaveError {
 }
 
 /// A suspended guest, in memory: as large as the guest itself.
+#[derive(Default)]
 struct Image {
+    /// It is whole.
+    taken: bool,
     layout: MemoryLayout,
     /// Where each frame's page is, ascending by frame; frames without data have none.
     index: Vec<(u64, PageTag, Option<u32>)>,
@@ -151,24 +160,33 @@ impl std::fmt::Debug for Image {
 }
 
 impl Image {
-    /// Reads a libxc stream of a guest with so many pages.
-    fn read(input: File, pages_max: u64) -> Result<Image, FormatError> {
+    /// Forgets the image and makes room for one of so many pages. Memory that is touched for the first time costs more
+    /// than the copy into it, and that is not to happen while the guest waits.
+    fn prepare(&mut self, pages: u64) {
+        self.taken = false;
+        self.index.clear();
+        self.records.clear();
+        let bytes = usize::try_from(pages).unwrap_or(0) * PAGE_SIZE;
+        if self.pages.len() < bytes {
+            self.pages.resize(bytes, 0);
+            for byte in self.pages.iter_mut().step_by(PAGE_SIZE) {
+                *byte = 1;
+            }
+        }
+    }
+
+    /// Reads a libxc stream.
+    fn read(&mut self, input: File) -> Result<(), FormatError> {
         let mut reader = StreamReader::new(BufReader::with_capacity(1 << 20, input));
-        let bytes = usize::try_from(pages_max).unwrap_or(0) * PAGE_SIZE;
-        let mut image = Image {
-            layout: MemoryLayout::new(),
-            index: Vec::new(),
-            pages: Vec::with_capacity(bytes),
-            records: Vec::new(),
-        };
+        let mut filled = 0;
         let mut runs = Vec::new();
         let mut listed = Vec::new();
         while let Some(item) = reader.next_item()? {
             match item {
-                Item::Libxc(header) => image
+                Item::Libxc(header) => self
                     .records
                     .push(StateRecord::new(names::LIBXC_HEADER, header.encode())),
-                Item::Record(record) => image.records.push(StateRecord {
+                Item::Record(record) => self.records.push(StateRecord {
                     name: names::record(record.layer, record.code),
                     bytes: record.body,
                 }),
@@ -177,37 +195,41 @@ impl Image {
                     while reader.next_runs(&mut runs)? {
                         listed.extend_from_slice(&runs);
                     }
-                    image.take(&mut reader, &listed)?;
+                    self.take(&mut reader, &listed, &mut filled)?;
                 }
                 Item::Xl(_) | Item::Libxl(_) | Item::CheckpointComplete => {}
             }
         }
-        image.index.sort_unstable_by_key(|&(frame, ..)| frame);
-        image.layout = image.index.iter().map(|&(frame, ..)| frame..frame + 1).collect();
-        Ok(image)
+        self.index.sort_unstable_by_key(|&(frame, ..)| frame);
+        self.layout = self.index.iter().map(|&(frame, ..)| frame..frame + 1).collect();
+        self.taken = true;
+        Ok(())
     }
 
+    /// Takes the pages of a record; the first `filled` pages of memory are in use.
     fn take(
         &mut self,
         reader: &mut StreamReader<BufReader<File>>,
         runs: &[FrameRun],
+        filled: &mut usize,
     ) -> Result<(), FormatError> {
-        let mut with_data = 0;
+        let start = *filled;
         for run in runs {
             let tag = PageTag(run.kind.code());
             for frame in run.start..run.end() {
                 if run.kind.has_data() {
-                    let page = self.pages.len() / PAGE_SIZE + with_data;
-                    self.index.push((frame, tag, u32::try_from(page).ok()));
-                    with_data += 1;
+                    self.index.push((frame, tag, u32::try_from(*filled).ok()));
+                    *filled += 1;
                 } else if run.kind.is_populated() {
                     self.index.push((frame, tag, None));
                 }
             }
         }
-        let start = self.pages.len();
-        self.pages.resize(start + with_data * PAGE_SIZE, 0);
-        reader.read_pages(&mut self.pages[start..])
+        let end = *filled * PAGE_SIZE;
+        if self.pages.len() < end {
+            self.pages.resize(end, 0);
+        }
+        reader.read_pages(&mut self.pages[start * PAGE_SIZE..end])
     }
 
     fn find(&self, pfn: Pfn) -> Option<(PageTag, Option<&Page>)> {
@@ -238,7 +260,7 @@ impl Hypervisor for PvGuest {
 
     /// While it runs: frames from 0 up to as many as it holds. Ballooned holes are known once it is suspended.
     fn layout(&mut self) -> Result<MemoryLayout, HypervisorError> {
-        if self.domain.is_suspended()? {
+        if self.kept || self.domain.is_suspended()? {
             Ok(self.image("read the memory layout")?.layout.clone())
         } else {
             Ok(MemoryLayout::flat(self.domain.info()?.pages))
@@ -254,13 +276,21 @@ impl Hypervisor for PvGuest {
                 .map_err(|error| backend("start the keeper process", error))?;
             self.keeper = Some(keeper);
         }
-        self.image = None;
+        self.kept = false;
+        self.image.prepare(self.domain.info()?.pages);
         self.domain.suspend()
+    }
+
+    fn keep_image(&mut self) -> Result<bool, HypervisorError> {
+        self.image("take the guest's image")?;
+        self.kept = true;
+        Ok(true)
     }
 
     fn resume(&mut self) -> Result<(), HypervisorError> {
         self.domain.resume()?;
-        self.image = None;
+        // An image that nobody asked to keep is that of a suspended guest only.
+        self.image.taken &= self.kept;
         Ok(())
     }
 
@@ -345,7 +375,9 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[0xff; 8]).unwrap();
         file.rewind().unwrap();
-        let seen = Image::read(file, 16);
-        assert!(seen.unwrap_err().is_truncation());
+        let mut image = Image::default();
+        image.prepare(16);
+        assert!(image.read(file).unwrap_err().is_truncation());
+        assert!(!image.taken);
     }
 }

@@ -266,10 +266,15 @@ impl Job<'_> {
             .suspend()
             .map_err(CaptureError::guest("suspend the guest"))?;
         let suspended = live.suspended(requested, self.clock.now());
-        let last = self.copy_last(&mut copier, &mut remaining, everything);
-        let copied_at = self.clock.now();
-        let resumed = self.guest.resume();
-        let resumed_at = self.clock.now();
+        let kept = self
+            .guest
+            .keep_image()
+            .map_err(CaptureError::guest("take the guest's image"));
+        let early =
+            matches!(kept, Ok(true)).then(|| (self.clock.now(), self.guest.resume(), self.clock.now()));
+        let last = kept.and_then(|_| self.copy_last(&mut copier, &mut remaining, everything));
+        let (copied_at, resumed, resumed_at) =
+            early.unwrap_or_else(|| (self.clock.now(), self.guest.resume(), self.clock.now()));
         let handed_over = last.and_then(|last| {
             copier.hand_over()?;
             Ok(last)
