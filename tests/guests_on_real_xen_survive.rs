@@ -85,26 +85,26 @@ fn guests_on_real_xen_survive() {
     let host = Host::boot("one", &lab.programs, &lab.disk);
     host.sh("mkfs.ext4 -q /dev/vda && mount /dev/vda /store");
     let begun = now();
-    let mut timed = |name: &str, part: &mut dyn FnMut()| {
+    let timed = |name: &str, part: &mut dyn FnMut()| {
         part();
         println!("--- {name}: at {} s", begun.elapsed().as_secs());
     };
     timed("judge", &mut || the_judge_of_backends_is_content(&host));
     timed("measures", &mut || {
-        the_guest_waits_less_than_for_xens_own_save(&host, &mut lab)
+        the_guest_waits_less_than_for_xens_own_save(&host, &mut lab);
     });
     timed("moments", &mut || {
-        every_checkpoint_of_a_busy_guest_goes_on_right(&host, &mut lab, scratch.path())
+        every_checkpoint_of_a_busy_guest_goes_on_right(&host, &mut lab, scratch.path());
     });
     timed("kills", &mut || the_guest_outlives_our_process(&host, &mut lab));
     timed("full", &mut || a_full_store_stops_nothing(&host, &mut lab));
     timed("deaf", &mut || a_guest_that_does_not_answer_runs_on(&host));
     timed("protect", &mut || {
-        a_protected_guest_comes_back_by_itself(&host, &mut lab)
+        a_protected_guest_comes_back_by_itself(&host, &mut lab);
     });
     drop(host);
     timed("power", &mut || {
-        another_host_takes_over_after_a_power_loss(&mut lab)
+        another_host_takes_over_after_a_power_loss(&mut lab);
     });
     lab.measures.write();
 }
