@@ -348,18 +348,16 @@ fn a_protected_guest_comes_back_by_itself(host: &Host, lab: &mut Lab) {
          </dev/null >/tmp/kept.out 2>&1 & true"
     ));
     let mut log = EventLog::default();
-    let blows: [(&str, &dyn Fn(&Guest<'_>)); 3] = [
-        ("panic", &|guest| guest.order("panic")),
-        ("destroy", &|_| drop(host.sh("xl destroy kept"))),
-        ("hang", &|guest| guest.order("hang")),
-    ];
-    for (blow, strike) in blows {
+    for blow in ["panic", "destroy", "hang"] {
         let (mut recoveries, mut lost_work) = (Vec::new(), Vec::new());
         for _ in 0..rounds(10) {
             log.wait(host, &mut guest, "captured");
             sleep(lab.moment(4000));
             guest.look();
-            strike(&guest);
+            match blow {
+                "destroy" => drop(host.sh("xl destroy kept")),
+                order => guest.order(order),
+            }
             let struck_after = log.wait(host, &mut guest, "lost");
             let restored = log.wait(host, &mut guest, "restored");
             let seen = number(&restored, "/since_noticed_s");

@@ -28,10 +28,7 @@ pub struct HvmGuest {
     /// What does not change while the guest lives, read before anybody has to wait for it.
     fixed: Fixed,
     layout: Option<KnownLayout>,
-    /// The layout of a suspended guest was said to be the known one without a full look.
-    assumed: bool,
-    /// The last such assumption was wrong: the next layout is looked for in full, whatever it costs.
-    careful: bool,
+    trust: Trust,
     dirty_log: bool,
     /// Of the suspended guest. Its time stamp counter goes on meanwhile, so that a second look would differ.
     state: Option<Vec<StateRecord>>,
@@ -48,6 +45,17 @@ struct Fixed {
     xl_header: Vec<u8>,
     libxc_header: Vec<u8>,
     cpu_policy: CpuPolicy,
+}
+
+/// How the layout of the suspended guest came to be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// By looking.
+    Known,
+    /// It was said to be that of a moment before.
+    Assumed,
+    /// Such an assumption was wrong: the next one is looked for in full, whatever it costs.
+    Doubted,
 }
 
 /// The populated frames, and how many pages the domain held when they were looked for.
@@ -73,8 +81,7 @@ impl HvmGuest {
             domain,
             fixed,
             layout: None,
-            assumed: false,
-            careful: false,
+            trust: Trust::Known,
             dirty_log: false,
             state: None,
             keeper_program: keeper,
@@ -270,20 +277,20 @@ impl Hypervisor for HvmGuest {
         let domain = self.domain.info()?;
         let suspended = domain.state == DomainState::Suspended;
         if let Some(known) = &self.layout {
-            let quick = suspended && !self.careful;
+            let quick = suspended && self.trust != Trust::Doubted;
             let same = if quick {
                 known.domain_pages == domain.pages
             } else {
                 self.still(known)?
             };
             if same {
-                self.assumed = quick;
+                if quick {
+                    self.trust = Trust::Assumed;
+                }
                 return Ok(known.layout.clone());
             }
         }
         let known = self.look_for_frames()?;
-        self.assumed = false;
-        self.careful &= !suspended;
         let layout = known.layout.clone();
         self.layout = Some(known);
         Ok(layout)
@@ -291,11 +298,10 @@ impl Hypervisor for HvmGuest {
 
     fn layout_held(&mut self) -> Result<bool, HypervisorError> {
         let held = match &self.layout {
-            Some(known) if self.assumed => self.still(known)?,
+            Some(known) if self.trust == Trust::Assumed => self.still(known)?,
             _ => true,
         };
-        self.assumed = false;
-        self.careful = !held;
+        self.trust = if held { Trust::Known } else { Trust::Doubted };
         Ok(held)
     }
 
