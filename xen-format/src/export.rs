@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use revenant_core::guest::{BATCH_PAGES_MAX, PageBatch, StateRecord};
+use revenant_core::guest::{BATCH_PAGES_MAX, PageBatch, Space, StateRecord};
 use revenant_core::store::{CheckpointReader, StoreError};
 use revenant_core::{PAGE_SIZE, Pfn};
 
@@ -70,6 +70,8 @@ pub fn export(reader: &mut CheckpointReader, output: impl Write) -> Result<Expor
             machine: machine.to_string(),
         });
     }
+    // A save file holds no disks.
+    reader.select(Space::Memory)?;
     let records = reader.records().to_vec();
     let arrangement = match records.iter().find(|record| record.name == names::PAGE_ORDER) {
         Some(order) => Arrangement::as_imported(&order.bytes)?,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::disks::{CopiedDisk, Disks, check_memory};
 use super::rounds::{Copier, populated};
 use super::session::{Increment, Session};
 use super::timeline::{Copied, Live};
@@ -65,6 +66,8 @@ pub struct Captured {
     pub checkpoint: CheckpointInfo,
     /// What was done and how long it took.
     pub timeline: Timeline,
+    /// The guest's disks, if its backend froze any.
+    pub disks: Vec<CopiedDisk>,
 }
 
 /// Takes a checkpoint of a running (or suspended) guest and commits it. The guest runs when this returns.
@@ -121,23 +124,26 @@ fn capture_in_session(
         clock,
         session,
     };
-    let (copied, records, resumed) = job.copy(
-        &mut staging,
-        Live::begin(begun, method, increment),
-        &request.precopy,
-    )?;
-    let committed = commit(staging, records, copied.so_far());
+    let live = Live::begin(begun, method, increment);
+    let copied = job.copy(&mut staging, live, &request.precopy);
+    let (copied, records, resumed) = copied.inspect_err(|_| Disks::forsake(job.guest))?;
+    let committed = Disks::copy(job.guest, store, &mut staging).and_then(|disks| {
+        let checkpoint = commit(staging, records, copied.so_far())?;
+        let disks = disks.committed(checkpoint.id);
+        Ok((checkpoint, disks))
+    });
     match (committed, resumed) {
-        (Ok(checkpoint), Ok(())) => {
+        (Ok((checkpoint, disks)), Ok(())) => {
             job.session.committed(checkpoint.id);
             Ok(Captured {
                 checkpoint,
                 timeline: copied.committed(clock.now()),
+                disks,
             })
         }
         (Err(error), Ok(())) => Err(error),
         (committed, Err(source)) => {
-            let checkpoint = committed.ok().map(|checkpoint| checkpoint.id);
+            let checkpoint = committed.ok().map(|(checkpoint, _)| checkpoint.id);
             Err(CaptureError::NotResumed { checkpoint, source })
         }
     }
@@ -310,9 +316,12 @@ impl Job<'_> {
     }
 
     fn layout(&mut self) -> Result<MemoryLayout, CaptureError> {
-        self.guest
+        let layout = self
+            .guest
             .layout()
-            .map_err(CaptureError::guest("read the memory layout"))
+            .map_err(CaptureError::guest("read the memory layout"))?;
+        check_memory(&layout)?;
+        Ok(layout)
     }
 }
 

@@ -25,6 +25,14 @@ pub enum CaptureError {
         /// How often.
         changes: u32,
     },
+    /// The guest's disks are not such as a checkpoint holds.
+    #[error(
+        "disk {name:?}: a checkpoint holds up to 15 disks of less than 2^48 blocks, named without white space"
+    )]
+    Disk {
+        /// What the backend calls it.
+        name: String,
+    },
     /// The guest was suspended and could not be resumed.
     #[error("the guest was not resumed{}", match checkpoint {
         Some(id) => format!(", its checkpoint {id} is committed"),
