@@ -57,8 +57,31 @@ Examples:
   revenant prune --store /var/lib/revenant --keep-last 3"
     )]
     Prune(PruneArgs),
+    /// Take a checkpoint of a running Xen guest, which goes on running
+    #[command(after_help = "Examples:
+  revenant checkpoint web1 --store /var/lib/revenant
+  revenant checkpoint web1 --store /var/lib/revenant --full --json")]
+    Checkpoint(CheckpointArgs),
+    /// Restart a guest from a checkpoint as a new domain on this host
+    #[command(after_help = "Examples:
+  revenant restore 3f9c --store /var/lib/revenant
+  revenant restore 3f9c --store /var/lib/revenant --copy --name web1-then --paused")]
+    Restore(RestoreArgs),
+    /// Checkpoint a guest again and again, and restart it when it crashes, hangs, is destroyed, or loses its host
+    #[command(after_help = "Examples:
+  revenant protect web1 --store /mnt/shared/revenant --interval 5min --log /var/log/revenant-web1.jsonl
+  revenant protect web1 --store /mnt/shared/revenant --policy young --mtbf 30d --hang-timeout 1min
+On another host, to take over should the first be lost:
+  revenant protect web1 --store /mnt/shared/revenant --interval 5min --stand-by --fence 'power-off host1'")]
+    Protect(ProtectArgs),
     /// What this machine can do, and what is missing
     Doctor(DoctorArgs),
+    /// Looks after a guest whose checkpointing process died
+    #[command(hide = true)]
+    XenHelper {
+        /// `save`, or the domain's number
+        words: Vec<String>,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -246,6 +269,118 @@ pub(crate) struct PruneArgs {
     /// Machine-readable output
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(crate) struct CheckpointArgs {
+    /// The guest's name or domain number
+    pub(crate) domain: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Copy while the guest runs and suspend it only for the rest; the default where the guest has a dirty log
+    #[arg(long, conflicts_with = "stop")]
+    pub(crate) live: bool,
+    /// Suspend the guest for the whole copy
+    #[arg(long)]
+    pub(crate) stop: bool,
+    /// Do not build on the guest's newest checkpoint
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// How long the guest may take to suspend itself
+    #[arg(long, value_name = "TIME", default_value = "15s")]
+    pub(crate) suspend_timeout: String,
+    /// Machine-readable output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The checkpoint: its id or the beginning of it; or a guest's name, for its newest
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Another name than it had
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Leave it paused
+    #[arg(long)]
+    pub(crate) paused: bool,
+    /// Beside the guest that it is a copy of: a new UUID, new MAC addresses; needs --name
+    #[arg(long, requires = "name")]
+    pub(crate) copy: bool,
+    /// Machine-readable output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IntervalPolicyName {
+    Young,
+    DalyFirst,
+    DalyHigher,
+    Exact,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProtectArgs {
+    /// The guest's name
+    pub(crate) domain: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Time between two checkpoints
+    #[arg(
+        long,
+        value_name = "TIME",
+        required_unless_present = "policy",
+        conflicts_with = "policy"
+    )]
+    pub(crate) interval: Option<String>,
+    /// Find the interval from --mtbf and the measured cost of a checkpoint
+    #[arg(long, requires = "mtbf")]
+    pub(crate) policy: Option<IntervalPolicyName>,
+    /// Mean time between failures of guest and host together, for --policy
+    #[arg(long, value_name = "TIME")]
+    pub(crate) mtbf: Option<String>,
+    /// Suspend the guest for the whole copy
+    #[arg(long)]
+    pub(crate) stop: bool,
+    /// How many checkpoints to keep
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keep_last: u32,
+    /// The guest hangs if it shows no progress for this long
+    #[arg(long, value_name = "TIME")]
+    pub(crate) hang_timeout: Option<String>,
+    /// Progress is a change of this file, such as the guest's console log [default: processor time]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "hang_timeout",
+        conflicts_with = "progress_key"
+    )]
+    pub(crate) progress_file: Option<PathBuf>,
+    /// Progress is a change of this node in the guest's xenstore directory, such as data/heartbeat
+    #[arg(long, value_name = "NODE", requires = "hang_timeout")]
+    pub(crate) progress_key: Option<String>,
+    /// How long the guest may take to suspend itself
+    #[arg(long, value_name = "TIME", default_value = "15s")]
+    pub(crate) suspend_timeout: String,
+    /// Give up after this many failures
+    #[arg(long, value_name = "N")]
+    pub(crate) failures_max: Option<u32>,
+    /// Append every event to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// Wait until the host that protects the guest is lost, then take over
+    #[arg(long)]
+    pub(crate) stand_by: bool,
+    /// With --stand-by: the host is lost if it has not renewed its lease for this long
+    #[arg(long, value_name = "TIME", default_value = "15s")]
+    pub(crate) lease_timeout: String,
+    /// With --stand-by: a shell command that makes sure that the other host is off; the guest is started only if it succeeds
+    #[arg(long, value_name = "COMMAND", requires = "stand_by")]
+    pub(crate) fence: Option<String>,
 }
 
 #[derive(Debug, Args)]

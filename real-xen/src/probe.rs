@@ -150,7 +150,7 @@ fn xenstore(root: &Path, dom0: Status) -> Check {
 #[cfg(feature = "libxc")]
 fn control_interface() -> Check {
     const NAME: &str = "libxc";
-    match crate::control::XenControl::open().and_then(|xen| Ok((xen.version()?, xen.domains()?.len()))) {
+    match crate::sys::XenControl::open().and_then(|xen| Ok((xen.version()?, xen.domains()?.len()))) {
         Ok((version, domains)) => Check::new(
             NAME,
             Status::Ok,

@@ -124,6 +124,7 @@ impl Hypervisor for SimHypervisor {
             machine: MachineKind::new(MACHINE),
             dirty_log: self.dirty_log,
             live_read: self.live_read,
+            rewrites: true,
         }
     }
 

@@ -64,6 +64,7 @@ impl Hypervisor for MappedGuest {
             machine: MachineKind::new(&self.machine),
             dirty_log: false,
             live_read: false,
+            rewrites: false,
         }
     }
 

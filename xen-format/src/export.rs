@@ -64,6 +64,16 @@ pub enum ExportError {
 /// Writes a checkpoint of a Xen guest as a save file. What was imported from a plain file comes back byte for
 /// byte.
 pub fn export(reader: &mut CheckpointReader, output: impl Write) -> Result<Exported, ExportError> {
+    export_as(reader, None, output)
+}
+
+/// As [`export`], with another domain configuration (libxl's JSON) in place of the checkpoint's: the guest gets another
+/// name, or other disks.
+pub fn export_as(
+    reader: &mut CheckpointReader,
+    config: Option<&[u8]>,
+    output: impl Write,
+) -> Result<Exported, ExportError> {
     let machine = &reader.info().machine;
     if ![names::MACHINE_PV, names::MACHINE_HVM].contains(&machine.0.as_str()) {
         return Err(ExportError::NotXen {
@@ -72,12 +82,16 @@ pub fn export(reader: &mut CheckpointReader, output: impl Write) -> Result<Expor
     }
     // A save file holds no disks.
     reader.select(Space::Memory)?;
-    let records = reader.records().to_vec();
+    let mut records = reader.records().to_vec();
+    let configured = |record: &&mut StateRecord| record.name == names::XL_HEADER;
+    if let (Some(config), Some(header)) = (config, records.iter_mut().find(configured)) {
+        header.bytes = XlHeader::with_config(config).encode();
+    }
     let arrangement = match records.iter().find(|record| record.name == names::PAGE_ORDER) {
         Some(order) => Arrangement::as_imported(&order.bytes)?,
         None => Arrangement::Ascending,
     };
-    let exact = matches!(arrangement, Arrangement::AsImported { .. });
+    let exact = config.is_none() && matches!(arrangement, Arrangement::AsImported { .. });
     let mut export = Export {
         out: StreamWriter::new(output),
         pages: Pages::new(reader),
@@ -153,7 +167,7 @@ impl<W: Write> Export<'_, W> {
         };
         match name {
             names::XL_HEADER => {
-                XlHeader::decode(bytes).map_err(fail)?;
+                XlHeader::parse(bytes).map_err(fail)?;
                 Ok(self.out.put(bytes)?)
             }
             names::LIBXL_HEADER => {

@@ -70,7 +70,7 @@ impl XlHeader {
     }
 
     /// Checks a whole header.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<XlHeader, FormatError> {
+    pub fn parse(bytes: &[u8]) -> Result<XlHeader, FormatError> {
         let truncated =
             |missing_bytes| FormatError::new(bytes.len() as u64, XL, Fault::Truncated { missing_bytes });
         let (fixed, optional) = bytes.split_first_chunk().ok_or_else(|| truncated(1))?;

@@ -33,7 +33,7 @@ mod writer;
 
 pub use config::guest_name;
 pub use error::{Fault, FormatError, LengthRule};
-pub use export::{ExportError, Exported, export};
+pub use export::{ExportError, Exported, export, export_as};
 pub use header::{
     GuestType, LIBXC_MARKER, LIBXL_IDENT, LibxcHeader, LibxlHeader, XL_MAGIC, XL_OPTIONAL_BYTES_MAX, XlHeader,
 };

@@ -7,6 +7,11 @@ mod exchange;
 mod experiment;
 mod interval;
 mod progress;
+#[cfg(feature = "libxc")]
+mod xen;
+#[cfg(not(feature = "libxc"))]
+#[path = "no_xen.rs"]
+mod xen;
 
 use std::path::Path;
 use std::rc::Rc;
@@ -35,6 +40,10 @@ pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
         Command::Verify(args) => catalogue::verify(&args),
         Command::Diff(args) => catalogue::diff(&args),
         Command::Prune(args) => catalogue::prune(&args),
+        Command::Checkpoint(args) => xen::checkpoint(&args),
+        Command::Restore(args) => xen::restore(&args),
+        Command::Protect(args) => xen::protect(&args),
+        Command::XenHelper { words } => xen::helper(&words),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Completions { shell } => documents::completions(shell),
         Command::Man { dir } => documents::man(&dir),

@@ -11,6 +11,7 @@ use super::{CaptureError, Decision, PreCopyPolicy, Timeline};
 use crate::clock::Clock;
 use crate::guest::{Hypervisor, MemoryLayout, PfnSet, StateRecord};
 use crate::store::{CheckpointId, CheckpointInfo, NewCheckpoint, Staging, Store, StoreError};
+use crate::units::PAGE_SIZE;
 
 /// How the pages get out of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +108,7 @@ fn capture_in_session(
     } else {
         Method::StopAndCopy
     };
-    let (base, increment) = plan(store, session, request)?;
+    let (base, increment) = plan(store, session, request, can.dirty_log)?;
     // Also for stop-and-copy in a row: the next increment then knows what changed.
     if can.dirty_log && (live || session.keeps_log()) {
         session.start_log(guest)?;
@@ -121,19 +122,24 @@ fn capture_in_session(
     let (mut staging, increment) = begin(store, new, increment)?;
     let mut job = Job {
         guest,
+        store,
         clock,
         session,
     };
     let live = Live::begin(begun, method, increment);
     let copied = job.copy(&mut staging, live, &request.precopy);
-    let (copied, records, resumed) = copied.inspect_err(|_| Disks::forsake(job.guest))?;
-    let committed = Disks::copy(job.guest, store, &mut staging).and_then(|disks| {
+    let (outcome, resumed) = copied.inspect_err(|_| Disks::forsake(job.guest))?;
+    if outcome.is_err() {
+        Disks::forsake(job.guest);
+    }
+    let committed = outcome.and_then(|(copied, records)| {
+        let disks = Disks::copy(job.guest, store, &mut staging)?;
         let checkpoint = commit(staging, records, copied.so_far())?;
         let disks = disks.committed(checkpoint.id);
-        Ok((checkpoint, disks))
+        Ok((checkpoint, copied, disks))
     });
     match (committed, resumed) {
-        (Ok((checkpoint, disks)), Ok(())) => {
+        (Ok((checkpoint, copied, disks)), Ok(())) => {
             job.session.committed(checkpoint.id);
             Ok(Captured {
                 checkpoint,
@@ -142,10 +148,18 @@ fn capture_in_session(
             })
         }
         (Err(error), Ok(())) => Err(error),
-        (committed, Err(source)) => {
-            let checkpoint = committed.ok().map(|(checkpoint, _)| checkpoint.id);
-            Err(CaptureError::NotResumed { checkpoint, source })
-        }
+        // A guest that is gone failed both calls for one reason; the first says where it was noticed.
+        (Err(error), Err(_)) if error.guest_gone().is_some() => Err(error),
+        (Ok((checkpoint, ..)), Err(source)) => Err(CaptureError::NotResumed {
+            checkpoint: Some(checkpoint.id),
+            also: None,
+            source,
+        }),
+        (Err(error), Err(source)) => Err(CaptureError::NotResumed {
+            checkpoint: None,
+            also: Some(Box::new(error)),
+            source,
+        }),
     }
 }
 
@@ -154,11 +168,14 @@ fn plan(
     store: &Store,
     session: &Session,
     request: &CaptureRequest,
+    dirty_log: bool,
 ) -> Result<(Option<CheckpointId>, Increment), CaptureError> {
     if !request.incremental {
         return Ok((None, Increment::Full));
     }
-    if let Some(base) = session.counts_from()
+    // The log that the session knows of may be another backend's.
+    if dirty_log
+        && let Some(base) = session.counts_from()
         && store.contains(base)?
     {
         return Ok((Some(base), Increment::ByDirtyLog));
@@ -197,23 +214,42 @@ fn commit(
     Ok(staging.commit()?)
 }
 
+/// Whether the guest runs again.
 type Resumed = Result<(), crate::guest::HypervisorError>;
+/// What came out of the guest.
+type Outcome = Result<(Copied, Vec<StateRecord>), CaptureError>;
+
+/// Refuses what would run out of space with the guest suspended. Pages copied live have taken theirs already.
+fn room_for(free_bytes: Option<u64>, bytes: u64) -> Result<(), CaptureError> {
+    /// Manifest, footers, and whatever compression adds to pages that do not compress.
+    const SLACK_BYTES: u64 = 16 << 20;
+    let needed_bytes = bytes.saturating_add(SLACK_BYTES);
+    match free_bytes {
+        Some(free_bytes) if free_bytes < needed_bytes => Err(CaptureError::NoSpace {
+            needed_bytes,
+            free_bytes,
+        }),
+        _ => Ok(()),
+    }
+}
 
 /// The parties of a capture.
 struct Job<'a> {
     guest: &'a mut dyn Hypervisor,
+    store: &'a Store,
     clock: &'a dyn Clock,
     session: &'a mut Session,
 }
 
 impl Job<'_> {
-    /// Everything up to the guest's running again. Whatever fails in between, it is resumed.
+    /// Everything up to the commit. An error is one from before the guest was suspended; from then on it is part of the
+    /// outcome, beside whether the guest runs again.
     fn copy(
         &mut self,
         staging: &mut Staging<'_>,
         mut live: Live,
         policy: &PreCopyPolicy,
-    ) -> Result<(Copied, Vec<StateRecord>, Resumed), CaptureError> {
+    ) -> Result<(Outcome, Resumed), CaptureError> {
         let mut copier = Copier::new(staging);
         let mut remaining = PfnSet::new();
         let by_log = live.increment() == Increment::ByDirtyLog;
@@ -227,38 +263,68 @@ impl Job<'_> {
         } else {
             !by_log
         };
+        room_for(
+            self.store.free_bytes(),
+            self.still_to_store(&live, &remaining, everything)?,
+        )?;
         let requested = self.clock.now();
         self.guest
             .suspend()
             .map_err(CaptureError::guest("suspend the guest"))?;
         let suspended = live.suspended(requested, self.clock.now());
-        let last = self.copy_last(&mut copier, &mut remaining, everything);
-        let copied_at = self.clock.now();
-        let resumed = self.guest.resume();
-        let resumed_at = self.clock.now();
-        let last = match (last, resumed) {
-            (Err(error), Ok(())) => return Err(error),
-            // A guest that is gone failed both calls for one reason; the first says where it was noticed.
-            (Err(error), Err(_)) if error.guest_gone().is_some() => return Err(error),
-            (Err(_), Err(source)) => {
-                return Err(CaptureError::NotResumed {
-                    checkpoint: None,
-                    source,
-                });
+        let kept = self
+            .guest
+            .keep_image()
+            .map_err(CaptureError::guest("take the guest's image"));
+        let early =
+            matches!(kept, Ok(true)).then(|| (self.clock.now(), self.guest.resume(), self.clock.now()));
+        let last = kept.and_then(|_| self.copy_last(&mut copier, &mut remaining, everything));
+        let (copied_at, resumed, resumed_at) =
+            early.unwrap_or_else(|| (self.clock.now(), self.guest.resume(), self.clock.now()));
+        let handed_over = last.and_then(|last| {
+            copier.hand_over()?;
+            Ok(last)
+        });
+        let outcome = handed_over.and_then(|last| {
+            staging.retain(&last.layout)?;
+            if resumed.is_ok() {
+                self.confirm_layout()?;
             }
-            (Ok(last), resumed) => (last, resumed),
+            let copied = suspended.resumed(last.pages, copied_at, resumed_at);
+            Ok((copied, last.records))
+        });
+        Ok((outcome, resumed))
+    }
+
+    /// Bytes that the suspended round may add to the store. What is left of live rounds is taken as it is: it is little. All
+    /// of memory is taken at a quarter, zero pages and compression being what they are, and nothing of what only
+    /// differs from a stored checkpoint.
+    fn still_to_store(
+        &mut self,
+        live: &Live,
+        remaining: &PfnSet,
+        everything: bool,
+    ) -> Result<u64, CaptureError> {
+        let pages = match (everything, live.increment()) {
+            (true, Increment::Full) => self.layout()?.page_count() / 4,
+            (true, _) => 0,
+            (false, _) => remaining.len(),
         };
-        copier.hand_over()?;
-        let (
-            Last {
-                layout,
-                pages,
-                records,
-            },
-            resumed,
-        ) = last;
-        staging.retain(&layout)?;
-        Ok((suspended.resumed(pages, copied_at, resumed_at), records, resumed))
+        Ok(pages.saturating_mul(PAGE_SIZE as u64))
+    }
+
+    /// The layout that was copied must be the one that the guest had.
+    fn confirm_layout(&mut self) -> Result<(), CaptureError> {
+        match self.guest.layout_held() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(CaptureError::LayoutChanged),
+            // The guest's death after its checkpoint was taken does not spoil the checkpoint, but nobody can say any more
+            // whether it is whole.
+            Err(source) => Err(CaptureError::Guest {
+                action: "look at the memory layout again",
+                source,
+            }),
+        }
     }
 
     /// The live rounds. Leaves in `remaining` what is dirty when the policy has had enough.

@@ -5,9 +5,9 @@ use crate::guest::{BATCH_PAGES_MAX, Hypervisor, HypervisorError, MemoryLayout, P
 use crate::store::Staging;
 use crate::units::Pfn;
 
-/// Batches that are kept in memory rather than handed on while a guest is suspended (64 MiB): the store may make the
+/// Batches that are kept in memory rather than handed on while a guest is suspended (256 MiB): the store may make the
 /// giver wait for compression or for the disk, and the guest would wait with it.
-const HELD_BATCHES_MAX: usize = 16;
+const HELD_BATCHES_MAX: usize = 64;
 
 /// How often a batch is read again because a running guest gave frames back meanwhile.
 const LAYOUT_CHANGES_MAX: u32 = 8;
@@ -78,6 +78,13 @@ impl<'a, 's> Copier<'a, 's> {
             self.pfns.extend(frames.by_ref().take(BATCH_PAGES_MAX));
             let mut batch = self.staging.take_batch();
             read(&mut self.pfns, &mut batch)?;
+            if batch.pfns() != self.pfns {
+                return Err(CaptureError::WrongFrames {
+                    first: self.pfns.first().copied().unwrap_or_default(),
+                    asked: self.pfns.len(),
+                    given: batch.len(),
+                });
+            }
             copied += batch.len() as u64;
             give(self, batch)?;
         }

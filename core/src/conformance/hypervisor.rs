@@ -35,6 +35,7 @@ pub fn all(subject: &mut impl Subject) {
     a_populated_guest_is_blank_and_suspended(subject);
     malformed_state_is_refused(subject);
     writes_need_a_suspended_guest(subject);
+    what_cannot_be_rewritten_says_so(subject);
     a_lost_guest_answers_gone(subject);
 }
 
@@ -193,6 +194,9 @@ pub fn a_log_that_is_off_knows_nothing(subject: &mut impl Subject) {
 /// `populate`, `write_pages` and `load_state` make a guest that gives back what was saved.
 pub fn a_restored_guest_is_the_saved_one(subject: &mut impl Subject) {
     let mut source = subject.running_guest();
+    if !source.capabilities().rewrites {
+        return;
+    }
     subject.let_run();
     source.suspend().expect("suspend");
     let saved = snapshot(&mut *source);
@@ -216,7 +220,11 @@ pub fn a_restored_guest_is_the_saved_one(subject: &mut impl Subject) {
 
 /// Whatever was there before, `populate` leaves exactly its layout, all zero, standing still, without a log.
 pub fn a_populated_guest_is_blank_and_suspended(subject: &mut impl Subject) {
-    let wanted = subject.running_guest().layout().expect("layout");
+    let mut source = subject.running_guest();
+    if !source.capabilities().rewrites {
+        return;
+    }
+    let wanted = source.layout().expect("layout");
     let mut guest = subject.blank_guest();
     guest.populate(&wanted).expect("populate");
     assert_eq!(guest.layout().expect("layout"), wanted);
@@ -233,6 +241,9 @@ pub fn a_populated_guest_is_blank_and_suspended(subject: &mut impl Subject) {
 /// Records in another number or order, or of another length, are refused by name.
 pub fn malformed_state_is_refused(subject: &mut impl Subject) {
     let mut guest = subject.running_guest();
+    if !guest.capabilities().rewrites {
+        return;
+    }
     guest.suspend().expect("suspend");
     let good = guest.save_state().expect("save state");
     let mut missing = good.clone();
@@ -265,24 +276,48 @@ pub fn writes_need_a_suspended_guest(subject: &mut impl Subject) {
         .expect("a guest has memory");
     let mut batch = PageBatch::new();
     batch.push(pfn, PageTag::default(), &[0; PAGE_SIZE]);
-    let refusals = [
-        guest.write_pages(&batch),
-        guest.save_state().map(drop),
-        guest.load_state(&[]),
-        if guest.capabilities().live_read {
-            Err(HypervisorError::NotSuspended {
-                operation: "read pages",
-            })
-        } else {
-            guest.read_pages(&[pfn], &mut PageBatch::new())
-        },
-    ];
+    let can = guest.capabilities();
+    let mut refusals = vec![guest.save_state().map(drop)];
+    if can.rewrites {
+        refusals.push(guest.write_pages(&batch));
+        refusals.push(guest.load_state(&[]));
+    }
+    if !can.live_read {
+        refusals.push(guest.read_pages(&[pfn], &mut PageBatch::new()));
+    }
     for refused in refusals {
         assert!(
             matches!(refused, Err(HypervisorError::NotSuspended { .. })),
             "{refused:?}"
         );
     }
+}
+
+/// Where a guest cannot be rewritten in place, all three calls say so and the guest goes on undisturbed.
+pub fn what_cannot_be_rewritten_says_so(subject: &mut impl Subject) {
+    let mut guest = subject.running_guest();
+    if guest.capabilities().rewrites {
+        return;
+    }
+    guest.suspend().expect("suspend");
+    let before = snapshot(&mut *guest);
+    let answers = [
+        guest.populate(&before.layout),
+        guest.write_pages(&PageBatch::new()),
+        guest.load_state(&before.records),
+    ];
+    for refused in answers {
+        assert!(
+            matches!(refused, Err(HypervisorError::Unsupported { .. })),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(
+        snapshot(&mut *guest).pages,
+        before.pages,
+        "a refused call changed memory"
+    );
+    guest.resume().expect("resume");
 }
 
 /// After a loss every call answers `Gone`.

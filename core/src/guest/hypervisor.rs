@@ -19,6 +19,9 @@ pub struct Capabilities {
     pub dirty_log: bool,
     /// Pages can be read while the guest runs. Without it every read needs a suspended guest.
     pub live_read: bool,
+    /// The guest can be made blank and filled in place. Without it (a domain that a toolstack has to build and wire
+    /// up) `populate`, `write_pages` and `load_state` are refused, and a restore goes through an exported image.
+    pub rewrites: bool,
 }
 
 /// Why a guest is no more.
@@ -58,10 +61,22 @@ pub trait Hypervisor: fmt::Debug {
     fn capabilities(&self) -> Capabilities;
     /// The populated frames, sparse: a 128 MiB PVH guest spans 1,044,480 frame numbers.
     fn layout(&mut self) -> Result<MemoryLayout, HypervisorError>;
+    /// Asked after a suspended guest was resumed: whether what `layout` said while it was suspended was right. A backend
+    /// for which a full look takes longer than a guest should be suspended answers from what it knows then, and looks
+    /// here. After a `false` its next answer to a suspended guest's layout is the full look.
+    fn layout_held(&mut self) -> Result<bool, HypervisorError> {
+        Ok(true)
+    }
     /// Stops all vCPUs and quiesces devices. Returns when nothing changes any more.
     fn suspend(&mut self) -> Result<(), HypervisorError>;
     /// Lets a suspended guest go on in place.
     fn resume(&mut self) -> Result<(), HypervisorError>;
+    /// Asked of a suspended guest about to be copied: takes everything that may be asked for aside, if that is how this
+    /// backend works. After a `true` the guest may be resumed at once: `layout`, `read_pages` and `save_state` answer for
+    /// the suspended instant until it is suspended again.
+    fn keep_image(&mut self) -> Result<bool, HypervisorError> {
+        Ok(false)
+    }
     /// Starts or ends the recording of written frames.
     fn set_dirty_log(&mut self, on: bool) -> Result<(), HypervisorError>;
     /// Reads and clears the dirty log, adding to `into`.

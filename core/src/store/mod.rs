@@ -79,6 +79,11 @@ impl Store {
         header::create(medium)
     }
 
+    /// Bytes that still fit on the medium, where it knows.
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.medium.free_bytes().ok().flatten()
+    }
+
     /// Opens a store. Reads the header and writes nothing: a store needs no repair after a crash. If the header is
     /// damaged, the store can be read and verified, and calls that write return the damage.
     pub fn open(

@@ -1,0 +1,58 @@
+//! A guest from a checkpoint.
+
+use anyhow::{Context, Result};
+use revenant_core::Store;
+use revenant_core::store::{CheckpointId, StoreError};
+use revenant_xen::{RestoreRequest, restore_domain};
+use serde_json::json;
+
+use super::super::open_store;
+use super::super::progress::bytes_bar;
+use crate::Outcome;
+use crate::args::RestoreArgs;
+use crate::output::{print, print_json};
+
+pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome> {
+    let store = open_store(&args.store.store)?;
+    let id = find(&store, &args.id)?;
+    let mut reader = store.read(id)?;
+    let request = RestoreRequest {
+        name: args.name.clone(),
+        paused: args.paused,
+        copy: args.copy,
+        unattended: false,
+    };
+    let bar = bytes_bar(None, "restore");
+    let restored = restore_domain(&mut reader, &request, &mut |bytes| bar.inc(bytes));
+    bar.finish_and_clear();
+    let restored = restored.with_context(|| format!("cannot restore {id}"))?;
+    if args.json {
+        print_json(&json!({
+            "checkpoint": id.to_hex(),
+            "domain": restored.id,
+            "name": restored.name,
+            "took_s": restored.took.as_secs_f64(),
+        }))?;
+    } else {
+        print(&format!(
+            "{} is domain {}, from checkpoint {id}, after {:.2} s{}\n",
+            restored.name,
+            restored.id,
+            restored.took.as_secs_f64(),
+            if args.paused { ", paused" } else { "" }
+        ))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// A checkpoint by its id or the beginning of it, or a guest's newest by the guest's name.
+fn find(store: &Store, text: &str) -> Result<CheckpointId> {
+    match store.find(text) {
+        Ok(id) => Ok(id),
+        Err(error) => match store.newest(text)? {
+            Some(id) => Ok(id),
+            None => Err::<_, StoreError>(error)
+                .with_context(|| format!("no checkpoint and no guest is called {text:?}")),
+        },
+    }
+}

@@ -1,0 +1,465 @@
+//! Does what the protect loop says on a real host.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use revenant_core::capture::{CaptureError, CaptureRequest, Session, capture};
+use revenant_core::clock::SystemClock;
+use revenant_core::guest::GoneReason;
+use revenant_core::policy::IntervalPolicy;
+use revenant_core::protect::{Event, GiveUp, Options, Protect, Step, Tally};
+use revenant_core::store::{CheckpointId, CollectOptions, Retention, StoreError};
+use revenant_core::{Clock, Hypervisor, HypervisorError, Store, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::journal::{Entry, Journal, details, seconds};
+use super::lease::{Lease, LeaseError};
+use super::watch::{Look, Progress, Watch, nap};
+use crate::domain::{FindError, LiveDomain};
+use crate::keeper::KeeperProgram;
+use crate::open::open_guest;
+use crate::restore::{RestoreRequest, restore_domain};
+use crate::xl;
+
+/// How often the guest is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long a domain that went away may take to come back by itself: a reboot replaces it by another.
+const REBOOT_GRACE: Duration = Duration::from_secs(3);
+/// How often the lease is renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// How often a guest that was left suspended is resumed before it counts as lost.
+const RESUME_TRIES: u32 = 5;
+
+/// How to protect a guest.
+#[derive(Debug)]
+pub struct Protection {
+    /// The guest's name, in Xen and in the catalogue.
+    pub guest: String,
+    /// Directory of the store, for the lease.
+    pub store_dir: PathBuf,
+    /// How checkpoints are taken; its guest name is ignored.
+    pub capture: CaptureRequest,
+    /// When it counts as hung; `None`: never.
+    pub progress: Option<Progress>,
+    /// How many checkpoints to keep, at least one.
+    pub keep_last: u32,
+    /// How long the guest may take to suspend itself.
+    pub suspend_timeout: Duration,
+    /// How to start the processes that look after the guest if this one dies.
+    pub helper: KeeperProgram,
+    /// Start from the newest checkpoint at once: its host is known to be lost.
+    pub take_over: bool,
+    /// What the loop is told.
+    pub options: Options,
+}
+
+/// How a protection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to stop; the guest runs on, unprotected.
+    Stopped,
+    /// The guest switched itself off.
+    PoweredOff,
+    /// It cannot be brought back.
+    GivenUp(GiveUp),
+}
+
+/// A protection could not begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ProtectError {
+    /// No such guest.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// The guest cannot be opened.
+    #[error("cannot open the guest")]
+    Guest(#[from] HypervisorError),
+    /// The store's catalogue cannot be read.
+    #[error("cannot read the store's catalogue")]
+    Store(#[from] StoreError),
+    /// Other hosts would not see who protects the guest.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+}
+
+/// Protects a guest until it switches itself off, cannot be brought back, or `stop` is set.
+pub fn protect(
+    protection: &Protection,
+    policy: Box<dyn IntervalPolicy>,
+    store: &Store,
+    journal: &mut dyn Journal,
+    stop: &AtomicBool,
+) -> Result<(Ended, Tally), ProtectError> {
+    let mut machine = Protect::new(policy, protection.options);
+    let mut driver = Driver {
+        protection,
+        store,
+        journal,
+        stop,
+        clock: SystemClock::new(),
+        session: Session::continuous(),
+        guest: None,
+        watch: Watch::new(protection.progress.clone()),
+        lease: Lease::take(&protection.store_dir, &protection.guest, &host_name())?,
+        lease_at: Timestamp::default(),
+        lost_at: None,
+    };
+    machine.replace_candidates(driver.candidates()?);
+    let mut event = driver.begin()?;
+    let ended = loop {
+        if stop.load(Ordering::Relaxed) {
+            break Ended::Stopped;
+        }
+        let step = machine.on(event, driver.clock.now());
+        event = match step {
+            Step::Run { until } => driver.run(until),
+            Step::Linger { until } => driver.run(Some(until)),
+            Step::Capture => driver.capture(),
+            Step::Wait { until } => driver.wait(until, &mut machine),
+            Step::Restore { from } => driver.restore(from),
+            Step::Finished => break Ended::PoweredOff,
+            Step::GivenUp(why) => break Ended::GivenUp(why),
+        };
+    };
+    driver.end(ended);
+    Ok((ended, machine.tally()))
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "unknown".into(), |name| name.trim().to_owned())
+}
+
+/// The open guest and, through a second connection, what is going on with it.
+struct Guest {
+    seam: Box<dyn Hypervisor>,
+    domain: LiveDomain,
+}
+
+struct Driver<'a> {
+    protection: &'a Protection,
+    store: &'a Store,
+    journal: &'a mut dyn Journal,
+    stop: &'a AtomicBool,
+    clock: SystemClock,
+    session: Session,
+    guest: Option<Guest>,
+    watch: Watch,
+    lease: Lease,
+    lease_at: Timestamp,
+    /// When the guest was noticed to be lost, while it is not back.
+    lost_at: Option<Timestamp>,
+}
+
+type Id = CheckpointId;
+
+impl Driver<'_> {
+    fn note(&mut self, event: &'static str, value: Value) {
+        let entry = Entry {
+            at: self.clock.now(),
+            event,
+            details: details(value),
+        };
+        self.journal.record(&entry);
+    }
+
+    /// The guest's committed checkpoints, oldest first.
+    fn candidates(&self) -> Result<Vec<Id>, StoreError> {
+        let listing = self.store.list()?;
+        Ok(listing
+            .checkpoints
+            .iter()
+            .filter(|info| info.guest == self.protection.guest)
+            .map(|info| info.id)
+            .collect())
+    }
+
+    fn begin(&mut self) -> Result<Event<Id>, ProtectError> {
+        match self.open() {
+            Ok(()) => {
+                self.note(
+                    "watching",
+                    json!({ "guest": self.protection.guest, "domain": self.id() }),
+                );
+                Ok(Event::Started)
+            }
+            Err(ProtectError::Find(FindError::NoSuchDomain(_))) if self.protection.take_over => {
+                Ok(self.lost(GoneReason::HostLost, "its host is lost"))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open(&mut self) -> Result<(), ProtectError> {
+        let find = || -> Result<LiveDomain, FindError> {
+            let mut domain = LiveDomain::find(&self.protection.guest)?;
+            domain.suspend_timeout = self.protection.suspend_timeout;
+            Ok(domain)
+        };
+        let domain = find()?;
+        // The guest is locked by the seam; the old one, if any, must let go first.
+        self.guest = None;
+        let seam = open_guest(find()?, self.protection.helper.clone())?;
+        self.session.reset();
+        self.watch.forgive();
+        self.guest = Some(Guest { seam, domain });
+        Ok(())
+    }
+
+    fn id(&self) -> Option<u32> {
+        self.guest.as_ref().map(|guest| guest.domain.id())
+    }
+
+    fn renew_lease(&mut self) {
+        let now = self.clock.now();
+        if now.since(self.lease_at) >= RENEW_EVERY {
+            self.lease_at = now;
+            // A medium that is away for a moment is no reason to stop; a host that stands by will say so if it is longer.
+            drop(self.lease.renew());
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn run(&mut self, until: Option<Timestamp>) -> Event<Id> {
+        loop {
+            self.renew_lease();
+            let now = self.clock.now();
+            if let Some(event) = self.look(now) {
+                return event;
+            }
+            if until.is_some_and(|until| now >= until) || self.stopped() {
+                return Event::TimerExpired;
+            }
+            let next = now + LOOK_EVERY;
+            nap(&self.clock, until.map_or(next, |until| until.min(next)), || true);
+        }
+    }
+
+    /// What there is to report of the guest, if anything.
+    fn look(&mut self, now: Timestamp) -> Option<Event<Id>> {
+        let Some(guest) = &self.guest else {
+            return Some(self.lost(GoneReason::Destroyed, "the domain is gone"));
+        };
+        match self.watch.look(&guest.domain, now) {
+            Look::Well => None,
+            Look::PoweredOff => Some(Event::GuestFinished),
+            Look::Rebooting => Some(self.rebooted().unwrap_or_else(|| {
+                self.lost(
+                    GoneReason::Destroyed,
+                    "the guest went for a reboot and did not come back",
+                )
+            })),
+            Look::Lost(GoneReason::Destroyed, why) => {
+                if let Some(event) = self.rebooted() {
+                    return Some(event);
+                }
+                Some(self.lost(GoneReason::Destroyed, why))
+            }
+            Look::Lost(reason, why) => Some(self.lost(reason, why)),
+        }
+    }
+
+    /// The toolstack may have replaced the domain by a rebooted one; then that is the guest now, and it needs a
+    /// checkpoint soon, because none of the old ones is what it has become.
+    fn rebooted(&mut self) -> Option<Event<Id>> {
+        let old = self.id();
+        let until = self.clock.now() + REBOOT_GRACE;
+        while self.clock.now() < until && !self.stopped() {
+            let found = LiveDomain::find(&self.protection.guest).ok();
+            let other = found.filter(|domain| Some(domain.id()) != old && domain.info().is_ok());
+            if other.is_some() && self.open().is_ok() {
+                self.note("rebooted", json!({ "domain": self.id() }));
+                return Some(Event::TimerExpired);
+            }
+            nap(&self.clock, self.clock.now() + LOOK_EVERY, || true);
+        }
+        None
+    }
+
+    fn lost(&mut self, reason: GoneReason, why: &str) -> Event<Id> {
+        let now = self.clock.now();
+        self.lost_at.get_or_insert(now);
+        self.note("lost", json!({ "reason": why, "domain": self.id() }));
+        Event::GuestLost(reason)
+    }
+
+    fn capture(&mut self) -> Event<Id> {
+        self.renew_lease();
+        let Some(guest) = &mut self.guest else {
+            return self.lost(GoneReason::Destroyed, "the domain is gone");
+        };
+        let request = CaptureRequest {
+            guest: self.protection.guest.clone(),
+            ..self.protection.capture.clone()
+        };
+        let captured = capture(
+            &mut *guest.seam,
+            self.store,
+            &self.clock,
+            &mut self.session,
+            &request,
+        );
+        self.watch.forgive();
+        match captured {
+            Ok(captured) => {
+                let timeline = &captured.timeline;
+                self.note(
+                    "captured",
+                    json!({
+                        "checkpoint": captured.checkpoint.id.to_hex(),
+                        "increment": timeline.increment.to_string(),
+                        "pages_new": captured.checkpoint.new_pages,
+                        "stored_bytes": captured.checkpoint.stored_bytes,
+                        "suspended_s": seconds(timeline.suspended_for),
+                        "total_s": seconds(timeline.total),
+                    }),
+                );
+                self.prune();
+                Event::Captured {
+                    checkpoint: captured.checkpoint.id,
+                    cost: timeline.suspended_for,
+                }
+            }
+            Err(error) => self.capture_failed(&error),
+        }
+    }
+
+    fn capture_failed(&mut self, error: &CaptureError) -> Event<Id> {
+        self.note("capture-failed", json!({ "error": chain(error) }));
+        if let CaptureError::NotResumed { .. } = error
+            && let Some(guest) = &mut self.guest
+        {
+            let resumed = (0..RESUME_TRIES).any(|_| guest.seam.resume().is_ok());
+            if !resumed {
+                return self.lost(GoneReason::GuestCrashed, "the guest cannot be resumed");
+            }
+        }
+        let now = self.clock.now();
+        self.look(now).unwrap_or(Event::CaptureFailed)
+    }
+
+    /// Old checkpoints go when there are twice as many as wanted. A failure here costs space, nothing else.
+    fn prune(&mut self) {
+        let keep = self.protection.keep_last.max(1);
+        if self.candidates().is_ok_and(|all| all.len() >= 2 * keep as usize) {
+            let retention = Retention {
+                keep_last: Some(keep),
+                keep_within: None,
+            };
+            if let Err(error) = self.store.prune(&retention, CollectOptions::default()) {
+                self.note("prune-failed", json!({ "error": chain(&error) }));
+            }
+        }
+    }
+
+    fn wait(&mut self, until: Timestamp, machine: &mut Protect<Id>) -> Event<Id> {
+        loop {
+            while self.clock.now() < until && !self.stopped() {
+                self.renew_lease();
+                nap(&self.clock, until.min(self.clock.now() + LOOK_EVERY), || true);
+            }
+            match self.candidates() {
+                Ok(candidates) => {
+                    machine.replace_candidates(candidates);
+                    return Event::TimerExpired;
+                }
+                Err(_) if self.stopped() => return Event::TimerExpired,
+                Err(error) => {
+                    // Without the catalogue there is nothing to restart from: the medium has to come back.
+                    self.note("store-unreachable", json!({ "error": chain(&error) }));
+                    nap(&self.clock, self.clock.now() + RENEW_EVERY, || true);
+                }
+            }
+        }
+    }
+
+    fn restore(&mut self, from: Option<Id>) -> Event<Id> {
+        let Some(id) = from else {
+            // The loop is told not to start from nothing: how to boot this guest is not known here.
+            return Event::RestoreFailed { damaged: false };
+        };
+        let begun = self.clock.now();
+        self.note("restoring", json!({ "checkpoint": id.to_hex() }));
+        self.clear_away();
+        let request = RestoreRequest {
+            unattended: true,
+            ..RestoreRequest::default()
+        };
+        let outcome = self
+            .store
+            .read(id)
+            .map_err(crate::restore::RestoreError::from)
+            .and_then(|mut reader| restore_domain(&mut reader, &request, &mut |_| {}));
+        let error = match outcome {
+            Ok(restored) => {
+                let back = self.clock.now();
+                let cost = back.since(begun);
+                if let Err(error) = self.open() {
+                    self.note("restore-failed", json!({ "error": chain(&error) }));
+                    return Event::RestoreFailed { damaged: false };
+                }
+                let mut entry = Map::new();
+                entry.insert("domain".into(), json!(restored.id));
+                entry.insert("checkpoint".into(), json!(id.to_hex()));
+                entry.insert("restore_s".into(), seconds(cost));
+                if let Some(lost_at) = self.lost_at.take() {
+                    entry.insert("since_noticed_s".into(), seconds(back.since(lost_at)));
+                }
+                self.note("restored", Value::Object(entry));
+                return Event::Restored { cost };
+            }
+            Err(error) => error,
+        };
+        self.note("restore-failed", json!({ "error": chain(&error) }));
+        Event::RestoreFailed {
+            damaged: error.damaged(),
+        }
+    }
+
+    /// What is left of the lost domain goes, or the restored one could not take its place.
+    fn clear_away(&mut self) {
+        if let Some(guest) = self.guest.take() {
+            let id = guest.domain.id();
+            let is_it = guest
+                .domain
+                .control()
+                .domain(id)
+                .is_ok_and(|domain| domain.uuid == guest.domain.uuid());
+            drop(guest);
+            if is_it && let Err(error) = xl::run(&["destroy", &id.to_string()]) {
+                self.note("destroy-failed", json!({ "error": chain(&error) }));
+            }
+        }
+    }
+
+    fn end(mut self, ended: Ended) {
+        let how = match ended {
+            Ended::Stopped => "asked to stop",
+            Ended::PoweredOff => "the guest switched itself off",
+            Ended::GivenUp(GiveUp::TooManyFailures) => "too many failures",
+            Ended::GivenUp(GiveUp::NothingToRestoreFrom) => "no usable checkpoint",
+        };
+        if let Some(guest) = &mut self.guest {
+            drop(guest.seam.set_dirty_log(false));
+        }
+        self.note("stopped", json!({ "why": how }));
+        self.lease.release();
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
