@@ -30,7 +30,7 @@ const CHUNK_SECTORS: Range<u32> = 8..2049;
 /// Where an exception store can be read from.
 pub trait ReadAt {
     /// Its length in bytes.
-    fn len(&self) -> u64;
+    fn len_bytes(&self) -> u64;
     /// Fills `buffer` from byte `at` on. All of it lies within the length.
     fn read_at(&self, at: u64, buffer: &mut [u8]) -> std::io::Result<()>;
 }
@@ -92,7 +92,7 @@ pub fn read_exceptions(store: &impl ReadAt, origin_bytes: u64) -> Result<Excepti
         return Ok(Exceptions::Invalid);
     };
     let origin_chunks = origin_bytes.div_ceil(chunk_bytes);
-    let store_chunks = store.len() / chunk_bytes;
+    let store_chunks = store.len_bytes() / chunk_bytes;
     let pairs_per_area = chunk_bytes / PAIR as u64;
     let mut area = vec![0; usize::try_from(chunk_bytes).expect("at most 1 MiB")];
     let mut changed = ChunkSet::default();
@@ -112,7 +112,12 @@ pub fn read_exceptions(store: &impl ReadAt, origin_bytes: u64) -> Result<Excepti
                 });
             }
             if left == 0 {
-                return Err(field(at, "a further pair's old chunk", old, "the end of the list: the origin has no more chunks"));
+                return Err(field(
+                    at,
+                    "a further pair's old chunk",
+                    old,
+                    "the end of the list: the origin has no more chunks",
+                ));
             }
             left -= 1;
             if old >= origin_chunks {
@@ -146,13 +151,18 @@ fn read_header(store: &impl ReadAt) -> Result<Option<u64>, ExceptionsError> {
         other => return Err(field(4, "valid", other.into(), "0 or 1")),
     }
     if !CHUNK_SECTORS.contains(&sectors) || !sectors.is_power_of_two() {
-        return Err(field(12, "chunk size", sectors.into(), "a power of two of sectors, 8 to 2048"));
+        return Err(field(
+            12,
+            "chunk size",
+            sectors.into(),
+            "a power of two of sectors, 8 to 2048",
+        ));
     }
     Ok(Some(u64::from(sectors) * SECTOR))
 }
 
 fn read(store: &impl ReadAt, at: u64, buffer: &mut [u8], what: &'static str) -> Result<(), ExceptionsError> {
-    let len = store.len();
+    let len = store.len_bytes();
     if at.saturating_add(buffer.len() as u64) > len {
         return Err(ExceptionsError::Truncated { at, len, what });
     }
@@ -163,11 +173,19 @@ fn read(store: &impl ReadAt, at: u64, buffer: &mut [u8], what: &'static str) -> 
 
 fn field(at: u64, field: &'static str, found: u64, expected: impl Into<String>) -> ExceptionsError {
     let expected = expected.into();
-    ExceptionsError::Field { at, field, found, expected }
+    ExceptionsError::Field {
+        at,
+        field,
+        found,
+        expected,
+    }
 }
 
 fn le64(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |value, &byte| value << 8 | u64::from(byte))
 }
 
 /// Chunks in the order in which they were first written, which is often ascending.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 impl ReadAt for Vec<u8> {
-    fn len(&self) -> u64 {
+    fn len_bytes(&self) -> u64 {
         self.as_slice().len() as u64
     }
 
@@ -31,7 +31,10 @@ fn encode(sectors: u32, old_chunks: &[u64]) -> Vec<u8> {
     for (i, &old) in old_chunks.iter().enumerate() {
         let area = 1 + i / per_area * (per_area + 1);
         let at = area * chunk + i % per_area * PAIR;
-        store.resize(store.len().max((usize::try_from(next_free).unwrap() + 1) * chunk), 0xEE);
+        store.resize(
+            store.len().max((usize::try_from(next_free).unwrap() + 1) * chunk),
+            0xEE,
+        );
         store[at..at + 8].copy_from_slice(&old.to_le_bytes());
         store[at + 8..at + 16].copy_from_slice(&next_free.to_le_bytes());
         next_free += 1;
@@ -48,7 +51,10 @@ fn encode(sectors: u32, old_chunks: &[u64]) -> Vec<u8> {
 const ORIGIN_CHUNKS: u64 = 5000;
 
 fn chunks(ranges: &[Range<u64>]) -> BTreeSet<u64> {
-    assert!(ranges.windows(2).all(|two| two[0].end < two[1].start), "{ranges:?}");
+    assert!(
+        ranges.windows(2).all(|two| two[0].end < two[1].start),
+        "{ranges:?}"
+    );
     ranges.iter().cloned().flatten().collect()
 }
 
@@ -102,14 +108,21 @@ fn bounds_and_flags() {
     let full = encode(8, &(0..256).collect::<Vec<u64>>());
     assert_eq!(
         read_exceptions(&full, origin).unwrap(),
-        Exceptions::Chunks { chunk_bytes: 4096, changed: std::iter::once(0..256).collect() }
+        Exceptions::Chunks {
+            chunk_bytes: 4096,
+            changed: std::iter::once(0..256).collect()
+        }
     );
     let says = |store: &Vec<u8>| read_exceptions(store, origin).unwrap_err().to_string();
     let mut cut = full.clone();
     cut.truncate(258 * 4096);
     assert_eq!(
         says(&cut),
-        format!("byte {0}: the exception store ends at byte {1}, expected a metadata area", 258 * 4096, 258 * 4096)
+        format!(
+            "byte {0}: the exception store ends at byte {1}, expected a metadata area",
+            258 * 4096,
+            258 * 4096
+        )
     );
 
     let mut store = encode(8, &[3]);
@@ -122,7 +135,10 @@ fn bounds_and_flags() {
     assert!(says(&store).starts_with("byte 12: chunk size is 0x9"));
     store[12] = 8;
     store[4096..4104].copy_from_slice(&ORIGIN_CHUNKS.to_le_bytes());
-    assert_eq!(says(&store), "byte 4096: old chunk is 0x1388, expected less than 5000");
+    assert_eq!(
+        says(&store),
+        "byte 4096: old chunk is 0x1388, expected less than 5000"
+    );
     store[4096..4104].copy_from_slice(&3u64.to_le_bytes());
     store[4104] = 1;
     assert!(says(&store).starts_with("byte 4104: new chunk is 0x1"));
