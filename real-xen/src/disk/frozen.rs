@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use revenant_core::guest::{Changed, FrozenDisk};
 use revenant_core::store::CheckpointId;
@@ -13,7 +12,7 @@ use revenant_core::{HypervisorError, PAGE_SIZE};
 
 use super::error::DiskError;
 use super::exceptions::{Exceptions, read_exceptions};
-use super::mapped::{attached, name_of};
+use super::mapped::{attached, name_of, number_of};
 use super::snapshot::{Snapshots, StoreFile, next_name, tag_of};
 use super::tools::Tools;
 
@@ -172,24 +171,16 @@ impl FrozenSnapshot {
         self.snapshots.sectors * SECTOR / BLOCK
     }
 
-    fn node(&self) -> PathBuf {
-        self.snapshots.tools.node(&next_name(&self.snapshots.disk))
+    fn snapshot_name(&self) -> String {
+        next_name(&self.snapshots.disk)
     }
 
-    /// Opens the snapshot; its node may come a moment after it, where udev makes it.
+    /// Opens the snapshot at the first read.
     fn open(&mut self) -> Result<&File, DiskError> {
-        const WAIT: Duration = Duration::from_millis(50);
-        let path = self.node();
-        let mut attempts = 40;
-        while self.file.is_none() {
-            match File::open(&path) {
-                Ok(file) => self.file = Some(file),
-                Err(error) if attempts == 0 => return Err(DiskError::io("open", path)(error)),
-                Err(_) => {
-                    attempts -= 1;
-                    std::thread::sleep(WAIT);
-                }
-            }
+        if self.file.is_none() {
+            let tools = &self.snapshots.tools;
+            let path = tools.node(&number_of(tools, &self.snapshot_name())?);
+            self.file = Some(File::open(&path).map_err(DiskError::io("open", path))?);
         }
         Ok(self.file.as_ref().expect("just opened"))
     }
@@ -225,21 +216,21 @@ impl FrozenSnapshot {
             return Err(DiskError::OutOfRange {
                 first,
                 last: end.saturating_sub(1),
-                device: self.node(),
+                device: self.snapshot_name().into(),
                 blocks,
             });
         }
         let read = self.open()?.read_exact_at(buffer, first * BLOCK);
         // The kernel fails every read of a snapshot that is lost; say so.
         let Err(error) = read else { return Ok(()) };
-        let name = next_name(&self.snapshots.disk);
+        let name = self.snapshot_name();
         match self.snapshots.lost(&name)? {
             Some(status) => Err(DiskError::Lost {
                 name,
                 status,
                 cow_bytes: self.snapshots.cow_bytes,
             }),
-            None => Err(DiskError::io("read", self.node())(error)),
+            None => Err(DiskError::io("read", name)(error)),
         }
     }
 }

@@ -60,6 +60,31 @@ pub(super) fn exists(tools: &Tools, name: &str) -> Result<bool, DiskError> {
     Ok(names(tools)?.iter().any(|other| other == name))
 }
 
+/// The number of a device (`253:0`).
+pub(super) fn number_of(tools: &Tools, name: &str) -> Result<String, DiskError> {
+    let args = [
+        "info",
+        "-c",
+        "--noheadings",
+        "--separator",
+        ":",
+        "-o",
+        "major,minor",
+        name,
+    ];
+    let found = tools.dmsetup(&args)?.trim().to_owned();
+    let digits = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());
+    match found.split_once(':') {
+        Some((major, minor)) if digits(major) && digits(minor) => Ok(found),
+        _ => Err(DiskError::Unexpected {
+            what: "the number",
+            name: name.to_owned(),
+            found,
+            expected: "major:minor",
+        }),
+    }
+}
+
 /// The single target of a device's live table; `None`: it has several, or none.
 pub(super) fn single_target(tools: &Tools, name: &str) -> Result<Option<Target>, DiskError> {
     let table = tools.dmsetup(&["table", name])?;
@@ -142,7 +167,7 @@ pub(super) fn attach_named(tools: &Tools, name: &str) -> Result<(), DiskError> {
         create.extend(["--uuid", &uuid]);
     }
     tools.dmsetup(&create)?;
-    let origin = format!("0 {sectors} snapshot-origin {}", tools.node(&real).display());
+    let origin = format!("0 {sectors} snapshot-origin {}", number_of(tools, &real)?);
     swap(tools, name, &origin)
 }
 

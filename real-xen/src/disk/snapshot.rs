@@ -8,7 +8,7 @@ use revenant_core::store::CheckpointId;
 
 use super::error::DiskError;
 use super::exceptions::ReadAt;
-use super::mapped::{names, real_name, single_target};
+use super::mapped::{names, number_of, real_name, single_target};
 use super::tools::Tools;
 
 /// Sectors of a chunk: chunks are 4 KiB blocks.
@@ -78,7 +78,7 @@ impl Snapshots {
         let table = format!(
             "0 {} snapshot {} {} P {CHUNK_SECTORS}",
             self.sectors,
-            self.tools.node(&real_name(&self.disk)).display(),
+            number_of(&self.tools, &real_name(&self.disk))?,
             device.trim()
         );
         self.tools.dmsetup(&["create", &name, "--notable"])?;

@@ -34,7 +34,7 @@ pub enum ToolError {
 #[derive(Debug, Clone)]
 pub struct Tools {
     path: OsString,
-    mapper: PathBuf,
+    dev: PathBuf,
     sys: PathBuf,
 }
 
@@ -45,23 +45,16 @@ impl Tools {
         path.push(":/usr/sbin:/sbin:/usr/bin:/bin");
         Tools {
             path,
-            mapper: PathBuf::from("/dev/mapper"),
+            dev: PathBuf::from("/dev"),
             sys: PathBuf::from("/sys"),
         }
     }
 
-    /// Another set: tools found along `path`, device nodes in `mapper`, the kernel's view of devices in `sys`.
-    pub fn elsewhere(path: impl Into<OsString>, mapper: impl Into<PathBuf>, sys: impl Into<PathBuf>) -> Self {
-        Tools {
-            path: path.into(),
-            mapper: mapper.into(),
-            sys: sys.into(),
-        }
-    }
-
-    /// The node of a device-mapper device.
-    pub(super) fn node(&self, name: &str) -> PathBuf {
-        self.mapper.join(name)
+    /// The node of a device-mapper device with this number (`253:0`). The kernel makes it with the device; the names in
+    /// `/dev/mapper` come later, from udev, or not at all.
+    pub(super) fn node(&self, number: &str) -> PathBuf {
+        let minor = number.rsplit(':').next().unwrap_or_default();
+        self.dev.join(format!("dm-{minor}"))
     }
 
     /// What the kernel tells of the device with this number (`253:0`).
