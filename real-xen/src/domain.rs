@@ -209,9 +209,10 @@ impl LiveDomain {
         }
     }
 
-    /// Withdraws a suspend request that nobody waits for any more.
-    pub(crate) fn withdraw_suspend(&self) {
-        drop(self.store.replace(&self.path("control/shutdown"), SUSPEND, ""));
+    /// Withdraws a suspend request that nobody waits for any more. `false`: there is none, or the guest has taken it.
+    pub(crate) fn withdraw_suspend(&self) -> bool {
+        let request = self.path("control/shutdown");
+        self.store.replace(&request, SUSPEND, "").unwrap_or(false)
     }
 
     /// The error of a failed call, or that the guest is gone if that is why.

@@ -1,5 +1,6 @@
 //! A live HVM or PVH guest behind the core's door: frames by foreign mapping, changes by log-dirty.
 
+use std::io;
 use std::ops::Range;
 
 use revenant_core::guest::{Capabilities, MemoryLayout, PageBatch, PfnSet, StateRecord};
@@ -37,7 +38,9 @@ pub struct HvmGuest {
     keeper_program: KeeperProgram,
     /// Runs from the first thing that the guest would have to be rescued from.
     keeper: Option<Keeper>,
-    _lock: DomainLock,
+    /// A request was made, and the guest has not been resumed since: it may suspend itself yet.
+    unsettled: bool,
+    lock: DomainLock,
 }
 
 #[derive(Debug)]
@@ -76,7 +79,8 @@ impl HvmGuest {
             state: None,
             keeper_program: keeper,
             keeper: None,
-            _lock: lock,
+            unsettled: false,
+            lock,
         })
     }
 
@@ -148,11 +152,21 @@ impl HvmGuest {
 
     fn keep_watch(&mut self) -> Result<(), HypervisorError> {
         if self.keeper.is_none() {
-            let keeper = Keeper::start(&self.keeper_program, self.domain.id())
+            let keeper = Keeper::start(&self.keeper_program, self.domain.id(), &self.lock)
                 .map_err(|error| backend("start the keeper process", error))?;
             self.keeper = Some(keeper);
         }
         Ok(())
+    }
+
+    fn keeper_hears(&mut self, word: fn(&mut Keeper) -> io::Result<()>) -> Result<(), HypervisorError> {
+        match &mut self.keeper {
+            Some(keeper) => word(keeper).map_err(|error| {
+                self.keeper = None;
+                backend("talk to the keeper process", error)
+            }),
+            None => Ok(()),
+        }
     }
 
     fn need_suspended(&self, operation: &'static str) -> Result<(), HypervisorError> {
@@ -218,7 +232,7 @@ impl HvmGuest {
 
 impl Drop for HvmGuest {
     fn drop(&mut self) {
-        let in_order = !self.dirty_log && matches!(self.domain.is_suspended(), Ok(false));
+        let in_order = !self.dirty_log && !self.unsettled && matches!(self.domain.is_suspended(), Ok(false));
         // Otherwise dropping it is the call for help.
         if in_order && let Some(keeper) = self.keeper.take() {
             keeper.release();
@@ -286,16 +300,22 @@ impl Hypervisor for HvmGuest {
     }
 
     fn suspend(&mut self) -> Result<(), HypervisorError> {
-        self.keep_watch()?;
-        if !self.domain.is_suspended()? {
-            self.state = None;
+        if self.domain.is_suspended()? {
+            return Ok(());
         }
+        self.keep_watch()?;
+        self.state = None;
+        self.keeper_hears(Keeper::asking)?;
+        self.unsettled = true;
         self.domain.suspend()
     }
 
     fn resume(&mut self) -> Result<(), HypervisorError> {
         self.domain.resume()?;
         self.state = None;
+        self.unsettled = false;
+        // The guest runs; a keeper that is gone is found out before the next request.
+        drop(self.keeper_hears(Keeper::running));
         Ok(())
     }
 

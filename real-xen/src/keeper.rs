@@ -2,8 +2,9 @@
 //!
 //! Between the suspend request and the resume a guest depends on us. If we are killed there, nobody would let it go on,
 //! and its dirty log would stay on for ever. So a keeper is started before anything is asked of the guest: a process in
-//! a group of its own that does nothing but wait for the pipe from us to close. If it closes without a word, the
-//! keeper withdraws the request, resumes the guest and ends the log.
+//! a group of its own that does nothing but listen to the pipe from us. If it closes without a farewell, the keeper
+//! withdraws the request, resumes the guest and ends the log. It shares our lock on the domain, so that nobody else
+//! touches the guest before it is done.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -13,13 +14,19 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use revenant_core::HypervisorError;
 use revenant_core::clock::Clock;
 
 use crate::domain::LiveDomain;
+use crate::lock::DomainLock;
 use crate::sys::XenError;
 
 /// Said by the keeper once it can do what it is there for.
 const READY: &str = "ready";
+/// Said to the keeper before the guest is asked to suspend itself.
+const ASKING: u8 = b'?';
+/// Said to the keeper once the guest runs again and nothing is asked of it.
+const RUNNING: u8 = b'!';
 /// Said to the keeper when it is not needed any more.
 const RELEASE: u8 = b'.';
 /// How long after our end the keeper looks out for a guest that took the request and has yet to suspend itself.
@@ -52,16 +59,17 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts one and waits until it is ready.
-    pub(crate) fn start(program: &KeeperProgram, domain: u32) -> io::Result<Self> {
-        let mut child = Command::new(&program.program)
+    /// Starts one, which shares `lock`, and waits until it is ready.
+    pub(crate) fn start(program: &KeeperProgram, domain: u32, lock: &DomainLock) -> io::Result<Self> {
+        let mut command = Command::new(&program.program);
+        command
             .args(&program.arguments)
             .arg(domain.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Ctrl-C and a closing terminal go to our group: the keeper is in another.
-            .process_group(0)
-            .spawn()?;
+            .process_group(0);
+        let mut child = lock.inherited(|| command.spawn())?;
         let mut line = String::new();
         let said = child.stdout.take().expect("stdout is a pipe");
         BufReader::new(said).read_line(&mut line)?;
@@ -72,11 +80,29 @@ impl Keeper {
         }
     }
 
+    /// The guest is about to be asked to suspend itself.
+    pub(crate) fn asking(&mut self) -> io::Result<()> {
+        self.say(ASKING)
+    }
+
+    /// The guest runs, and nothing is asked of it.
+    pub(crate) fn running(&mut self) -> io::Result<()> {
+        self.say(RUNNING)
+    }
+
+    fn say(&mut self, word: u8) -> io::Result<()> {
+        match &mut self.child.stdin {
+            Some(pipe) => pipe.write_all(&[word]),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
     /// The guest is in order: the keeper ends without touching it.
     pub(crate) fn release(mut self) {
-        if let Some(mut pipe) = self.child.stdin.take() {
-            drop(pipe.write_all(&[RELEASE]));
-        }
+        drop(self.say(RELEASE));
+        drop(self.child.stdin.take());
+        // It ends at once; its share of the lock must be gone when ours is.
+        drop(self.child.wait());
     }
 }
 
@@ -93,27 +119,38 @@ pub fn keep(domain: u32) -> Result<(), KeepError> {
     let guest = LiveDomain::open(domain)?;
     let mut output = io::stdout();
     writeln!(output, "{READY}").and_then(|()| output.flush())?;
-    let mut said = Vec::new();
+    let mut asked = false;
     // A read error is as good as the end: nobody is there.
-    drop(io::stdin().lock().take(16).read_to_end(&mut said));
-    if said.contains(&RELEASE) {
-        return Ok(());
+    for word in io::stdin().lock().bytes().map_while(Result::ok) {
+        match word {
+            ASKING => asked = true,
+            RUNNING => asked = false,
+            RELEASE => return Ok(()),
+            _ => {}
+        }
     }
-    take_care(&guest);
+    take_care(&guest, asked);
     Ok(())
 }
 
-/// Brings a guest back to a state that needs nobody. Stops early if it is gone.
-fn take_care(guest: &LiveDomain) {
-    guest.withdraw_suspend();
-    let mut log_ended = false;
+/// Brings a guest back to a state that needs nobody. If it was asked to suspend itself, it may have taken the request
+/// and have yet to do it: then it is waited for. Stops early if the guest is gone.
+fn take_care(guest: &LiveDomain, asked: bool) {
+    let pending = asked && !guest.withdraw_suspend();
     let begun = guest.clock().now();
-    while guest.clock().now().since(begun) < WATCH {
-        if guest.resume().is_err() && guest.info().is_err() {
-            return;
+    let mut resumed = false;
+    let mut log_ended = false;
+    loop {
+        match guest.is_suspended() {
+            Ok(true) => resumed = guest.resume().is_ok(),
+            Err(HypervisorError::Gone(_)) => return,
+            // Xen that does not answer now may answer later.
+            Ok(false) | Err(_) => {}
         }
-        if !log_ended {
-            log_ended = guest.control().end_dirty_log(guest.id()).is_ok();
+        log_ended = log_ended || guest.control().end_dirty_log(guest.id()).is_ok();
+        let in_order = log_ended && (resumed || !pending);
+        if in_order || guest.clock().now().since(begun) >= WATCH {
+            return;
         }
         sleep(POLL);
     }

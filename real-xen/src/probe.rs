@@ -150,13 +150,23 @@ fn xenstore(root: &Path, dom0: Status) -> Check {
 #[cfg(feature = "libxc")]
 fn control_interface() -> Check {
     const NAME: &str = "libxc";
-    match crate::sys::XenControl::open().and_then(|xen| Ok((xen.version()?, xen.domains()?.len()))) {
-        Ok((version, domains)) => Check::new(
-            NAME,
-            Status::Ok,
-            format!("control interface of Xen {version}, {domains} domains"),
-            "",
-        ),
+    let look = || -> Result<String, crate::sys::XenError> {
+        let xen = crate::sys::XenControl::open()?;
+        let domains = xen.domains()?;
+        let guests = |assisted: bool| {
+            let counted =
+                |domain: &&crate::sys::Domain| domain.id != 0 && domain.hardware_assisted == assisted;
+            domains.iter().filter(counted).count()
+        };
+        Ok(format!(
+            "Xen {}; guests with a dirty log (checkpointed live): {}, without (PV, stop-and-copy): {}",
+            xen.version()?,
+            guests(true),
+            guests(false)
+        ))
+    };
+    match look() {
+        Ok(found) => Check::new(NAME, Status::Ok, found, ""),
         Err(error) => Check::new(
             NAME,
             Status::Missing,

@@ -31,12 +31,14 @@ pub struct PvGuest {
     domain: LiveDomain,
     helper: KeeperProgram,
     keeper: Option<Keeper>,
+    /// A request was made, and the guest has not been resumed since: it may suspend itself yet.
+    unsettled: bool,
     xl_header: Vec<u8>,
     /// What the guest was when it was suspended last. Its memory stays for the next time.
     image: Image,
     /// The image outlasts the suspension.
     kept: bool,
-    _lock: DomainLock,
+    lock: DomainLock,
 }
 
 impl PvGuest {
@@ -49,10 +51,11 @@ impl PvGuest {
             domain,
             helper,
             keeper: None,
+            unsettled: false,
             xl_header,
             image: Image::default(),
             kept: false,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -272,12 +275,19 @@ impl Hypervisor for PvGuest {
             return Ok(());
         }
         if self.keeper.is_none() {
-            let keeper = Keeper::start(&self.helper, self.domain.id())
+            let keeper = Keeper::start(&self.helper, self.domain.id(), &self.lock)
                 .map_err(|error| backend("start the keeper process", error))?;
             self.keeper = Some(keeper);
         }
         self.kept = false;
         self.image.prepare(self.domain.info()?.pages);
+        if let Some(keeper) = &mut self.keeper
+            && let Err(error) = keeper.asking()
+        {
+            self.keeper = None;
+            return Err(backend("talk to the keeper process", error));
+        }
+        self.unsettled = true;
         self.domain.suspend()
     }
 
@@ -291,6 +301,11 @@ impl Hypervisor for PvGuest {
         self.domain.resume()?;
         // An image that nobody asked to keep is that of a suspended guest only.
         self.image.taken &= self.kept;
+        self.unsettled = false;
+        if let Some(keeper) = &mut self.keeper {
+            // The guest runs; a keeper that is gone is found out before the next request.
+            drop(keeper.running());
+        }
         Ok(())
     }
 
@@ -357,7 +372,7 @@ impl PvGuest {
 
 impl Drop for PvGuest {
     fn drop(&mut self) {
-        let in_order = matches!(self.domain.is_suspended(), Ok(false));
+        let in_order = !self.unsettled && matches!(self.domain.is_suspended(), Ok(false));
         if in_order && let Some(keeper) = self.keeper.take() {
             keeper.release();
         }

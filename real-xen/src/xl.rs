@@ -56,7 +56,8 @@ pub(crate) fn failed<S: AsRef<OsStr>>(arguments: &[S], stderr: &[u8]) -> XlError
     }
 }
 
-/// A live domain's configuration in libxl's JSON, as a save file carries it.
+/// A live domain's configuration in libxl's JSON, as a save file carries it. Guests that cannot be captured whole are
+/// refused here.
 pub(crate) fn configuration(id: u32) -> Result<Vec<u8>, HypervisorError> {
     const WHAT: &str = "read the domain's configuration";
     let output = run(&["list", "-l", &id.to_string()]).map_err(|error| backend(WHAT, error))?;
@@ -70,6 +71,14 @@ pub(crate) fn configuration(id: u32) -> Result<Vec<u8>, HypervisorError> {
                 invalid("xl list -l: expected a list of domains with a config each"),
             )
         })?;
+    if config["c_info"]["type"] == "hvm" {
+        return Err(backend(
+            WHAT,
+            invalid(
+                "it is an HVM guest with a device model, whose state is not captured: PVH and PV guests are",
+            ),
+        ));
+    }
     let mut text = serde_json::to_vec_pretty(config).map_err(|error| backend(WHAT, error))?;
     // xl reads it back as a C string.
     text.extend(b"\n\0");

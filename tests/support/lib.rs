@@ -1,3 +1,4 @@
 //! Fixtures shared by the claims.
 
+pub mod rig;
 pub mod stores;

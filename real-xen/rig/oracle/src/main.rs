@@ -89,6 +89,8 @@ fn listen(orders: &Arc<Orders>) {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
             match line.split_whitespace().collect::<Vec<_>>()[..] {
                 ["hang"] => orders.hang.store(true, Ordering::Relaxed),
+                // The kernel panics at once, if this is the guest it is made for and may.
+                ["panic"] => drop(std::fs::write("/proc/sysrq-trigger", "c")),
                 ["rest", ms] => {
                     if let Ok(ms) = ms.parse() {
                         orders.rest_ms.store(ms, Ordering::Relaxed);

@@ -1,0 +1,499 @@
+//! Real guests on real Xen, in the rig: checkpointed while they compute, killed in every way, restored, and asked what
+//! they have become. Needs QEMU and Debian's packages, and minutes:
+//!
+//! ```sh
+//! cargo test -p revenant-tests --test guests_on_real_xen_survive -- --ignored --nocapture
+//! ```
+//!
+//! `REVENANT_RIG_PERCENT` scales the number of rounds; `REVENANT_RIG_RESULTS` names a directory for the measures.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use revenant_tests::rig::{Guest, Host, now, programs};
+use serde_json::Value;
+
+const BUSY: &str = "--program,hot-set,--pages,1024,--seed,7";
+const IDLE: &str = "--program,idle,--pages,64,--seed,7,--rest-ms,20,--report,16";
+/// Time between two checkpoints of a protected guest.
+const INTERVAL_S: f64 = 3.0;
+/// A guest that prints nothing for this long hangs.
+const HANG_S: f64 = 8.0;
+
+fn rounds(full: u32) -> u32 {
+    let percent = std::env::var("REVENANT_RIG_PERCENT").map_or(100, |text| text.parse().expect("a number"));
+    (full * percent).div_ceil(100).max(1)
+}
+
+/// What was measured: one row a line, `what,unit,value`.
+#[derive(Debug, Default)]
+struct Measures {
+    csv: String,
+}
+
+impl Measures {
+    fn add(&mut self, what: &str, unit: &str, value: f64) {
+        println!("{what}: {value:.4} {unit}");
+        writeln!(self.csv, "{what},{unit},{value:.6}").expect("a string takes everything");
+    }
+
+    fn spread(&mut self, what: &str, unit: &str, mut values: Vec<f64>) {
+        values.sort_by(f64::total_cmp);
+        self.add(&format!("{what} (median)"), unit, values[values.len() / 2]);
+        self.add(&format!("{what} (largest)"), unit, values[values.len() - 1]);
+    }
+
+    fn write(&self) {
+        if let Some(dir) = std::env::var_os("REVENANT_RIG_RESULTS") {
+            let dir = PathBuf::from(dir);
+            fs::create_dir_all(&dir).expect("make the directory");
+            fs::write(dir.join("measures.csv"), format!("what,unit,value\n{}", self.csv))
+                .expect("write measures");
+        }
+    }
+}
+
+struct Lab {
+    programs: Vec<PathBuf>,
+    disk: PathBuf,
+    draws: Xoshiro256PlusPlus,
+    measures: Measures,
+}
+
+impl Lab {
+    fn moment(&mut self, most_ms: u64) -> Duration {
+        Duration::from_millis(self.draws.random_range(0..most_ms))
+    }
+}
+
+/// One test, because all of it is one boot of emulated machines after the other.
+#[test]
+#[ignore = "boots real Xen in QEMU and takes a quarter of an hour"]
+fn guests_on_real_xen_survive() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let mut lab = Lab {
+        programs: programs(),
+        disk: scratch.path().join("shared.img"),
+        draws: Xoshiro256PlusPlus::seed_from_u64(20_061_117),
+        measures: Measures::default(),
+    };
+    let host = Host::boot("one", &lab.programs, &lab.disk);
+    host.sh("mkfs.ext4 -q /dev/vda && mount /dev/vda /store");
+    let begun = now();
+    let timed = |name: &str, part: &mut dyn FnMut()| {
+        part();
+        println!("--- {name}: at {} s", begun.elapsed().as_secs());
+    };
+    timed("judge", &mut || the_judge_of_backends_is_content(&host));
+    timed("measures", &mut || {
+        the_guest_waits_less_than_for_xens_own_save(&host, &mut lab);
+    });
+    timed("moments", &mut || {
+        every_checkpoint_of_a_busy_guest_goes_on_right(&host, &mut lab, scratch.path());
+    });
+    timed("kills", &mut || the_guest_outlives_our_process(&host, &mut lab));
+    timed("full", &mut || a_full_store_stops_nothing(&host, &mut lab));
+    timed("deaf", &mut || a_guest_that_does_not_answer_runs_on(&host));
+    timed("protect", &mut || {
+        a_protected_guest_comes_back_by_itself(&host, &mut lab);
+    });
+    drop(host);
+    timed("power", &mut || {
+        another_host_takes_over_after_a_power_loss(&mut lab);
+    });
+    lab.measures.write();
+}
+
+/// The contract of the core's door, clause by clause, on real guests.
+fn the_judge_of_backends_is_content(host: &Host) {
+    for (kind, mib) in [("pvh", 128), ("pv", 96)] {
+        host.guest("judged", kind, mib, BUSY);
+        let said = host.sh("xen_check conformance judged");
+        assert!(said.contains("judged passes"), "{said}");
+    }
+}
+
+fn checkpoint(host: &Host, guest: &str, options: &str) -> Value {
+    let said = host.sh(&format!(
+        "revenant checkpoint {guest} --store /store/s --json {options}"
+    ));
+    serde_json::from_str(&said).expect("JSON")
+}
+
+fn number(value: &Value, path: &str) -> f64 {
+    value
+        .pointer(path)
+        .and_then(Value::as_f64)
+        .unwrap_or_else(|| panic!("no number at {path} in {value}"))
+}
+
+/// Seconds that a line of shell in dom0 takes, by dom0's own clock.
+fn seconds(host: &Host, script: &str) -> f64 {
+    let said = host.sh(&format!(
+        "a=$(cut -d' ' -f1 /proc/uptime); {{ {script}; }} >/dev/null 2>&1 || exit 1; echo $a $(cut -d' ' -f1 /proc/uptime)"
+    ));
+    let times: Vec<f64> = said
+        .split_whitespace()
+        .map(|word| word.parse().expect("a time"))
+        .collect();
+    times[1] - times[0]
+}
+
+/// Suspended time beside `xl save -c` and libxc's own live save, increments beside full checkpoints, restore beside
+/// `xl restore`.
+fn the_guest_waits_less_than_for_xens_own_save(host: &Host, lab: &mut Lab) {
+    const TRIES: usize = 3;
+    let measures = &mut lab.measures;
+    for (name, kind, mib, program) in [
+        ("idle", "pvh", 128, IDLE),
+        ("busy", "pvh", 128, BUSY),
+        ("pv", "pv", 96, BUSY),
+    ] {
+        let mut guest = host.guest(name, kind, mib, program);
+        let mut suspended = Vec::new();
+        let (mut full, mut increments) = (0.0, Vec::new());
+        for round in 0..TRIES {
+            let seen = checkpoint(host, name, if round == 0 { "--full" } else { "" });
+            suspended.push(number(&seen, "/timeline/suspended_s"));
+            if round == 0 {
+                full = number(&seen, "/stored_bytes");
+            } else {
+                increments.push(number(&seen, "/stored_bytes"));
+            }
+            guest.reports(1);
+        }
+        let ours = median(&mut suspended);
+        let bytes = median(&mut increments) / full;
+        let xl_save = seconds(host, &format!("xl save -c {name} /store/xl.save"));
+        measures.add(&format!("{name}: suspended by a checkpoint"), "s", ours);
+        measures.add(&format!("{name}: xl save -c"), "s", xl_save);
+        measures.add(
+            &format!("{name}: xl save -c over suspended"),
+            "ratio",
+            xl_save / ours,
+        );
+        measures.add(&format!("{name}: increment over full, bytes"), "ratio", bytes);
+        if kind == "pvh" {
+            let libxc = host.sh(&format!("xen_check libxc-live {name} 2>/dev/null"));
+            let libxc = number(&serde_json::from_str(&libxc).expect("JSON"), "/suspended_s");
+            measures.add(&format!("{name}: suspended by libxc's live save"), "s", libxc);
+            assert!(
+                ours <= libxc,
+                "{name}: suspended for {ours} s, by libxc for {libxc} s"
+            );
+            assert!(
+                xl_save >= 50.0 * ours,
+                "{name}: suspended for {ours} s, xl save -c takes {xl_save} s"
+            );
+        }
+        if name == "idle" {
+            assert!(
+                bytes <= 0.05,
+                "an increment of the idle guest is {bytes} of its full checkpoint"
+            );
+        }
+        host.sh(&format!("xl destroy {name}"));
+        guest.skip();
+        let ours = seconds(host, &format!("revenant restore {name} --store /store/s"));
+        guest.reports(2);
+        host.sh(&format!("xl destroy {name}"));
+        let xl = seconds(host, "xl restore /store/xl.save");
+        measures.add(&format!("{name}: restore"), "s", ours);
+        measures.add(&format!("{name}: xl restore"), "s", xl);
+        measures.add(&format!("{name}: restore over xl restore"), "ratio", ours / xl);
+        host.sh(&format!("xl destroy {name}; rm /store/xl.save"));
+    }
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Live checkpoints at random moments; each is restored after the guest was destroyed, and goes on as the program
+/// demands. What is exported satisfies Xen's own checker.
+fn every_checkpoint_of_a_busy_guest_goes_on_right(host: &Host, lab: &mut Lab, scratch: &Path) {
+    let mut guest = host.guest("moments", "pvh", 128, BUSY);
+    for round in 0..rounds(20) {
+        sleep(lab.moment(1500));
+        let seen = checkpoint(host, "moments", "--live");
+        guest.look();
+        let id = seen["id"].as_str().expect("an id");
+        host.sh(&format!(
+            "xl destroy moments; revenant restore {id} --store /store/s"
+        ));
+        guest.reports(2);
+        if round == 0 {
+            host.sh(&format!(
+                "revenant export {id} --store /store/s --output /tmp/stream"
+            ));
+            host.pull("/tmp/stream", scratch);
+            host.sh("rm /tmp/stream");
+            xens_checker_accepts(&scratch.join("stream"));
+            host.sh("revenant prune --store /store/s --keep-last 2");
+        }
+    }
+    assert_eq!(guest.boots(), 1, "the guest was started anew");
+    host.sh("revenant verify --store /store/s && xl destroy moments");
+}
+
+/// `verify-stream-v2` of Debian's xen-utils, where it can be had.
+fn xens_checker_accepts(stream: &Path) {
+    let Some(checker) = std::env::var_os("REVENANT_STREAM_CHECKER") else {
+        println!("REVENANT_STREAM_CHECKER is not set: the stream was not checked by Xen's own checker");
+        return;
+    };
+    let checked = std::process::Command::new(checker)
+        .args(["-i".as_ref(), stream.as_os_str(), "-f".as_ref(), "xl".as_ref()])
+        .output()
+        .expect("run the checker");
+    assert!(
+        checked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&checked.stderr)
+    );
+}
+
+/// Our process is killed at random moments of a capture: the guest goes on within 2 s, and the next checkpoint is right.
+fn the_guest_outlives_our_process(host: &Host, lab: &mut Lab) {
+    let mut guest = host.guest("outlives", "pvh", 128, BUSY);
+    checkpoint(host, "outlives", "");
+    let mut pauses = Vec::new();
+    for round in 0..rounds(30) {
+        let ms = lab.draws.random_range(0..4500);
+        // The step of the last report when the process was killed, and how long until a later one was printed.
+        let said = host.sh(&format!(
+            "revenant checkpoint outlives --store /store/s >/dev/null 2>&1 & p=$!; usleep {us}; kill -9 $p 2>/dev/null
+             l=/var/log/xen/console/guest-outlives.log; a=$(cut -d' ' -f1 /proc/uptime); n=$(wc -l < $l); i=0
+             while [ $(wc -l < $l) -le $n ] && [ $i -lt 400 ]; do usleep 50000; i=$((i + 1)); done
+             echo $a $(cut -d' ' -f1 /proc/uptime)",
+            us = ms * 1000
+        ));
+        let times: Vec<f64> = said
+            .split_whitespace()
+            .map(|word| word.parse().expect("a time"))
+            .collect();
+        pauses.push(times[1] - times[0]);
+        guest.look();
+        checkpoint(host, "outlives", "");
+        if round % 5 == 4 {
+            guest.look();
+            host.sh("xl destroy outlives; revenant restore outlives --store /store/s");
+        }
+        guest.reports(1);
+    }
+    let longest = pauses.iter().copied().fold(0.0, f64::max);
+    lab.measures
+        .spread("silence of the guest after our process was killed", "s", pauses);
+    assert!(
+        longest <= 2.0,
+        "the guest was silent for {longest} s after our process was killed"
+    );
+    assert_eq!(guest.boots(), 1, "the guest was started anew");
+    host.sh("revenant prune --store /store/s --keep-last 1; revenant verify --store /store/s; xl destroy outlives");
+}
+
+/// A store that is full: the capture fails, the guest runs on, what was there stays, and with room it works again.
+fn a_full_store_stops_nothing(host: &Host, lab: &mut Lab) {
+    let mut guest = host.guest("full", "pvh", 128, BUSY);
+    host.sh("mkdir -p /full && mount -t tmpfs -o size=96m tmpfs /full && revenant checkpoint full --store /full/s");
+    for _ in 0..rounds(10) {
+        let kib = lab.draws.random_range(64..12_000);
+        host.sh(&format!(
+            "free=$(df -k /full | awk 'END {{ print $4 }}'); dd if=/dev/zero of=/full/ballast bs=1k count=$((free - {kib})) 2>/dev/null"
+        ));
+        let (done, said) = host.try_sh("revenant checkpoint full --store /full/s");
+        assert!(!done, "a checkpoint was made on a full medium: {said}");
+        assert!(said.contains("free") || said.contains("space"), "{said}");
+        host.sh("revenant verify --store /full/s && rm /full/ballast");
+        guest.reports(1);
+    }
+    host.sh(
+        "revenant checkpoint full --store /full/s; xl destroy full; revenant restore full --store /full/s",
+    );
+    guest.reports(2);
+    assert_eq!(
+        (guest.boots(), guest.went_back()),
+        (1, 1),
+        "restored once, never started anew"
+    );
+    host.sh("xl destroy full; umount /full");
+}
+
+/// A kernel that does not listen to suspend requests.
+fn a_guest_that_does_not_answer_runs_on(host: &Host) {
+    let arguments = format!("{BUSY} '' initcall_blacklist=xen_setup_shutdown_event");
+    let mut guest = host.guest("deaf", "pv", 96, &arguments);
+    for _ in 0..rounds(5) {
+        let (done, said) = host.try_sh("revenant checkpoint deaf --store /store/s --suspend-timeout 2s");
+        assert!(!done && said.contains("no answer"), "{said}");
+        let left = host.sh("xenstore-read /local/domain/$(xl domid deaf)/control/shutdown");
+        assert_eq!(left.trim(), "", "the request was not withdrawn");
+        guest.reports(2);
+    }
+    host.sh("xl destroy deaf");
+}
+
+/// Crash, destruction, hang: noticed, restarted from the newest checkpoint, no more lost than an interval and a capture.
+fn a_protected_guest_comes_back_by_itself(host: &Host, lab: &mut Lab) {
+    let mut guest = host.guest("kept", "pvh", 128, BUSY);
+    host.sh(&format!(
+        "rm -f /tmp/kept.log; setsid revenant protect kept --store /store/s --interval {INTERVAL_S}s --keep-last 2 \
+         --hang-timeout {HANG_S}s --progress-file /var/log/xen/console/guest-kept.log --log /tmp/kept.log \
+         </dev/null >/tmp/kept.out 2>&1 & true"
+    ));
+    let mut log = EventLog::default();
+    let blows: [(&str, &dyn Fn(&Guest<'_>)); 3] = [
+        ("panic", &|guest| guest.order("panic")),
+        ("destroy", &|_| drop(host.sh("xl destroy kept"))),
+        ("hang", &|guest| guest.order("hang")),
+    ];
+    for (blow, strike) in blows {
+        let (mut recoveries, mut lost_work) = (Vec::new(), Vec::new());
+        for _ in 0..rounds(10) {
+            log.wait(host, &mut guest, "captured");
+            sleep(lab.moment(4000));
+            guest.look();
+            strike(&guest);
+            let struck_after = log.wait(host, &mut guest, "lost");
+            let restored = log.wait(host, &mut guest, "restored");
+            let seen = number(&restored, "/since_noticed_s");
+            recoveries.push(seen);
+            let captured = log.last_before(&struck_after, "captured");
+            // The checkpoint is of an instant between the beginning and the end of its capture.
+            let of = number(&captured, "/at") - number(&captured, "/total_s");
+            let hang = if blow == "hang" { HANG_S } else { 0.0 };
+            let lost = number(&struck_after, "/at") - hang - of;
+            lost_work.push(lost);
+            let most = INTERVAL_S + 2.0 * log.longest_capture() + 1.0;
+            assert!(lost <= most, "{blow}: lost {lost} s of work, {most} s allowed");
+            guest.reports(2);
+        }
+        lab.measures
+            .spread(&format!("{blow}: from notice to running"), "s", recoveries);
+        lab.measures.spread(&format!("{blow}: work lost"), "s", lost_work);
+    }
+    assert_eq!(guest.boots(), 1, "the guest was started anew");
+    host.sh("pkill -TERM revenant; sleep 2; xl destroy kept");
+}
+
+/// The journal of `revenant protect`.
+#[derive(Debug, Default)]
+struct EventLog {
+    events: Vec<Value>,
+    seen: usize,
+}
+
+impl EventLog {
+    fn read(&mut self, host: &Host) {
+        let (_, text) = host.try_sh(&format!("tail -n +{} /tmp/kept.log", self.events.len() + 1));
+        let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        self.events.extend(lines);
+    }
+
+    /// The next event of this kind after the last that was waited for.
+    fn wait(&mut self, host: &Host, guest: &mut Guest<'_>, kind: &str) -> Value {
+        let begun = now();
+        loop {
+            self.read(host);
+            if let Some(at) = self.events[self.seen..]
+                .iter()
+                .position(|event| event["event"] == kind)
+            {
+                self.seen += at + 1;
+                return self.events[self.seen - 1].clone();
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(120),
+                "no {kind}: {:?}\n{}",
+                self.events.iter().rev().take(5).collect::<Vec<_>>(),
+                host.try_sh("tail -n 5 /tmp/kept.out; xl list").1
+            );
+            guest.look();
+            sleep(Duration::from_millis(300));
+        }
+    }
+
+    fn last_before(&self, event: &Value, kind: &str) -> Value {
+        let at = self
+            .events
+            .iter()
+            .position(|other| other == event)
+            .expect("it was read");
+        let mut before = self.events[..at].iter().rev();
+        before
+            .find(|other| other["event"] == kind)
+            .expect("there was one")
+            .clone()
+    }
+
+    fn longest_capture(&self) -> f64 {
+        self.events
+            .iter()
+            .filter_map(|event| event["total_s"].as_f64())
+            .fold(0.0, f64::max)
+    }
+}
+
+/// The host loses power at any moment, in the middle of capture or commit too: another host opens the disk, finds every
+/// committed checkpoint whole, and the guest goes on there.
+fn another_host_takes_over_after_a_power_loss(lab: &mut Lab) {
+    let names = ["one", "two"];
+    let mut host = Host::boot(names[0], &lab.programs, &lab.disk);
+    host.sh("mount /dev/vda /store; rm -rf /store/s");
+    drop(host.guest("moved", "pvh", 128, BUSY));
+    let (mut committed, mut recoveries) = (0, Vec::new());
+    for round in 1..=rounds(10) as usize {
+        host.sh(
+            "setsid revenant protect moved --store /store/s --interval 1s --keep-last 50 --log /store/moved.log \
+             </dev/null >/tmp/moved.out 2>&1 & true",
+        );
+        let mut guest = Guest::there(&host, "moved");
+        guest.skip();
+        guest.reports(2);
+        // Once one more than before is committed, any moment is as good as another.
+        loop {
+            let (_, said) = host.try_sh("revenant list --store /store/s --json");
+            let listed = listed(&said);
+            if listed > committed {
+                committed = listed;
+                break;
+            }
+            sleep(Duration::from_millis(300));
+        }
+        sleep(lab.moment(6000));
+        guest.look();
+        host.kill();
+        let begun = now();
+        drop(host);
+        host = Host::boot(names[round % 2], &lab.programs, &lab.disk);
+        host.sh("mount /dev/vda /store");
+        let whole = host.sh("revenant verify --store /store/s --json && revenant list --store /store/s --json > /tmp/list && cat /tmp/list");
+        let after = listed(whole.rsplit_once("}\n{").map_or(whole.as_str(), |(_, list)| list));
+        assert!(
+            after >= committed,
+            "{committed} checkpoints were committed, {after} are there"
+        );
+        committed = after;
+        host.sh("revenant restore moved --store /store/s");
+        let mut guest = Guest::there(&host, "moved");
+        guest.reports(2);
+        assert_eq!(guest.boots(), 1);
+        recoveries.push(begun.elapsed().as_secs_f64());
+    }
+    lab.measures.spread(
+        "power loss: from the plug to the guest on a host that had to boot",
+        "s",
+        recoveries,
+    );
+}
+
+/// Checkpoints in a catalogue printed as JSON.
+fn listed(json: &str) -> usize {
+    json.matches("\"committed\"").count()
+}

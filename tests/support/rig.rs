@@ -1,0 +1,244 @@
+//! Hosts of the rig, and the guests on them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use revenant_oracle::{Judge, Report, parse_reports};
+
+/// How long a guest may take to boot or to say something: emulated processors are slow, and may be shared.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Time for a test: what is timed here is real.
+#[expect(clippy::disallowed_methods, reason = "real machines go by real time")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package is in the repository")
+}
+
+/// Builds what runs on a rig's host; the programs for dom0, and in the environment that of the guest.
+pub fn programs() -> Vec<PathBuf> {
+    let cargo = |arguments: &[&str], flags: &str| {
+        let built = Command::new("cargo")
+            .args(["build", "--release", "--locked", "--quiet"])
+            .args(arguments)
+            .env("RUSTFLAGS", flags)
+            .current_dir(root())
+            .status();
+        assert!(built.expect("run cargo").success(), "cargo build {arguments:?}");
+    };
+    let target = "x86_64-unknown-linux-gnu";
+    cargo(&["-p", "revenant", "--features", "libxc"], "");
+    cargo(
+        &[
+            "-p",
+            "revenant-xen",
+            "--features",
+            "check",
+            "--example",
+            "xen_check",
+        ],
+        "",
+    );
+    cargo(
+        &["-p", "revenant-oracle", "--target", target],
+        "-C target-feature=+crt-static -C strip=symbols",
+    );
+    let built = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    vec![
+        built.join("release/revenant"),
+        built.join("release/examples/xen_check"),
+        built.join(target).join("release/oracle-guest"),
+    ]
+}
+
+/// A running host. Dropped, it loses power.
+#[derive(Debug)]
+pub struct Host {
+    name: String,
+    guest_program: PathBuf,
+}
+
+impl Host {
+    /// Boots a host with `disk` as /dev/vda, and the programs in its path.
+    pub fn boot(name: &str, programs: &[PathBuf], disk: &Path) -> Host {
+        let [revenant, check, guest_program] = programs else {
+            panic!("three programs were built");
+        };
+        let host = Host {
+            name: name.to_owned(),
+            guest_program: guest_program.clone(),
+        };
+        drop(host.rig(&["kill", name]));
+        let disk = format!("{},4G", disk.display());
+        host.must(&["up", name, "--disk", &disk]);
+        let (revenant, check) = (revenant.display().to_string(), check.display().to_string());
+        host.must(&["push", name, &revenant, &check, "/usr/bin"]);
+        host
+    }
+
+    fn rig(&self, arguments: &[&str]) -> Output {
+        Command::new(root().join("real-xen/rig/rig"))
+            .args(arguments)
+            .env("REVENANT_RIG_GUEST", &self.guest_program)
+            .output()
+            .expect("run the rig")
+    }
+
+    fn must(&self, arguments: &[&str]) -> String {
+        let output = self.rig(arguments);
+        assert!(
+            output.status.success(),
+            "rig {arguments:?}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Runs a line of shell in dom0; what it printed.
+    pub fn sh(&self, script: &str) -> String {
+        self.must(&["sh", &self.name, "--timeout", "300", script])
+    }
+
+    /// Runs a line of shell in dom0 that may fail: whether it did not, and what it said.
+    pub fn try_sh(&self, script: &str) -> (bool, String) {
+        let output = self.rig(&["sh", &self.name, "--timeout", "300", script]);
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
+    }
+
+    /// Copies a file out of dom0 into a directory.
+    pub fn pull(&self, file: &str, into: &Path) {
+        self.must(&["pull", &self.name, file, &into.display().to_string()]);
+    }
+
+    /// Pulls the plug.
+    pub fn kill(&self) {
+        drop(self.rig(&["kill", &self.name]));
+    }
+
+    /// Creates a guest that runs the oracle program and waits for its first report.
+    pub fn guest(&self, name: &str, kind: &str, mib: u32, arguments: &str) -> Guest<'_> {
+        self.sh(&format!(
+            "rm -f {}; guest {name} {kind} {mib} {arguments}",
+            log_of(name)
+        ));
+        let mut guest = Guest::there(self, name);
+        guest.reports(1);
+        guest
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn log_of(guest: &str) -> String {
+    format!("/var/log/xen/console/guest-{guest}.log")
+}
+
+/// A guest on a host, and what it has been seen to compute.
+#[derive(Debug)]
+pub struct Guest<'a> {
+    host: &'a Host,
+    name: String,
+    /// Bytes of the console log that were judged.
+    judged: usize,
+    judge: Judge,
+    last: Option<Report>,
+}
+
+impl<'a> Guest<'a> {
+    /// A guest that is there already.
+    pub fn there(host: &'a Host, name: &str) -> Self {
+        Guest {
+            host,
+            name: name.to_owned(),
+            judged: 0,
+            judge: Judge::new(),
+            last: None,
+        }
+    }
+
+    /// Reads and judges what the guest has printed since; how many reports.
+    ///
+    /// # Panics
+    /// At the first report that is not what the program computes.
+    pub fn look(&mut self) -> usize {
+        let from = self.judged + 1;
+        let (_, text) = self
+            .host
+            .try_sh(&format!("tail -c +{from} {} 2>/dev/null", log_of(&self.name)));
+        // A last line without its end is left for the next time.
+        let whole = text.rfind('\n').map_or(0, |at| at + 1);
+        self.judged += whole;
+        let reports = parse_reports(&text[..whole]);
+        for report in &reports {
+            if let Err(wrong) = self.judge.see(report) {
+                panic!("{}: {wrong}", self.name);
+            }
+        }
+        let seen = reports.len();
+        self.last = reports.into_iter().next_back().or(self.last.take());
+        seen
+    }
+
+    /// Waits for so many new reports and judges them.
+    pub fn reports(&mut self, wanted: usize) -> &Report {
+        let begun = now();
+        let mut seen = self.look();
+        while seen < wanted {
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{} said {seen} times something in {PATIENCE:?}, {wanted} wanted: {}",
+                self.name,
+                self.host
+                    .try_sh(&format!(
+                        "xl list; tail -n 3 {}; xl dmesg | tail -n 3",
+                        log_of(&self.name)
+                    ))
+                    .1
+            );
+            sleep(Duration::from_millis(200));
+            seen += self.look();
+        }
+        self.last.as_ref().expect("a report was seen")
+    }
+
+    /// Passes over what was printed before now.
+    pub fn skip(&mut self) {
+        let (_, text) = self.host.try_sh(&format!("wc -c < {}", log_of(&self.name)));
+        self.judged = text.trim().parse().unwrap_or(self.judged);
+    }
+
+    /// Types a line on the guest's console.
+    pub fn order(&self, line: &str) {
+        self.host.sh(&format!(
+            "echo {line} > $(xenstore-read /local/domain/$(xl domid {})/console/tty)",
+            self.name
+        ));
+    }
+
+    /// Boots that were seen: one, unless the guest was started anew.
+    pub fn boots(&self) -> usize {
+        self.judge.verdict().boots.len()
+    }
+
+    /// How often it went back to an earlier state.
+    pub fn went_back(&self) -> u64 {
+        self.judge.verdict().went_back
+    }
+}
