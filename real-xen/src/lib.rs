@@ -6,6 +6,7 @@
 //! foreign mappings, [`PvGuest`] through libxenguest's stream.
 #![deny(unsafe_code)]
 
+pub mod disk;
 mod probe;
 
 #[cfg(feature = "libxc")]

@@ -137,6 +137,14 @@ pub enum Fault {
         /// How many runs were allowed.
         limit: u64,
     },
+    /// A frame number that a checkpoint keeps for the blocks of disks.
+    #[error("frame number {found:#x}, expected less than {limit:#x}")]
+    FrameNumber {
+        /// The frame number.
+        found: u64,
+        /// The first that is too large.
+        limit: u64,
+    },
     /// More machine state than any machine has.
     #[error("machine state adds up to more than {limit_bytes} bytes")]
     StateTooLarge {

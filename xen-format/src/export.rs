@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use revenant_core::guest::{BATCH_PAGES_MAX, PageBatch, StateRecord};
+use revenant_core::guest::{BATCH_PAGES_MAX, PageBatch, Space, StateRecord};
 use revenant_core::store::{CheckpointReader, StoreError};
 use revenant_core::{PAGE_SIZE, Pfn};
 
@@ -80,6 +80,8 @@ pub fn export_as(
             machine: machine.to_string(),
         });
     }
+    // A save file holds no disks.
+    reader.select(Space::Memory)?;
     let mut records = reader.records().to_vec();
     let configured = |record: &&mut StateRecord| record.name == names::XL_HEADER;
     if let (Some(config), Some(header)) = (config, records.iter_mut().find(configured)) {

@@ -171,7 +171,7 @@ fn importing() {
     // its own in memory; then the same ones again and again.
     let xalloc = 0xe << 60;
     for far in [3, 0] {
-        let list = |record: u64| words(1024, move |i| xalloc | ((1 << 50) - 3 * i - far * 1024 * record));
+        let list = |record: u64| words(1024, move |i| xalloc | ((1 << 47) - 3 * i - far * 1024 * record));
         let before = [head(libxc::PAGE_DATA, 8 + 8 * 1024), head(1024, 0)].concat();
         let error = refused(400, &before, list);
         assert!(matches!(error.fault, Fault::TooScattered { .. }), "{error}");
@@ -207,7 +207,7 @@ fn scattered(pages: u64) -> Vec<u8> {
     for page in 0..pages {
         bytes.extend(head(libxc::PAGE_DATA, 16 + 4096));
         bytes.extend(head(1, 0));
-        bytes.extend_from_slice(&((1 << 50) - 5000 * page).to_le_bytes());
+        bytes.extend_from_slice(&((1 << 47) - 5000 * page).to_le_bytes());
         let mixed = |word: u64| {
             (page * 512 + word)
                 .wrapping_mul(0x9e37_79b9_7f4a_7c15)

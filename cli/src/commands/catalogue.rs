@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use revenant_core::guest::MemoryLayout;
+use revenant_core::guest::{MemoryLayout, Space};
 use revenant_core::store::{
-    CheckpointId, CheckpointInfo, CollectOptions, Difference, Finding, RecordChange, Retention,
+    CheckpointId, CheckpointInfo, CollectOptions, Difference, DiskInfo, Finding, RecordChange, Retention,
 };
 use serde_json::{Value, json};
 
@@ -31,11 +31,12 @@ pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
             "MACHINE",
             "COMMITTED",
             "MEMORY",
+            "DISKS",
             "NEW PAGES",
             "STORED",
             "BASE",
         ];
-        print(&table(&header, &[4, 5, 6], &rows))?;
+        print(&table(&header, &[4, 5, 6, 7], &rows))?;
         report(&listing.damaged);
     }
     Ok(outcome(&listing.damaged))
@@ -47,16 +48,29 @@ fn row(info: &CheckpointInfo) -> Vec<String> {
         info.guest.clone(),
         info.machine.to_string(),
         instant(info.committed),
-        bytes(info.pages * revenant_core::PAGE_SIZE as u64),
+        pages(info.memory_pages()),
+        disks_size(info),
         info.new_pages.to_string(),
         bytes(info.stored_bytes),
         info.base.map_or_else(|| "-".to_owned(), |base| base.to_string()),
     ]
 }
 
+fn pages(count: u64) -> String {
+    bytes(count.saturating_mul(revenant_core::PAGE_SIZE as u64))
+}
+
+fn disks_size(info: &CheckpointInfo) -> String {
+    match info.disks().as_slice() {
+        [] => "-".to_owned(),
+        disks => pages(disks.iter().map(|disk| disk.blocks).sum()),
+    }
+}
+
 pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
     let store = open_store(&args.store.store)?;
-    let reader = store.read(store.find(&args.id)?)?;
+    let mut reader = store.read(store.find(&args.id)?)?;
+    reader.select(Space::Memory)?;
     let info = reader.info();
     let records: BTreeMap<&str, (usize, usize)> =
         reader.records().iter().fold(BTreeMap::new(), |mut all, record| {
@@ -99,7 +113,11 @@ pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
         format!("{} pages, {}", info.new_pages, bytes(info.stored_bytes)),
     );
     line("layout", ranges(&reader.layout()));
-    for (key, value) in &info.facts {
+    for disk in info.disks() {
+        line(&format!("disk {}", disk.name), pages(disk.blocks));
+    }
+    let facts = info.facts.iter();
+    for (key, value) in facts.filter(|(key, _)| !DiskInfo::is_fact(key)) {
         line(key, value.clone());
     }
     for (name, (count, len)) in records {
@@ -242,6 +260,11 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
 
 /// A catalogue entry for machines.
 pub(crate) fn info_json(info: &CheckpointInfo) -> Value {
+    let disks: Vec<Value> = info
+        .disks()
+        .iter()
+        .map(|disk| json!({ "number": disk.number, "name": disk.name, "blocks": disk.blocks }))
+        .collect();
     json!({
         "id": info.id.to_hex(),
         "guest": info.guest,
@@ -250,9 +273,11 @@ pub(crate) fn info_json(info: &CheckpointInfo) -> Value {
         "begun": instant(info.begun),
         "committed": instant(info.committed),
         "pages": info.pages,
+        "memory_pages": info.memory_pages(),
         "zero_pages": info.zero_pages,
         "new_pages": info.new_pages,
         "stored_bytes": info.stored_bytes,
+        "disks": disks,
         "facts": info.facts,
     })
 }

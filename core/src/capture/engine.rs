@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::disks::{CopiedDisk, Disks, check_memory};
 use super::rounds::{Copier, populated};
 use super::session::{Increment, Session};
 use super::timeline::{Copied, Live};
@@ -66,6 +67,8 @@ pub struct Captured {
     pub checkpoint: CheckpointInfo,
     /// What was done and how long it took.
     pub timeline: Timeline,
+    /// The guest's disks, if its backend froze any.
+    pub disks: Vec<CopiedDisk>,
 }
 
 /// Takes a checkpoint of a running (or suspended) guest and commits it. The guest runs when this returns.
@@ -123,28 +126,31 @@ fn capture_in_session(
         clock,
         session,
     };
-    let copied = job.copy(
-        &mut staging,
-        Live::begin(begun, method, increment),
-        &request.precopy,
-    )?;
-    let (outcome, resumed) = copied;
+    let live = Live::begin(begun, method, increment);
+    let copied = job.copy(&mut staging, live, &request.precopy);
+    let (outcome, resumed) = copied.inspect_err(|_| Disks::forsake(job.guest))?;
+    if outcome.is_err() {
+        Disks::forsake(job.guest);
+    }
     let committed = outcome.and_then(|(copied, records)| {
+        let disks = Disks::copy(job.guest, store, &mut staging)?;
         let checkpoint = commit(staging, records, copied.so_far())?;
-        Ok((checkpoint, copied))
+        let disks = disks.committed(checkpoint.id);
+        Ok((checkpoint, copied, disks))
     });
     match (committed, resumed) {
-        (Ok((checkpoint, copied)), Ok(())) => {
+        (Ok((checkpoint, copied, disks)), Ok(())) => {
             job.session.committed(checkpoint.id);
             Ok(Captured {
                 checkpoint,
                 timeline: copied.committed(clock.now()),
+                disks,
             })
         }
         (Err(error), Ok(())) => Err(error),
         // A guest that is gone failed both calls for one reason; the first says where it was noticed.
         (Err(error), Err(_)) if error.guest_gone().is_some() => Err(error),
-        (Ok((checkpoint, _)), Err(source)) => Err(CaptureError::NotResumed {
+        (Ok((checkpoint, ..)), Err(source)) => Err(CaptureError::NotResumed {
             checkpoint: Some(checkpoint.id),
             also: None,
             source,
@@ -376,9 +382,12 @@ impl Job<'_> {
     }
 
     fn layout(&mut self) -> Result<MemoryLayout, CaptureError> {
-        self.guest
+        let layout = self
+            .guest
             .layout()
-            .map_err(CaptureError::guest("read the memory layout"))
+            .map_err(CaptureError::guest("read the memory layout"))?;
+        check_memory(&layout)?;
+        Ok(layout)
     }
 }
 

@@ -36,6 +36,14 @@ pub enum CaptureError {
         /// How many came.
         given: usize,
     },
+    /// The guest's disks are not such as a checkpoint holds.
+    #[error(
+        "disk {name:?}: a checkpoint holds up to 15 disks of less than 2^48 blocks, named without white space"
+    )]
+    Disk {
+        /// What the backend calls it.
+        name: String,
+    },
     /// Frames came or went while the guest was being suspended.
     #[error("the guest's memory layout changed while it was being suspended")]
     LayoutChanged,

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use super::{MachineKind, MemoryLayout, PageBatch, PfnSet, StateRecord};
+use super::{FrozenDisk, MachineKind, MemoryLayout, PageBatch, PfnSet, StateRecord};
 use crate::units::Pfn;
 
 /// What a backend can do with this guest. The engine chooses its method by reading this, never by trying.
@@ -53,6 +53,8 @@ pub enum GoneReason {
 ///   dirty log. With `write_pages` and `load_state` it is the whole of a restore. `write_pages` and
 ///   `load_state` need a suspended guest.
 /// - `save_state` needs a suspended guest, and after `load_state` of the same records gives them back.
+/// - `frozen_disks` hands out the guest's disks as they were during the last suspension, whether or not the guest runs
+///   again; the order is that of the guest's configuration. A second call for the same suspension gives none.
 /// - A failed call leaves the guest as it was, unless it says otherwise by `Gone`.
 pub trait Hypervisor: fmt::Debug {
     /// What can be done with this guest.
@@ -89,6 +91,10 @@ pub trait Hypervisor: fmt::Debug {
     fn save_state(&mut self) -> Result<Vec<StateRecord>, HypervisorError>;
     /// The inverse of `save_state`.
     fn load_state(&mut self, records: &[StateRecord]) -> Result<(), HypervisorError>;
+    /// The disks that were frozen by the last `suspend`. A backend that does not know of disks has none.
+    fn frozen_disks(&mut self) -> Result<Vec<Box<dyn FrozenDisk>>, HypervisorError> {
+        Ok(Vec::new())
+    }
 }
 
 /// Why a call to a [`Hypervisor`] failed.

@@ -4,14 +4,18 @@
 //! is left suspended: whoever asked for it wires it up and lets it run. Every byte was checked by the store before
 //! it came here; what is checked here is that all of them came.
 
+mod disk;
+
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::guest::{
-    BATCH_PAGES_MAX, GoneReason, Hypervisor, HypervisorError, MachineKind, PageBatch, PfnSet,
+    BATCH_PAGES_MAX, GoneReason, Hypervisor, HypervisorError, MachineKind, PageBatch, PfnSet, Space,
 };
 use crate::store::{CheckpointReader, StoreError};
 use crate::units::{Pfn, ZERO_PAGE};
+
+pub use disk::{DiskRestoreError, restore_disk};
 
 /// What a restore did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +89,8 @@ fn failed(action: &'static str) -> impl Fn(HypervisorError) -> RestoreError {
     move |source| RestoreError::Guest { action, source }
 }
 
-/// Gives `guest` the state of the checkpoint and leaves it suspended. Whatever it was before is discarded.
+/// Gives `guest` the memory and machine state of the checkpoint and leaves it suspended. Whatever it was before is
+/// discarded. Its disks are the business of [`restore_disk`].
 pub fn restore(
     reader: &mut CheckpointReader,
     guest: &mut dyn Hypervisor,
@@ -102,7 +107,8 @@ pub fn restore(
             backend: can.backend,
         });
     }
-    let (pages, pages_zero) = (info.pages, info.zero_pages);
+    reader.select(Space::Memory)?;
+    let (pages, pages_zero) = reader.counts();
     guest
         .populate(&reader.layout())
         .map_err(failed("populate the guest"))?;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::files::CHECKPOINTS;
 use super::manifest::{Head, Manifest};
-use super::{CheckpointId, Finding, Listing, Store, StoreError};
+use super::{CheckpointId, CheckpointInfo, Finding, Listing, Store, StoreError};
 
 impl Store {
     /// Committed checkpoints, oldest first; manifests whose head cannot be read become findings. Reads every head anew.
@@ -23,7 +23,7 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        listing.checkpoints.sort_by_key(super::CheckpointInfo::age_key);
+        listing.checkpoints.sort_by_key(CheckpointInfo::age_key);
         Ok(listing)
     }
 
@@ -44,6 +44,13 @@ impl Store {
     /// Is this checkpoint in the catalogue, its head undamaged?
     pub fn contains(&self, id: CheckpointId) -> Result<bool, StoreError> {
         Ok(self.heads()?.iter().any(|head| head.info.id == id))
+    }
+
+    /// The entry of this checkpoint, if it is in the catalogue and its head undamaged.
+    pub fn info(&self, id: CheckpointId) -> Result<Option<CheckpointInfo>, StoreError> {
+        let heads = self.heads()?;
+        let found = heads.iter().find(|head| head.info.id == id);
+        Ok(found.map(|head| head.info.clone()))
     }
 
     /// The newest committed checkpoint of a guest. Those with a damaged head are passed over: `list` tells of them.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{CheckpointId, Finding};
-use crate::guest::MachineKind;
+use crate::guest::{DISKS_MAX, MachineKind, SPACE_FRAMES};
 use crate::units::Timestamp;
 
 /// How a store works; what it writes does not depend on `workers`.
@@ -61,7 +61,7 @@ pub struct CheckpointInfo {
     pub committed: Timestamp,
     /// Facts its writer gave.
     pub facts: BTreeMap<String, String>,
-    /// Populated frames.
+    /// Populated frames of memory, and blocks of disks.
     pub pages: u64,
     /// Of these zero.
     pub zero_pages: u64,
@@ -71,7 +71,69 @@ pub struct CheckpointInfo {
     pub stored_bytes: u64,
 }
 
+/// A virtual disk in a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskInfo {
+    /// 1 to 15: which frame numbers are its blocks ([`Space::Disk`](crate::guest::Space::Disk)).
+    pub number: u8,
+    /// What the guest's configuration calls it.
+    pub name: String,
+    /// Its size in 4 KiB blocks.
+    pub blocks: u64,
+}
+
+impl DiskInfo {
+    /// Can a disk be called this? Not empty, no white space.
+    pub fn is_name(name: &str) -> bool {
+        !name.is_empty() && !name.contains(char::is_whitespace)
+    }
+
+    /// Is this the key of a fact that stands for a disk?
+    pub fn is_fact(key: &str) -> bool {
+        key.starts_with(DISK_FACT)
+    }
+
+    /// The fact that stands for it in the catalogue: `disk/1`, `xvda 262144`.
+    pub(super) fn fact(&self) -> (String, String) {
+        (
+            format!("{DISK_FACT}{}", self.number),
+            format!("{} {}", self.name, self.blocks),
+        )
+    }
+
+    fn of_fact(key: &str, value: &str) -> Option<Self> {
+        let number: u8 = key.strip_prefix(DISK_FACT)?.parse().ok()?;
+        let (name, blocks) = value.split_once(' ')?;
+        let disk = DiskInfo {
+            number,
+            name: name.to_owned(),
+            blocks: blocks.parse().ok()?,
+        };
+        let sound = (1..=DISKS_MAX).contains(&number) && disk.blocks < SPACE_FRAMES && Self::is_name(name);
+        sound.then_some(disk)
+    }
+}
+
+/// Begins the keys of facts that name disks.
+const DISK_FACT: &str = "disk/";
+
 impl CheckpointInfo {
+    /// The disks in the checkpoint, by number.
+    pub fn disks(&self) -> Vec<DiskInfo> {
+        let facts = self.facts.iter();
+        let mut disks: Vec<DiskInfo> = facts
+            .filter_map(|(key, value)| DiskInfo::of_fact(key, value))
+            .collect();
+        disks.sort_by_key(|disk| disk.number);
+        disks
+    }
+
+    /// Populated frames of memory: all but the disks' blocks.
+    pub fn memory_pages(&self) -> u64 {
+        let disks = self.disks().iter().map(|disk| disk.blocks).sum();
+        self.pages.saturating_sub(disks)
+    }
+
     /// Order of the catalogue: oldest first.
     pub(super) fn age_key(&self) -> (u64, Timestamp, CheckpointId) {
         (self.sequence, self.committed, self.id)

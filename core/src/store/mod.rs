@@ -46,7 +46,7 @@ pub use collect::{CollectOptions, Collected, Pruned};
 pub use diff::{Difference, RecordChange, RecordDifference};
 pub use error::{Finding, StoreError};
 pub use id::{CheckpointId, ParseIdError};
-pub use info::{CheckpointInfo, Listing, NewCheckpoint, StoreOptions};
+pub use info::{CheckpointInfo, DiskInfo, Listing, NewCheckpoint, StoreOptions};
 pub use reader::CheckpointReader;
 pub use retention::Retention;
 pub use staging::{Mark, Staging};

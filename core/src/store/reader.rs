@@ -8,13 +8,13 @@ use super::cache::Cache;
 use super::expand::Chunk;
 use super::files;
 use super::frame::FrameEntry;
-use super::manifest::{Body, Manifest, about};
+use super::manifest::{Body, Manifest, about, count};
 use super::page_map::{PackedRun, Run, Source};
 use super::pool::Pool;
 use super::segment::SegmentReader;
 use super::sweep::{Segments, Sweep, frame_of};
 use super::{CheckpointId, CheckpointInfo, SegmentName, Store, StoreError};
-use crate::guest::{MemoryLayout, PageBatch, PageTag, StateRecord};
+use crate::guest::{MemoryLayout, PageBatch, PageTag, Space, StateRecord};
 use crate::medium::{LockMode, Medium, MediumLock};
 use crate::units::{PAGE_SIZE, Page, Pfn};
 
@@ -29,6 +29,8 @@ const FRAMES_AT_ONCE: usize = 128;
 pub struct CheckpointReader {
     info: CheckpointInfo,
     body: Body,
+    /// Which runs of the body `layout`, `next_batch` and the like are about.
+    selected: Range<usize>,
     segments: OpenSegments,
     frames: Cache<(u32, u32), Chunk>,
     sweep: Option<Sweep>,
@@ -89,6 +91,7 @@ impl Store {
         let body = manifest.body()?;
         Ok(CheckpointReader {
             info: manifest.head.info,
+            selected: 0..body.runs.len(),
             body,
             segments: OpenSegments::new(&self.medium, manifest.head.segments),
             frames: Cache::new(FRAMES_KEPT),
@@ -106,9 +109,44 @@ impl CheckpointReader {
         &self.info
     }
 
-    /// The frames of the checkpoint.
+    /// From here on [`layout`](Self::layout), [`counts`](Self::counts), [`next_batch`](Self::next_batch) and
+    /// [`zero_tagged`](Self::zero_tagged) are about the guest's memory, or one of its disks, only. At first they are
+    /// about both.
+    pub fn select(&mut self, space: Space) -> Result<(), StoreError> {
+        let frames = space.frames();
+        let runs = &self.body.runs;
+        let first = runs.partition_point(|run| run.start() < frames.start);
+        let end = runs.partition_point(|run| run.start() < frames.end);
+        // Nobody who knows of spaces writes such a run.
+        for (position, border) in [(first, frames.start), (end, frames.end)] {
+            if let Some(run) = runs[..position].last().filter(|run| run.end() > border) {
+                return Err(StoreError::Limit {
+                    what: "as end of a run of frames of memory or of one disk",
+                    found: run.end(),
+                    limit: border,
+                });
+            }
+        }
+        if let Some(sweep) = self.sweep.take() {
+            sweep.abandon(&mut self.pool);
+        }
+        self.selected = first..end;
+        Ok(())
+    }
+
+    /// The runs that are selected.
+    fn runs(&self) -> &[PackedRun] {
+        &self.body.runs[self.selected.clone()]
+    }
+
+    /// Number of selected frames, and how many of them are zero.
+    pub fn counts(&self) -> (u64, u64) {
+        count(self.runs())
+    }
+
+    /// The selected frames of the checkpoint.
     pub fn layout(&self) -> MemoryLayout {
-        self.body.runs.iter().map(|run| run.start()..run.end()).collect()
+        self.runs().iter().map(|run| run.start()..run.end()).collect()
     }
 
     /// Machine state, in the order it was put.
@@ -136,14 +174,15 @@ impl CheckpointReader {
         Ok(())
     }
 
-    /// All non-zero pages, each exactly once, in the order that reads the store sequentially (not frame order), with
+    /// All selected non-zero pages, each exactly once, in the order that reads the store sequentially (not frame order), with
     /// read-ahead and parallel decompression. The batch is cleared first. `false`: there are no more, and the next
     /// call begins anew; so it does after an error. Zero pages are not among them: see
     /// [`zero_tagged`](Self::zero_tagged).
     pub fn next_batch(&mut self, into: &mut PageBatch) -> Result<bool, StoreError> {
         into.clear();
-        let mut sweep = self.sweep.take().unwrap_or_else(|| Sweep::new(&self.body.runs));
-        if let Err(error) = sweep.fill(&self.body.runs, &mut self.pool, into, &mut self.segments) {
+        let runs = &self.body.runs[self.selected.clone()];
+        let mut sweep = self.sweep.take().unwrap_or_else(|| Sweep::new(runs));
+        if let Err(error) = sweep.fill(runs, &mut self.pool, into, &mut self.segments) {
             sweep.abandon(&mut self.pool);
             return Err(about(error, self.info.id));
         }
@@ -154,11 +193,10 @@ impl CheckpointReader {
         Ok(true)
     }
 
-    /// Zero frames whose tag is not 0 (they still need their tag written), as ranges.
+    /// Selected zero frames whose tag is not 0 (they still need their tag written), as ranges.
     pub fn zero_tagged(&self) -> Vec<(Range<u64>, PageTag)> {
         let zero = self
-            .body
-            .runs
+            .runs()
             .iter()
             .map(|&run| Run::from(run))
             .filter(|run| run.source == Source::Zero);

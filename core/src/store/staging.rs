@@ -10,8 +10,8 @@ use super::manifest::{self, BodyWriter, Head, Manifest, check_facts, check_name,
 use super::page_map::{Journal, Merged, Run, SEGMENTS_MAX, Source};
 use super::pages::{FinishedPages, PageWriter};
 use super::segment::SealedSegment;
-use super::{CheckpointId, CheckpointInfo, NewCheckpoint, Store, StoreError};
-use crate::guest::{MemoryLayout, PageBatch, PageTag, StateRecord};
+use super::{CheckpointId, CheckpointInfo, DiskInfo, NewCheckpoint, Store, StoreError};
+use crate::guest::{MemoryLayout, PageBatch, PageTag, Space, StateRecord};
 use crate::medium::{LockMode, MediumLock};
 use crate::units::Timestamp;
 
@@ -121,6 +121,25 @@ impl<'s> Staging<'s> {
     pub fn retain(&mut self, layout: &MemoryLayout) -> Result<(), StoreError> {
         self.layout = Some(layout.clone());
         self.with_pages(|_| Ok(()))
+    }
+
+    /// The checkpoint also has all blocks of this disk, and its catalogue entry names it. Call it after
+    /// [`retain`](Self::retain).
+    pub fn retain_disk(&mut self, disk: &DiskInfo) -> Result<(), StoreError> {
+        let first = Space::Disk(disk.number).frames().start;
+        let blocks = first..first.saturating_add(disk.blocks);
+        if let Some(layout) = &mut self.layout {
+            let ranges = layout.ranges().iter().cloned();
+            *layout = ranges.chain(std::iter::once(blocks)).collect();
+        }
+        let (key, value) = disk.fact();
+        self.set_fact(&key, &value);
+        self.with_pages(|_| Ok(()))
+    }
+
+    /// What the checkpoint is made from.
+    pub fn base(&self) -> Option<CheckpointId> {
+        self.new.base
     }
 
     /// Adds a machine-state record; order is kept. Large ones (MiB) are fine, 256 MiB together are the limit.

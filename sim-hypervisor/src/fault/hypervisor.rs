@@ -2,7 +2,7 @@
 
 use std::io;
 
-use revenant_core::guest::{Capabilities, MemoryLayout, PageBatch, PfnSet, StateRecord};
+use revenant_core::guest::{Capabilities, FrozenDisk, MemoryLayout, PageBatch, PfnSet, StateRecord};
 use revenant_core::{Hypervisor, HypervisorError, Pfn};
 
 use super::inject::Faults;
@@ -113,6 +113,11 @@ impl Hypervisor for FaultyHypervisor {
 
     fn load_state(&mut self, records: &[StateRecord]) -> Result<(), HypervisorError> {
         self.call(Call::LoadState, |inner, _| inner.load_state(records))
+    }
+
+    fn frozen_disks(&mut self) -> Result<Vec<Box<dyn FrozenDisk>>, HypervisorError> {
+        // Simulated guests have none, so there is no call that a plan could count.
+        self.inner.frozen_disks()
     }
 }
 

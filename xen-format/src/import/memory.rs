@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::ops::Range;
 
-use revenant_core::guest::{MemoryLayout, PageBatch, PageTag};
+use revenant_core::guest::{MemoryLayout, PageBatch, PageTag, SPACE_FRAMES};
 use revenant_core::store::{Mark, Staging, StoreError};
 use revenant_core::{PAGE_SIZE, Pfn};
 
@@ -114,6 +114,11 @@ impl<'s> GuestMemory<'s> {
 
     fn take_run(&mut self, at: u64, run: FrameRun) -> Result<(), ImportError> {
         let range = run.start..run.end();
+        // Above are the disks'; the last one stays free, see `revenant_core::guest::SPACE_FRAMES`.
+        if range.end >= SPACE_FRAMES {
+            let (found, limit) = (range.end - 1, SPACE_FRAMES - 1);
+            return Err(FormatError::new(at, "PAGE_DATA", Fault::FrameNumber { found, limit }).into());
+        }
         let again = self.populated.first_in(&range).is_some();
         if again {
             // An earlier version may still wait in the batch: it must reach the store before this one.

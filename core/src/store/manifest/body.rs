@@ -165,17 +165,21 @@ impl Body {
 
     /// Pages, and of these zero.
     pub(in crate::store) fn count(&self) -> (u64, u64) {
-        self.runs
-            .iter()
-            .map(|&run| Run::from(run))
-            .fold((0, 0), |(pages, zero), run| {
-                let count = u64::from(run.count);
-                (
-                    pages + count,
-                    zero + if run.source == Source::Zero { count } else { 0 },
-                )
-            })
+        count(&self.runs)
     }
+}
+
+/// Frames of these runs, and of these zero.
+pub(in crate::store) fn count(runs: &[PackedRun]) -> (u64, u64) {
+    runs.iter()
+        .map(|&run| Run::from(run))
+        .fold((0, 0), |(pages, zero), run| {
+            let count = u64::from(run.count);
+            (
+                pages + count,
+                zero + if run.source == Source::Zero { count } else { 0 },
+            )
+        })
 }
 
 fn read_runs(source: &mut RawBody<'_>, segments: u32) -> Result<Vec<PackedRun>, Malformed> {

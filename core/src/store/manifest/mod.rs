@@ -5,7 +5,7 @@ mod head;
 
 use std::rc::Rc;
 
-pub(super) use body::{Body, BodyWriter, check_record};
+pub(super) use body::{Body, BodyWriter, check_record, count};
 pub(super) use head::{Head, check_facts, check_name};
 
 use super::files::{StoreFile, checkpoint_path};
