@@ -3,12 +3,13 @@
 use std::io;
 use std::ops::Range;
 
-use revenant_core::guest::{Capabilities, MemoryLayout, PageBatch, PfnSet, StateRecord};
+use revenant_core::guest::{Capabilities, FrozenDisk, MemoryLayout, PageBatch, PfnSet, StateRecord};
 use revenant_core::{Hypervisor, HypervisorError, Pfn};
 use revenant_xen_format::names;
 use revenant_xen_format::{GuestType, Layer, LibxcHeader, LibxlHeader, XlHeader, libxc, libxl};
 
 use crate::domain::{LiveDomain, backend};
+use crate::guest_disks::GuestDisks;
 use crate::keeper::{Keeper, KeeperProgram};
 use crate::lock::DomainLock;
 use crate::sys::{
@@ -37,6 +38,7 @@ pub struct HvmGuest {
     keeper: Option<Keeper>,
     /// A request was made, and the guest has not been resumed since: it may suspend itself yet.
     unsettled: bool,
+    disks: GuestDisks,
     lock: DomainLock,
 }
 
@@ -69,6 +71,7 @@ impl HvmGuest {
     /// Opens a live guest. `keeper` says how to start the process that looks after it should this one die.
     pub fn open(domain: LiveDomain, keeper: KeeperProgram) -> Result<Self, HypervisorError> {
         let lock = DomainLock::take(domain.uuid()).map_err(|error| backend("lock the domain", error))?;
+        let disks = GuestDisks::of(&domain)?;
         let failed = |error| domain.failed("read what kind of guest this is", error);
         let version = domain.control().version().map_err(failed)?;
         let fixed = Fixed {
@@ -87,6 +90,7 @@ impl HvmGuest {
             keeper_program: keeper,
             keeper: None,
             unsettled: false,
+            disks,
             lock,
         })
     }
@@ -310,10 +314,21 @@ impl Hypervisor for HvmGuest {
             return Ok(());
         }
         self.keep_watch()?;
+        self.disks.prepare()?;
         self.state = None;
         self.keeper_hears(Keeper::asking)?;
         self.unsettled = true;
-        self.domain.suspend()
+        self.domain.suspend()?;
+        if let Err(error) = self.disks.freeze() {
+            // A failed suspend leaves a running guest.
+            self.resume()?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn frozen_disks(&mut self) -> Result<Vec<Box<dyn FrozenDisk>>, HypervisorError> {
+        Ok(self.disks.take_frozen())
     }
 
     fn resume(&mut self) -> Result<(), HypervisorError> {

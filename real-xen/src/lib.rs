@@ -12,6 +12,8 @@ mod probe;
 #[cfg(feature = "libxc")]
 mod domain;
 #[cfg(feature = "libxc")]
+mod guest_disks;
+#[cfg(feature = "libxc")]
 mod hvm;
 #[cfg(feature = "libxc")]
 mod keeper;

@@ -10,7 +10,7 @@ use std::io::{self, BufReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 
-use revenant_core::guest::{Capabilities, MemoryLayout, PageBatch, PageTag, PfnSet, StateRecord};
+use revenant_core::guest::{Capabilities, FrozenDisk, MemoryLayout, PageBatch, PageTag, PfnSet, StateRecord};
 use revenant_core::units::Page;
 use revenant_core::{Hypervisor, HypervisorError, PAGE_SIZE, Pfn};
 use revenant_xen_format::{
@@ -18,6 +18,7 @@ use revenant_xen_format::{
 };
 
 use crate::domain::{LiveDomain, backend, widen};
+use crate::guest_disks::GuestDisks;
 use crate::keeper::{Keeper, KeeperProgram};
 use crate::lock::DomainLock;
 use crate::sys::{XenControl, XenError, save_domain};
@@ -33,6 +34,7 @@ pub struct PvGuest {
     keeper: Option<Keeper>,
     /// A request was made, and the guest has not been resumed since: it may suspend itself yet.
     unsettled: bool,
+    disks: GuestDisks,
     xl_header: Vec<u8>,
     /// What the guest was when it was suspended last. Its memory stays for the next time.
     image: Image,
@@ -46,12 +48,14 @@ impl PvGuest {
     /// [`save_to_stdout`].
     pub fn open(domain: LiveDomain, helper: KeeperProgram) -> Result<Self, HypervisorError> {
         let lock = DomainLock::take(domain.uuid()).map_err(|error| backend("lock the domain", error))?;
+        let disks = GuestDisks::of(&domain)?;
         let xl_header = XlHeader::with_config(&xl::configuration(domain.id())?).encode();
         Ok(PvGuest {
             domain,
             helper,
             keeper: None,
             unsettled: false,
+            disks,
             xl_header,
             image: Image::default(),
             kept: false,
@@ -281,6 +285,7 @@ impl Hypervisor for PvGuest {
         }
         self.kept = false;
         self.image.prepare(self.domain.info()?.pages);
+        self.disks.prepare()?;
         if let Some(keeper) = &mut self.keeper
             && let Err(error) = keeper.asking()
         {
@@ -288,7 +293,17 @@ impl Hypervisor for PvGuest {
             return Err(backend("talk to the keeper process", error));
         }
         self.unsettled = true;
-        self.domain.suspend()
+        self.domain.suspend()?;
+        if let Err(error) = self.disks.freeze() {
+            // A failed suspend leaves a running guest.
+            self.resume()?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn frozen_disks(&mut self) -> Result<Vec<Box<dyn FrozenDisk>>, HypervisorError> {
+        Ok(self.disks.take_frozen())
     }
 
     fn keep_image(&mut self) -> Result<bool, HypervisorError> {

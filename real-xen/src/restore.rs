@@ -5,15 +5,19 @@
 //! goes into the pipe; if one is bad the pipe breaks off and `xl` takes back what it has built.
 
 use std::io::{self, BufWriter, Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use revenant_core::clock::{Clock, SystemClock};
+use revenant_core::guest::Space;
+use revenant_core::restore::DiskRestoreError;
 use revenant_core::store::{CheckpointReader, StoreError};
 use revenant_xen_format::{ExportError, XlHeader, export_as, names};
 use serde_json::{Value, json};
 
+use crate::disk::{DiskError, write_back};
 use crate::domain::widen;
 use crate::lock::DomainLock;
 use crate::sys::{DomainState, XenControl, XenError, Xenstore};
@@ -65,6 +69,15 @@ pub enum RestoreError {
         /// Its name.
         name: String,
     },
+    /// A disk that is in the checkpoint and not in the configuration.
+    #[error("the checkpoint holds disk {0}, its domain configuration names no such disk")]
+    NoSuchDisk(String),
+    /// A disk could not be brought back.
+    #[error(transparent)]
+    Disk(#[from] Box<DiskRestoreError<DiskError>>),
+    /// A copy with disks would write to the disks of the guest that it is a copy of.
+    #[error("the checkpoint holds disks: a copy beside the guest would write to the same ones")]
+    CopyWithDisks,
     /// A copy needs a name of its own.
     #[error("a copy beside the guest needs another name than {0}")]
     CopyNeedsName(String),
@@ -98,6 +111,10 @@ impl RestoreError {
             RestoreError::Checkpoint(error) | RestoreError::Export(ExportError::Store(error)) => {
                 error.finding().is_some()
             }
+            RestoreError::Disk(error) => matches!(
+                &**error,
+                DiskRestoreError::Incomplete { .. } | DiskRestoreError::Checkpoint(_)
+            ),
             RestoreError::NoConfiguration
             | RestoreError::BadConfiguration(_)
             | RestoreError::Export(ExportError::NotXen { .. } | ExportError::BadRecord { .. }) => true,
@@ -166,6 +183,13 @@ impl Configuration {
         Ok(())
     }
 
+    /// The block device behind a disk that the guest knows by this name.
+    fn disk(&self, name: &str) -> Option<PathBuf> {
+        let disks = self.json.get("disks")?.as_array()?;
+        let disk = disks.iter().find(|disk| disk["vdev"] == name)?;
+        Some(PathBuf::from(disk["pdev_path"].as_str()?))
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut text = serde_json::to_vec_pretty(&self.json).unwrap_or_default();
         text.extend(b"\n\0");
@@ -190,6 +214,9 @@ pub fn restore_domain(
     {
         return Err(RestoreError::CopyNeedsName(configuration.name().to_owned()));
     }
+    if request.copy && !reader.info().disks().is_empty() {
+        return Err(RestoreError::CopyWithDisks);
+    }
     configuration.apply(request)?;
     let uuid = configuration.uuid()?;
     // Held until the domain is there, so that two restores at once do not both find that it is not.
@@ -198,6 +225,7 @@ pub fn restore_domain(
     let store = Xenstore::open()?;
     refuse_twice(&control, &store, &configuration)?;
 
+    write_disks(reader, &configuration)?;
     let mut arguments = vec!["restore"];
     if request.paused {
         arguments.push("-p");
@@ -238,6 +266,17 @@ pub fn restore_domain(
         name,
         took: clock.now().since(begun),
     })
+}
+
+/// Brings the disks back to the instant of the memory, before anybody uses them.
+fn write_disks(reader: &mut CheckpointReader, configuration: &Configuration) -> Result<(), RestoreError> {
+    for disk in reader.info().disks() {
+        let device = configuration
+            .disk(&disk.name)
+            .ok_or_else(|| RestoreError::NoSuchDisk(disk.name.clone()))?;
+        write_back(reader, &disk.name, &device).map_err(Box::new)?;
+    }
+    Ok(reader.select(Space::Memory)?)
 }
 
 fn refuse_twice(

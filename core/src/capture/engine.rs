@@ -11,7 +11,7 @@ use super::{CaptureError, Decision, PreCopyPolicy, Timeline};
 use crate::clock::Clock;
 use crate::guest::{Hypervisor, MemoryLayout, PfnSet, StateRecord};
 use crate::store::{CheckpointId, CheckpointInfo, NewCheckpoint, Staging, Store, StoreError};
-use crate::units::PAGE_SIZE;
+use crate::units::{PAGE_SIZE, Timestamp};
 
 /// How the pages get out of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +108,11 @@ fn capture_in_session(
     } else {
         Method::StopAndCopy
     };
-    let (base, increment) = plan(store, session, request, can.dirty_log)?;
+    if !can.dirty_log {
+        // The log that the session knows of was another backend's.
+        session.reset();
+    }
+    let (base, increment) = plan(store, session, request)?;
     // Also for stop-and-copy in a row: the next increment then knows what changed.
     if can.dirty_log && (live || session.keeps_log()) {
         session.start_log(guest)?;
@@ -168,14 +172,11 @@ fn plan(
     store: &Store,
     session: &Session,
     request: &CaptureRequest,
-    dirty_log: bool,
 ) -> Result<(Option<CheckpointId>, Increment), CaptureError> {
     if !request.incremental {
         return Ok((None, Increment::Full));
     }
-    // The log that the session knows of may be another backend's.
-    if dirty_log
-        && let Some(base) = session.counts_from()
+    if let Some(base) = session.counts_from()
         && store.contains(base)?
     {
         return Ok((Some(base), Increment::ByDirtyLog));
@@ -272,24 +273,14 @@ impl Job<'_> {
             .suspend()
             .map_err(CaptureError::guest("suspend the guest"))?;
         let suspended = live.suspended(requested, self.clock.now());
-        let kept = self
-            .guest
-            .keep_image()
-            .map_err(CaptureError::guest("take the guest's image"));
-        let early =
-            matches!(kept, Ok(true)).then(|| (self.clock.now(), self.guest.resume(), self.clock.now()));
-        let last = kept.and_then(|_| self.copy_last(&mut copier, &mut remaining, everything));
-        let (copied_at, resumed, resumed_at) =
-            early.unwrap_or_else(|| (self.clock.now(), self.guest.resume(), self.clock.now()));
+        let (last, copied_at, resumed, resumed_at) = self.take_last(&mut copier, &mut remaining, everything);
         let handed_over = last.and_then(|last| {
             copier.hand_over()?;
             Ok(last)
         });
         let outcome = handed_over.and_then(|last| {
             staging.retain(&last.layout)?;
-            if resumed.is_ok() {
-                self.confirm_layout()?;
-            }
+            self.confirm_layout()?;
             let copied = suspended.resumed(last.pages, copied_at, resumed_at);
             Ok((copied, last.records))
         });
@@ -354,16 +345,45 @@ impl Job<'_> {
         }
     }
 
-    /// The round with the guest suspended.
+    /// Everything that is done while the guest waits, to its running again, whatever fails; with the instants at which the
+    /// copy was done and the guest ran.
+    fn take_last(
+        &mut self,
+        copier: &mut Copier<'_, '_>,
+        remaining: &mut PfnSet,
+        everything: bool,
+    ) -> (Result<Last, CaptureError>, Timestamp, Resumed, Timestamp) {
+        // The log first: an image may let the guest run, and what it writes then belongs to the next capture.
+        let logged = if self.session.is_logging() {
+            self.session.take(self.guest, remaining)
+        } else {
+            Ok(())
+        };
+        // Pages that are read live are read from the guest, never from an image.
+        let can_keep = !self.guest.capabilities().live_read;
+        let kept = logged.and_then(|()| {
+            if can_keep {
+                let kept = self.guest.keep_image();
+                kept.map_err(CaptureError::guest("take the guest's image"))
+            } else {
+                Ok(false)
+            }
+        });
+        let early =
+            matches!(kept, Ok(true)).then(|| (self.clock.now(), self.guest.resume(), self.clock.now()));
+        let last = kept.and_then(|_| self.copy_last(copier, remaining, everything));
+        let (copied_at, resumed, resumed_at) =
+            early.unwrap_or_else(|| (self.clock.now(), self.guest.resume(), self.clock.now()));
+        (last, copied_at, resumed, resumed_at)
+    }
+
+    /// The last round, of a suspended guest or its image.
     fn copy_last(
         &mut self,
         copier: &mut Copier<'_, '_>,
         remaining: &mut PfnSet,
         everything: bool,
     ) -> Result<Last, CaptureError> {
-        if self.session.is_logging() {
-            self.session.take(self.guest, remaining)?;
-        }
         let layout = self.layout()?;
         let pages = if everything {
             copier.copy_suspended(self.guest, layout.iter())?

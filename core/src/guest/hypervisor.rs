@@ -71,7 +71,7 @@ pub trait Hypervisor: fmt::Debug {
     fn suspend(&mut self) -> Result<(), HypervisorError>;
     /// Lets a suspended guest go on in place.
     fn resume(&mut self) -> Result<(), HypervisorError>;
-    /// Asked of a suspended guest about to be copied: takes everything that may be asked for aside, if that is how this
+    /// Asked of a suspended guest about to be copied, where pages cannot be read live: takes everything that may be asked for aside, if that is how this
     /// backend works. After a `true` the guest may be resumed at once: `layout`, `read_pages` and `save_state` answer for
     /// the suspended instant until it is suspended again.
     fn keep_image(&mut self) -> Result<bool, HypervisorError> {

@@ -194,6 +194,9 @@ fn judge(logs: &[PathBuf]) -> io::Result<()> {
         }
     }
     let seen = judge.verdict();
+    if seen.reports == 0 {
+        return Err(io::Error::other("no reports: nothing was judged"));
+    }
     println!(
         "{} reports, last step {}, {} boots, went back {} times: all right",
         seen.reports,
