@@ -2,8 +2,8 @@
 //!
 //! The crate compiles everywhere. [`probe`] looks at a Linux host without any Xen library and says what is
 //! there, what is missing and how to get it. With the feature `libxc` (headers from `libxen-dev`, GPL-3.0
-//! bindings from `xenctrl-sys`) it drives live guests: [`HvmGuest`] through log-dirty and
-//! foreign mappings, [`PvGuest`] through libxenguest's stream.
+//! bindings from `xenctrl-sys`) it drives live guests: `HvmGuest` through log-dirty and
+//! foreign mappings, `PvGuest` through libxenguest's stream.
 #![deny(unsafe_code)]
 
 pub mod disk;

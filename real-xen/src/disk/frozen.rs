@@ -40,7 +40,8 @@ impl DiskSet {
     /// Takes up the disks of a guest, in the order of its configuration, and removes what runs that were killed left of
     /// their snapshots. The files with what the guest overwrites while a snapshot exists go to `cow_dir`, which is the
     /// guest's alone and must not be on one of its disks. They are sparse and at most `cow_bytes` long each; `None`: as
-    /// long as it takes for a snapshot never to run full.
+    /// long as it takes for a snapshot never to run full. One process at a time has a guest's disks: a second one would
+    /// take the first one's snapshots for leftovers.
     pub fn open(
         tools: &Tools,
         disks: &[DiskConfig],
