@@ -96,6 +96,9 @@ fn guests_on_real_xen_survive() {
     timed("moments", &mut || {
         every_checkpoint_of_a_busy_guest_goes_on_right(&host, &mut lab, scratch.path());
     });
+    timed("disk", &mut || {
+        memory_and_disk_are_of_one_instant(&host, &mut lab);
+    });
     timed("kills", &mut || the_guest_outlives_our_process(&host, &mut lab));
     timed("full", &mut || a_full_store_stops_nothing(&host, &mut lab));
     timed("deaf", &mut || a_guest_that_does_not_answer_runs_on(&host));
@@ -240,6 +243,33 @@ fn every_checkpoint_of_a_busy_guest_goes_on_right(host: &Host, lab: &mut Lab, sc
     }
     assert_eq!(guest.boots(), 1, "the guest was started anew");
     host.sh("revenant verify --store /store/s && xl destroy moments");
+}
+
+/// A guest that writes its disk all the time and remembers what it wrote: after each restore, whichever of memory and disk
+/// had gone on, both are of one instant again. The disks of PVH and PV guests alike.
+fn memory_and_disk_are_of_one_instant(host: &Host, lab: &mut Lab) {
+    host.sh("truncate -s 8M /tmp/disk.img && losetup /dev/loop7 /tmp/disk.img && dmsetup create gdisk --table '0 16384 linear /dev/loop7 0'");
+    for (name, kind, mib) in [("diskpvh", "pvh", 128), ("diskpv", "pv", 96)] {
+        let arguments = format!("{BUSY},--disk,/dev/xvda /dev/mapper/gdisk");
+        let mut guest = host.guest(name, kind, mib, &arguments);
+        for _ in 0..rounds(3) {
+            let seen = checkpoint(host, name, "");
+            assert_eq!(seen["disks"].as_array().map(Vec::len), Some(1), "{seen}");
+            lab.measures.add(
+                &format!("{name}: suspended with its disk"),
+                "s",
+                number(&seen, "/timeline/suspended_s"),
+            );
+            sleep(lab.moment(1500));
+            guest.reports(1);
+            host.sh(&format!(
+                "xl destroy {name}; revenant restore {name} --store /store/s"
+            ));
+            guest.reports(3);
+        }
+        assert_eq!(guest.boots(), 1, "the guest was started anew");
+        host.sh(&format!("xl destroy {name}"));
+    }
 }
 
 /// `verify-stream-v2` of Debian's xen-utils, where it can be had.
