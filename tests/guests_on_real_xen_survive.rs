@@ -5,7 +5,8 @@
 //! cargo test -p revenant-tests --test guests_on_real_xen_survive -- --ignored --nocapture
 //! ```
 //!
-//! `REVENANT_RIG_PERCENT` scales the number of rounds; `REVENANT_RIG_RESULTS` names a directory for the measures.
+//! `REVENANT_RIG_PERCENT` scales the number of rounds, `REVENANT_RIG_ONLY=judge,kills` runs some parts only, and
+//! `REVENANT_RIG_RESULTS` names a directory for the measures.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -85,7 +86,14 @@ fn guests_on_real_xen_survive() {
     let host = Host::boot("one", &lab.programs, &lab.disk);
     host.sh("mkfs.ext4 -q /dev/vda && mount /dev/vda /store");
     let begun = now();
+    let only = std::env::var("REVENANT_RIG_ONLY").ok();
     let timed = |name: &str, part: &mut dyn FnMut()| {
+        if only
+            .as_ref()
+            .is_some_and(|only| !only.split(',').any(|wanted| wanted == name))
+        {
+            return;
+        }
         part();
         println!("--- {name}: at {} s", begun.elapsed().as_secs());
     };
@@ -105,7 +113,7 @@ fn guests_on_real_xen_survive() {
     timed("protect", &mut || {
         a_protected_guest_comes_back_by_itself(&host, &mut lab);
     });
-    drop(host);
+    host.kill();
     timed("power", &mut || {
         another_host_takes_over_after_a_power_loss(&mut lab);
     });

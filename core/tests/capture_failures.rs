@@ -258,8 +258,14 @@ fn a_log_of_another_backend_is_not_built_upon() {
         let captured = capture(&mut guest, &store, &Still, &mut session, &request()).unwrap();
         increments.push(captured.timeline.increment);
     }
-    use Increment::{ByContent, ByDirtyLog, Full};
-    assert_eq!(increments, [Full, ByDirtyLog, ByContent, ByContent, ByDirtyLog]);
+    let expected = [
+        Increment::Full,
+        Increment::ByDirtyLog,
+        Increment::ByContent,
+        Increment::ByContent,
+        Increment::ByDirtyLog,
+    ];
+    assert_eq!(increments, expected);
 }
 
 fn script() -> impl Strategy<Value = Vec<(u64, Option<u8>)>> {

@@ -12,9 +12,7 @@ use crate::domain::{LiveDomain, backend};
 use crate::guest_disks::GuestDisks;
 use crate::keeper::{Keeper, KeeperProgram};
 use crate::lock::DomainLock;
-use crate::sys::{
-    CopyError, CpuPolicy, DomainState, ForeignMemory, HVM_PARAMS_SAVED, TYPES_WITHOUT_DATA, XenError,
-};
+use crate::sys::{CopyError, CpuPolicy, ForeignMemory, HVM_PARAMS_SAVED, TYPES_WITHOUT_DATA, XenError};
 use crate::xl;
 
 const BACKEND: &str = "xen-hvm";
@@ -49,7 +47,7 @@ struct Fixed {
     cpu_policy: CpuPolicy,
 }
 
-/// How the layout of the suspended guest came to be known.
+/// How the layout came to be known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trust {
     /// By looking.
@@ -275,20 +273,19 @@ impl Hypervisor for HvmGuest {
         }
     }
 
-    /// Of a suspended guest: the layout known from a moment before, if the domain holds as many pages as then. To look at
-    /// every frame takes longer than everything else that is done while the guest waits; `layout_held` does it after.
+    /// The layout known from before, if the domain holds as many pages as then. To look at every frame takes longer than
+    /// everything else that is done while the guest waits, and makes the rounds before that longer than they have to be;
+    /// `layout_held` does it after.
     fn layout(&mut self) -> Result<MemoryLayout, HypervisorError> {
-        let domain = self.domain.info()?;
-        let suspended = domain.state == DomainState::Suspended;
+        let domain_pages = self.domain.info()?.pages;
         if let Some(known) = &self.layout {
-            let quick = suspended && self.trust != Trust::Doubted;
-            let same = if quick {
-                known.domain_pages == domain.pages
-            } else {
+            let same = if self.trust == Trust::Doubted {
                 self.still(known)?
+            } else {
+                known.domain_pages == domain_pages
             };
             if same {
-                if quick {
+                if self.trust == Trust::Known {
                     self.trust = Trust::Assumed;
                 }
                 return Ok(known.layout.clone());

@@ -333,7 +333,7 @@ impl Job<'_> {
             let pages = if std::mem::take(&mut first_full) {
                 copier.copy_live(self.guest, layout.iter())?
             } else {
-                copier.copy_live(self.guest, populated(remaining, &layout))?
+                copier.copy_live_held(self.guest, populated(remaining, &layout))?
             };
             remaining.clear();
             self.session.take(self.guest, remaining)?;

@@ -43,6 +43,17 @@ impl<'a, 's> Copier<'a, 's> {
         })
     }
 
+    /// As [`copy_live`](Self::copy_live), but holds batches back as long as memory for that lasts. A later round is short
+    /// if it waits for nobody, and the shorter it is the less there is left to copy after it.
+    pub(super) fn copy_live_held(
+        &mut self,
+        guest: &mut dyn Hypervisor,
+        frames: impl Iterator<Item = Pfn>,
+    ) -> Result<u64, CaptureError> {
+        let read = |pfns: &mut Vec<Pfn>, batch: &mut PageBatch| read_restless(guest, pfns, batch);
+        self.copy(frames, read, Copier::hold)
+    }
+
     /// Copies from a suspended guest, holding batches back as long as memory for that lasts.
     pub(super) fn copy_suspended(
         &mut self,
@@ -54,14 +65,16 @@ impl<'a, 's> Copier<'a, 's> {
                 .read_pages(pfns, batch)
                 .map_err(CaptureError::guest("read pages"))
         };
-        self.copy(frames, read, |copier, batch| {
-            copier.held.push(batch);
-            if copier.held.len() > HELD_BATCHES_MAX {
-                copier.hand_over()
-            } else {
-                Ok(())
-            }
-        })
+        self.copy(frames, read, Copier::hold)
+    }
+
+    fn hold(&mut self, batch: PageBatch) -> Result<(), CaptureError> {
+        self.held.push(batch);
+        if self.held.len() > HELD_BATCHES_MAX {
+            self.hand_over()
+        } else {
+            Ok(())
+        }
     }
 
     /// Batch by batch: reads frames and gives the pages on.
