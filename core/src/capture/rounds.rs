@@ -38,9 +38,12 @@ impl<'a, 's> Copier<'a, 's> {
         frames: impl Iterator<Item = Pfn>,
     ) -> Result<u64, CaptureError> {
         let read = |pfns: &mut Vec<Pfn>, batch: &mut PageBatch| read_restless(guest, pfns, batch);
-        self.copy(frames, read, |copier, batch| {
+        let copied = self.copy(frames, read, |copier, batch| {
             Ok(copier.staging.put_pages(batch)?)
-        })
+        })?;
+        // What follows is to be short, and the workers may be as many as there are processors.
+        self.staging.drain()?;
+        Ok(copied)
     }
 
     /// As [`copy_live`](Self::copy_live), but holds batches back as long as memory for that lasts. A later round is short

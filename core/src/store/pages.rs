@@ -156,6 +156,19 @@ impl<'m> PageWriter<'m> {
         self.judge_all_but(0)
     }
 
+    /// Puts everything that has arrived into the journal and on the medium: no worker is busy afterwards.
+    pub(super) fn drain(&mut self) -> Result<(), StoreError> {
+        self.settle()?;
+        self.append_all()
+    }
+
+    fn append_all(&mut self) -> Result<(), StoreError> {
+        while !self.compressing.is_empty() {
+            self.append_next()?;
+        }
+        Ok(())
+    }
+
     fn judge_all_but(&mut self, lag: usize) -> Result<(), StoreError> {
         while self.arriving.len() > lag {
             match self.arriving.pop_front() {
@@ -328,9 +341,7 @@ impl<'m> PageWriter<'m> {
                 ..NewPages::default()
             });
         }
-        while !self.compressing.is_empty() {
-            self.append_next()?;
-        }
+        self.append_all()?;
         if let Some(Current { number, writer }) = self.current.take() {
             let sealed = writer.seal()?;
             self.known.segments.set_name(number, sealed.name);

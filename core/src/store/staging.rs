@@ -111,6 +111,11 @@ impl<'s> Staging<'s> {
         self.with_pages(|pages| pages.put(batch))
     }
 
+    /// Waits until all pages put so far are hashed, compressed and given to the medium: no worker is busy afterwards.
+    pub(crate) fn drain(&mut self) -> Result<(), StoreError> {
+        self.with_pages(PageWriter::drain)
+    }
+
     /// These frames hold zeroes (no bytes travel).
     pub fn put_zero(&mut self, frames: Range<u64>, tag: PageTag) -> Result<(), StoreError> {
         self.with_pages(|pages| pages.put_zero(frames, tag))
