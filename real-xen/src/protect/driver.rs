@@ -201,7 +201,7 @@ impl Driver<'_> {
         self.guest = None;
         let seam = open_guest(find()?, self.protection.helper.clone())?;
         self.session.reset();
-        self.watch.forgive();
+        self.watch.restart();
         self.guest = Some(Guest { seam, domain });
         Ok(())
     }
@@ -295,6 +295,7 @@ impl Driver<'_> {
             guest: self.protection.guest.clone(),
             ..self.protection.capture.clone()
         };
+        let begun = self.clock.now();
         let captured = capture(
             &mut *guest.seam,
             self.store,
@@ -302,10 +303,10 @@ impl Driver<'_> {
             &mut self.session,
             &request,
         );
-        self.watch.forgive();
         match captured {
             Ok(captured) => {
                 let timeline = &captured.timeline;
+                self.watch.forgive(timeline.suspended_for);
                 self.note(
                     "captured",
                     json!({
@@ -323,7 +324,10 @@ impl Driver<'_> {
                     cost: timeline.suspended_for,
                 }
             }
-            Err(error) => self.capture_failed(&error),
+            Err(error) => {
+                self.watch.forgive(self.clock.now().since(begun));
+                self.capture_failed(&error)
+            }
         }
     }
 

@@ -55,9 +55,16 @@ impl Watch {
         Watch { progress, last: None }
     }
 
-    /// Time during which the guest was kept from its work is not held against it.
-    pub(super) fn forgive(&mut self) {
+    /// Forgets what was seen: it is another guest, or it was stopped on purpose.
+    pub(super) fn restart(&mut self) {
         self.last = None;
+    }
+
+    /// Time during which the guest was kept from its work is not held against it.
+    pub(super) fn forgive(&mut self, kept: Duration) {
+        if let Some((_, since)) = &mut self.last {
+            *since = *since + kept;
+        }
     }
 
     pub(super) fn look(&mut self, domain: &LiveDomain, now: Timestamp) -> Look {
@@ -79,7 +86,7 @@ impl Watch {
             }
             // Somebody paused it on purpose.
             DomainState::Paused => {
-                self.forgive();
+                self.restart();
                 Look::Well
             }
             DomainState::Running | DomainState::Suspended => self.progress(domain, seen.cpu_ns, now),
