@@ -7,9 +7,11 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 
 use crate::outcome::Outcome;
 use crate::plan::Cell;
@@ -89,12 +91,16 @@ pub(crate) fn tag(cell: &Cell) -> String {
     format!("{}.{}", cell.point, cell.level.name())
 }
 
-/// The tag of a cell's line.
+/// The tag of a cell's line, if it is whole: a line that was cut off and got a line feed from somewhere is none.
 pub(crate) fn tag_of(line: &str) -> Option<&str> {
-    match line.strip_prefix(NO_VALUES) {
-        Some(rest) => rest.split(']').next(),
-        None => line.strip_prefix("Tag=")?.split(',').next(),
+    if let Some(rest) = line.strip_prefix(NO_VALUES) {
+        return rest.strip_suffix("]\n");
     }
+    let (head, histogram) = line.strip_suffix('\n')?.rsplit_once(',')?;
+    let bytes = STANDARD.decode(histogram).ok()?;
+    let decoded: Result<Histogram<u64>, _> = Deserializer::new().deserialize(&mut &bytes[..]);
+    decoded.ok()?;
+    head.strip_prefix("Tag=")?.split(',').next()
 }
 
 fn record(histogram: &mut Histogram<u64>, spans: &[Duration]) {
