@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod capture;
+mod causes;
 pub mod clock;
 pub mod guest;
 pub mod medium;
@@ -26,6 +27,7 @@ pub mod units;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 
+pub use causes::with_causes;
 pub use clock::Clock;
 pub use guest::{Hypervisor, HypervisorError};
 pub use medium::{Medium, MediumError};

@@ -7,49 +7,10 @@
 #![deny(unsafe_code)]
 
 pub mod disk;
+#[cfg(feature = "libxc")]
+mod live;
 mod probe;
 
 #[cfg(feature = "libxc")]
-mod domain;
-#[cfg(feature = "libxc")]
-mod guest_disks;
-#[cfg(feature = "libxc")]
-mod hvm;
-#[cfg(feature = "libxc")]
-mod keeper;
-#[cfg(feature = "libxc")]
-mod lock;
-#[cfg(feature = "libxc")]
-mod open;
-#[cfg(feature = "libxc")]
-pub mod protect;
-#[cfg(feature = "libxc")]
-mod pv;
-#[cfg(feature = "libxc")]
-mod restore;
-#[cfg(feature = "libxc")]
-mod sys;
-#[cfg(feature = "libxc")]
-mod xl;
-#[cfg(feature = "libxc")]
-mod yardstick;
-
-#[cfg(feature = "libxc")]
-pub use domain::{FindError, LiveDomain, SUSPEND_TIMEOUT};
-#[cfg(feature = "libxc")]
-pub use hvm::HvmGuest;
-#[cfg(feature = "libxc")]
-pub use keeper::{KeepError, KeeperProgram, keep};
-#[cfg(feature = "libxc")]
-pub use open::open_guest;
+pub use live::*;
 pub use probe::{Check, Status, probe, probe_root};
-#[cfg(feature = "libxc")]
-pub use pv::{PvGuest, SaveError, save_to_stdout};
-#[cfg(feature = "libxc")]
-pub use restore::{RestoreError, RestoreRequest, RestoredDomain, restore_domain};
-#[cfg(feature = "libxc")]
-pub use sys::{CpuPolicy, Domain, DomainState, XenControl, XenError};
-#[cfg(feature = "libxc")]
-pub use xl::XlError;
-#[cfg(feature = "libxc")]
-pub use yardstick::{Suspension, libxc_save};

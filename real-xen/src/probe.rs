@@ -150,12 +150,11 @@ fn xenstore(root: &Path, dom0: Status) -> Check {
 #[cfg(feature = "libxc")]
 fn control_interface() -> Check {
     const NAME: &str = "libxc";
-    let look = || -> Result<String, crate::sys::XenError> {
-        let xen = crate::sys::XenControl::open()?;
+    let look = || -> Result<String, crate::XenError> {
+        let xen = crate::XenControl::open()?;
         let domains = xen.domains()?;
         let guests = |assisted: bool| {
-            let counted =
-                |domain: &&crate::sys::Domain| domain.id != 0 && domain.hardware_assisted == assisted;
+            let counted = |domain: &&crate::Domain| domain.id != 0 && domain.hardware_assisted == assisted;
             domains.iter().filter(counted).count()
         };
         Ok(format!(

@@ -60,7 +60,7 @@ pub enum CaptureError {
         Some(id) => format!(", its checkpoint {id} is committed"),
         None => String::new(),
     }, match also {
-        Some(error) => format!(" (besides, {})", chain(&**error)),
+        Some(error) => format!(" (besides, {})", crate::with_causes(&**error)),
         None => String::new(),
     })]
     NotResumed {
@@ -93,15 +93,4 @@ impl CaptureError {
             _ => None,
         }
     }
-}
-
-/// An error and its causes in one line, for one that is told beside another.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

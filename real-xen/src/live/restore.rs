@@ -18,10 +18,10 @@ use revenant_xen_format::{ExportError, XlHeader, export_as, names};
 use serde_json::{Value, json};
 
 use crate::disk::{DiskError, write_back};
-use crate::domain::widen;
-use crate::lock::DomainLock;
-use crate::sys::{DomainState, XenControl, XenError, Xenstore};
-use crate::xl::{XlError, failed};
+use crate::live::domain::widen;
+use crate::live::lock::DomainLock;
+use crate::live::sys::{DomainState, XenControl, XenError, Xenstore};
+use crate::live::xl::{XlError, failed};
 
 /// Largest piece written into the pipe at once; a pipe holds less, but fewer calls are made.
 const PIPE_BUFFER_BYTES: usize = 1 << 20;

@@ -17,9 +17,9 @@ use std::time::Duration;
 use revenant_core::HypervisorError;
 use revenant_core::clock::Clock;
 
-use crate::domain::LiveDomain;
-use crate::lock::DomainLock;
-use crate::sys::XenError;
+use crate::live::domain::LiveDomain;
+use crate::live::lock::DomainLock;
+use crate::live::sys::XenError;
 
 /// Said by the keeper once it can do what it is there for.
 const READY: &str = "ready";

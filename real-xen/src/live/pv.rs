@@ -17,62 +17,52 @@ use revenant_xen_format::{
     FormatError, FrameRun, GuestType, Item, Layer, LibxlHeader, StreamReader, XlHeader, libxl, names,
 };
 
-use crate::domain::{LiveDomain, backend, widen};
-use crate::guest_disks::GuestDisks;
-use crate::keeper::{Keeper, KeeperProgram};
-use crate::lock::DomainLock;
-use crate::sys::{XenControl, XenError, save_domain};
-use crate::xl;
+use crate::live::attended::Attended;
+use crate::live::domain::{LiveDomain, backend, widen};
+use crate::live::keeper::KeeperProgram;
+use crate::live::sys::{XenControl, XenError, save_domain};
+use crate::live::xl;
 
 const BACKEND: &str = "xen-pv";
+const LOG_DIRTY: &str = "log dirty pages";
 
 /// A live PV guest.
 #[derive(Debug)]
 pub struct PvGuest {
-    domain: LiveDomain,
-    helper: KeeperProgram,
-    keeper: Option<Keeper>,
-    /// A request was made, and the guest has not been resumed since: it may suspend itself yet.
-    unsettled: bool,
-    disks: GuestDisks,
+    guest: Attended,
     xl_header: Vec<u8>,
     /// What the guest was when it was suspended last. Its memory stays for the next time.
     image: Image,
     /// The image outlasts the suspension.
     kept: bool,
-    lock: DomainLock,
 }
 
 impl PvGuest {
     /// Opens a live guest. `helper` says how to start the keeper and, with the word `save` before the domain's number,
     /// [`save_to_stdout`].
     pub fn open(domain: LiveDomain, helper: KeeperProgram) -> Result<Self, HypervisorError> {
-        let lock = DomainLock::take(domain.uuid()).map_err(|error| backend("lock the domain", error))?;
-        let disks = GuestDisks::of(&domain)?;
-        let xl_header = XlHeader::with_config(&xl::configuration(domain.id())?).encode();
+        let guest = Attended::take(domain, BACKEND, helper)?;
+        let xl_header = XlHeader::with_config(&xl::configuration(guest.domain().id())?).encode();
         Ok(PvGuest {
-            domain,
-            helper,
-            keeper: None,
-            unsettled: false,
-            disks,
+            guest,
             xl_header,
             image: Image::default(),
             kept: false,
-            lock,
         })
+    }
+
+    fn domain(&self) -> &LiveDomain {
+        self.guest.domain()
     }
 
     /// The image of the instant at which the guest was suspended last: taken when it is first asked for, and kept when the
     /// guest goes on after [`keep_image`](Hypervisor::keep_image).
     fn image(&mut self, operation: &'static str) -> Result<&Image, HypervisorError> {
         if self.image.taken && self.kept {
-            self.domain.info()?;
+            self.domain().info()?;
             return Ok(&self.image);
         }
-        if !self.domain.is_suspended()? {
-            return Err(HypervisorError::NotSuspended { operation });
-        }
+        self.guest.need_suspended(operation)?;
         if !self.image.taken {
             self.take_image()?;
         }
@@ -81,10 +71,11 @@ impl PvGuest {
 
     fn take_image(&mut self) -> Result<(), HypervisorError> {
         const WHAT: &str = "take the guest's image";
-        let mut saver = Command::new(&self.helper.program)
-            .args(&self.helper.arguments)
+        let helper = self.guest.helper();
+        let mut saver = Command::new(&helper.program)
+            .args(&helper.arguments)
             .arg("save")
-            .arg(self.domain.id().to_string())
+            .arg(self.domain().id().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -267,43 +258,24 @@ impl Hypervisor for PvGuest {
 
     /// While it runs: frames from 0 up to as many as it holds. Ballooned holes are known once it is suspended.
     fn layout(&mut self) -> Result<MemoryLayout, HypervisorError> {
-        if self.kept || self.domain.is_suspended()? {
+        if self.kept || self.domain().is_suspended()? {
             Ok(self.image("read the memory layout")?.layout.clone())
         } else {
-            Ok(MemoryLayout::flat(self.domain.info()?.pages))
+            Ok(MemoryLayout::flat(self.domain().info()?.pages))
         }
     }
 
     fn suspend(&mut self) -> Result<(), HypervisorError> {
-        if self.domain.is_suspended()? {
+        if self.domain().is_suspended()? {
             return Ok(());
         }
-        if self.keeper.is_none() {
-            let keeper = Keeper::start(&self.helper, self.domain.id(), &self.lock)
-                .map_err(|error| backend("start the keeper process", error))?;
-            self.keeper = Some(keeper);
-        }
         self.kept = false;
-        self.image.prepare(self.domain.info()?.pages);
-        self.disks.prepare()?;
-        if let Some(keeper) = &mut self.keeper
-            && let Err(error) = keeper.asking()
-        {
-            self.keeper = None;
-            return Err(backend("talk to the keeper process", error));
-        }
-        self.unsettled = true;
-        self.domain.suspend()?;
-        if let Err(error) = self.disks.freeze() {
-            // A failed suspend leaves a running guest.
-            self.resume()?;
-            return Err(error);
-        }
-        Ok(())
+        self.image.prepare(self.domain().info()?.pages);
+        self.guest.suspend()
     }
 
     fn frozen_disks(&mut self) -> Result<Vec<Box<dyn FrozenDisk>>, HypervisorError> {
-        Ok(self.disks.take_frozen())
+        Ok(self.guest.take_frozen())
     }
 
     fn keep_image(&mut self) -> Result<bool, HypervisorError> {
@@ -313,25 +285,18 @@ impl Hypervisor for PvGuest {
     }
 
     fn resume(&mut self) -> Result<(), HypervisorError> {
-        self.domain.resume()?;
+        self.guest.resume()?;
         // An image that nobody asked to keep is that of a suspended guest only.
         self.image.taken &= self.kept;
-        self.unsettled = false;
-        if let Some(keeper) = &mut self.keeper {
-            // The guest runs; a keeper that is gone is found out before the next request.
-            drop(keeper.running());
-        }
         Ok(())
     }
 
     fn set_dirty_log(&mut self, _: bool) -> Result<(), HypervisorError> {
-        self.domain.info()?;
-        Err(Self::unsupported("log dirty pages"))
+        self.guest.refuse(LOG_DIRTY)
     }
 
     fn take_dirty(&mut self, _: &mut PfnSet) -> Result<(), HypervisorError> {
-        self.domain.info()?;
-        Err(Self::unsupported("log dirty pages"))
+        self.guest.refuse(LOG_DIRTY)
     }
 
     fn read_pages(&mut self, pfns: &[Pfn], into: &mut PageBatch) -> Result<(), HypervisorError> {
@@ -349,13 +314,11 @@ impl Hypervisor for PvGuest {
     }
 
     fn populate(&mut self, _: &MemoryLayout) -> Result<(), HypervisorError> {
-        self.domain.info()?;
-        Err(Self::unsupported("turn a live domain into a blank one"))
+        self.guest.refuse_to_rewrite()
     }
 
     fn write_pages(&mut self, _: &PageBatch) -> Result<(), HypervisorError> {
-        self.domain.info()?;
-        Err(Self::unsupported("write a live domain's memory"))
+        self.guest.refuse_to_rewrite()
     }
 
     fn save_state(&mut self) -> Result<Vec<StateRecord>, HypervisorError> {
@@ -371,26 +334,7 @@ impl Hypervisor for PvGuest {
     }
 
     fn load_state(&mut self, _: &[StateRecord]) -> Result<(), HypervisorError> {
-        self.domain.info()?;
-        Err(Self::unsupported("load a live domain's state"))
-    }
-}
-
-impl PvGuest {
-    fn unsupported(operation: &'static str) -> HypervisorError {
-        HypervisorError::Unsupported {
-            operation,
-            backend: BACKEND,
-        }
-    }
-}
-
-impl Drop for PvGuest {
-    fn drop(&mut self) {
-        let in_order = !self.unsettled && matches!(self.domain.is_suspended(), Ok(false));
-        if in_order && let Some(keeper) = self.keeper.take() {
-            keeper.release();
-        }
+        self.guest.refuse_to_rewrite()
     }
 }
 

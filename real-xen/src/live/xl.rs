@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use revenant_core::HypervisorError;
 use serde_json::Value;
 
-use crate::domain::{backend, invalid};
+use crate::live::domain::{backend, invalid};
 
 /// `xl` could not do what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use revenant_core::HypervisorError;
 use revenant_core::guest::FrozenDisk;
 
 use crate::disk::{DiskConfig, DiskSet, Tools, attach};
-use crate::domain::{LiveDomain, backend};
+use crate::live::domain::{LiveDomain, backend};
 
 /// Where what a guest overwrites is kept while a snapshot exists, a folder for each guest.
 const COW_FOLDER: &str = "/var/lib/revenant/cow";

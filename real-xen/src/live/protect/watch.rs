@@ -7,8 +7,8 @@ use std::time::Duration;
 use revenant_core::guest::GoneReason;
 use revenant_core::{Clock, Timestamp};
 
-use crate::domain::LiveDomain;
-use crate::sys::{DomainState, XenError};
+use crate::live::domain::LiveDomain;
+use crate::live::sys::{DomainState, XenError};
 
 /// What shows that a guest makes progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(super) enum Look {
     PoweredOff,
     /// It asked to be rebooted: the toolstack makes it anew.
     Rebooting,
+    /// It runs and makes no progress.
+    Hung,
     /// It is lost.
     Lost(GoneReason, &'static str),
 }
@@ -47,12 +49,37 @@ pub(super) enum Look {
 #[derive(Debug)]
 pub(super) struct Watch {
     progress: Option<Progress>,
+    /// The sign as it was seen last, and since when it is so.
     last: Option<(String, Timestamp)>,
+    /// The guest has yet to show that it goes on after what was done to it last.
+    unproven: bool,
 }
 
 impl Watch {
     pub(super) fn new(progress: Option<Progress>) -> Self {
-        Watch { progress, last: None }
+        Watch {
+            progress,
+            last: None,
+            unproven: false,
+        }
+    }
+
+    /// The guest was captured or restored just now, in which it was kept from its work for some time: from here on it has
+    /// to show that it goes on. What it did before counts for before.
+    pub(super) fn await_proof(&mut self, domain: &LiveDomain, kept: Duration) {
+        self.forgive(kept);
+        let Some(progress) = &self.progress else { return };
+        self.unproven = true;
+        let seen = domain.control().domain(domain.id());
+        let mark = read_sign(&progress.sign, domain, seen.map_or(0, |seen| seen.cpu_ns));
+        if let Some((last, _)) = &mut self.last {
+            *last = mark;
+        }
+    }
+
+    /// Progress is watched for, and none was seen since the last [`await_proof`](Self::await_proof).
+    pub(super) fn unproven(&self) -> bool {
+        self.unproven
     }
 
     /// Forgets what was seen: it is another guest, or it was stopped on purpose.
@@ -61,7 +88,7 @@ impl Watch {
     }
 
     /// Time during which the guest was kept from its work is not held against it.
-    pub(super) fn forgive(&mut self, kept: Duration) {
+    fn forgive(&mut self, kept: Duration) {
         if let Some((_, since)) = &mut self.last {
             *since = *since + kept;
         }
@@ -97,23 +124,31 @@ impl Watch {
         let Some(progress) = &self.progress else {
             return Look::Well;
         };
-        let mark = match &progress.sign {
-            Sign::ProcessorTime => cpu_ns.to_string(),
-            Sign::File(path) => fs::metadata(path).map_or_else(
-                |_| "none".to_owned(),
-                |meta| format!("{} {:?}", meta.len(), meta.modified().ok()),
-            ),
-            Sign::Xenstore(node) => domain.store().read(&domain.path(node)).unwrap_or_default(),
-        };
+        let mark = read_sign(&progress.sign, domain, cpu_ns);
         match &self.last {
             Some((last, since)) if *last == mark => {
                 if now.since(*since) >= progress.timeout {
-                    return Look::Lost(GoneReason::GuestCrashed, "the guest makes no progress");
+                    return Look::Hung;
                 }
             }
-            _ => self.last = Some((mark, now)),
+            last => {
+                // The first look compares with nothing.
+                self.unproven &= last.is_none();
+                self.last = Some((mark, now));
+            }
         }
         Look::Well
+    }
+}
+
+fn read_sign(sign: &Sign, domain: &LiveDomain, cpu_ns: u64) -> String {
+    match sign {
+        Sign::ProcessorTime => cpu_ns.to_string(),
+        Sign::File(path) => fs::metadata(path).map_or_else(
+            |_| "none".to_owned(),
+            |meta| format!("{} {:?}", meta.len(), meta.modified().ok()),
+        ),
+        Sign::Xenstore(node) => domain.store().read(&domain.path(node)).unwrap_or_default(),
     }
 }
 

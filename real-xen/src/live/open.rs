@@ -2,10 +2,10 @@
 
 use revenant_core::{Hypervisor, HypervisorError};
 
-use crate::domain::LiveDomain;
-use crate::hvm::HvmGuest;
-use crate::keeper::KeeperProgram;
-use crate::pv::PvGuest;
+use crate::live::domain::LiveDomain;
+use crate::live::hvm::HvmGuest;
+use crate::live::keeper::KeeperProgram;
+use crate::live::pv::PvGuest;
 
 /// Opens a live guest. `helper` says how to start the processes that serve it and outlive this one.
 pub fn open_guest(domain: LiveDomain, helper: KeeperProgram) -> Result<Box<dyn Hypervisor>, HypervisorError> {

@@ -1,5 +1,6 @@
 //! Does what the protect loop says on a real host.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,17 +11,17 @@ use revenant_core::guest::GoneReason;
 use revenant_core::policy::IntervalPolicy;
 use revenant_core::protect::{Event, GiveUp, Options, Protect, Step, Tally};
 use revenant_core::store::{CheckpointId, CollectOptions, Retention, StoreError};
-use revenant_core::{Clock, Hypervisor, HypervisorError, Store, Timestamp};
+use revenant_core::{Clock, Hypervisor, HypervisorError, Store, Timestamp, with_causes};
 use serde_json::{Map, Value, json};
 
 use super::journal::{Entry, Journal, details, seconds};
 use super::lease::{Lease, LeaseError};
 use super::watch::{Look, Progress, Watch, nap};
-use crate::domain::{FindError, LiveDomain};
-use crate::keeper::KeeperProgram;
-use crate::open::open_guest;
-use crate::restore::{RestoreRequest, restore_domain};
-use crate::xl;
+use crate::live::domain::{FindError, LiveDomain};
+use crate::live::keeper::KeeperProgram;
+use crate::live::open::open_guest;
+use crate::live::restore::{RestoreRequest, restore_domain};
+use crate::live::xl;
 
 /// How often the guest is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -103,6 +104,8 @@ pub fn protect(
         lease: Lease::take(&protection.store_dir, &protection.guest, &host_name())?,
         lease_at: Timestamp::default(),
         lost_at: None,
+        last: None,
+        hung: BTreeSet::new(),
     };
     machine.replace_candidates(driver.candidates()?);
     let mut event = driver.begin()?;
@@ -149,6 +152,11 @@ struct Driver<'a> {
     lease_at: Timestamp,
     /// When the guest was noticed to be lost, while it is not back.
     lost_at: Option<Timestamp>,
+    /// The checkpoint that was taken or restored last: until the guest shows that it goes on, it may be one of a guest that
+    /// hangs.
+    last: Option<Id>,
+    /// Checkpoints of a guest that hung.
+    hung: BTreeSet<Id>,
 }
 
 type Id = CheckpointId;
@@ -163,7 +171,7 @@ impl Driver<'_> {
         self.journal.record(&entry);
     }
 
-    /// The guest's committed checkpoints, oldest first.
+    /// The guest's committed checkpoints, oldest first, without those in which it hangs.
     fn candidates(&self) -> Result<Vec<Id>, StoreError> {
         let listing = self.store.list()?;
         Ok(listing
@@ -171,6 +179,7 @@ impl Driver<'_> {
             .iter()
             .filter(|info| info.guest == self.protection.guest)
             .map(|info| info.id)
+            .filter(|id| !self.hung.contains(id))
             .collect())
     }
 
@@ -259,7 +268,28 @@ impl Driver<'_> {
                 Some(self.lost(GoneReason::Destroyed, why))
             }
             Look::Lost(reason, why) => Some(self.lost(reason, why)),
+            Look::Hung => {
+                if let Some(id) = self.last.filter(|_| self.watch.unproven()) {
+                    self.note("hung-checkpoint", json!({ "checkpoint": id.to_hex() }));
+                    self.hung.insert(id);
+                }
+                Some(self.lost(GoneReason::GuestCrashed, "the guest makes no progress"))
+            }
         }
+    }
+
+    /// A capture has to wait until the guest has shown that it goes on after the last one: else what is captured may be a
+    /// guest that hangs, time and again, until no good checkpoint is left. What happens to the guest meanwhile, if
+    /// anything does.
+    fn wait_for_proof(&mut self) -> Option<Event<Id>> {
+        while self.watch.unproven() && !self.stopped() {
+            self.renew_lease();
+            if let Some(event) = self.look(self.clock.now()) {
+                return Some(instead_of_capture(event));
+            }
+            nap(&self.clock, self.clock.now() + LOOK_EVERY, || true);
+        }
+        self.stopped().then_some(Event::CaptureFailed)
     }
 
     /// The toolstack may have replaced the domain by a rebooted one; then that is the guest now, and it needs a
@@ -287,6 +317,9 @@ impl Driver<'_> {
     }
 
     fn capture(&mut self) -> Event<Id> {
+        if let Some(event) = self.wait_for_proof() {
+            return event;
+        }
         self.renew_lease();
         let Some(guest) = &mut self.guest else {
             return self.lost(GoneReason::Destroyed, "the domain is gone");
@@ -295,7 +328,6 @@ impl Driver<'_> {
             guest: self.protection.guest.clone(),
             ..self.protection.capture.clone()
         };
-        let begun = self.clock.now();
         let captured = capture(
             &mut *guest.seam,
             self.store,
@@ -306,7 +338,8 @@ impl Driver<'_> {
         match captured {
             Ok(captured) => {
                 let timeline = &captured.timeline;
-                self.watch.forgive(timeline.suspended_for);
+                self.watch.await_proof(&guest.domain, timeline.suspended_for);
+                self.last = Some(captured.checkpoint.id);
                 self.note(
                     "captured",
                     json!({
@@ -324,15 +357,12 @@ impl Driver<'_> {
                     cost: timeline.suspended_for,
                 }
             }
-            Err(error) => {
-                self.watch.forgive(self.clock.now().since(begun));
-                self.capture_failed(&error)
-            }
+            Err(error) => self.capture_failed(&error),
         }
     }
 
     fn capture_failed(&mut self, error: &CaptureError) -> Event<Id> {
-        self.note("capture-failed", json!({ "error": chain(error) }));
+        self.note("capture-failed", json!({ "error": with_causes(error) }));
         if let CaptureError::NotResumed { .. } = error
             && let Some(guest) = &mut self.guest
         {
@@ -342,19 +372,21 @@ impl Driver<'_> {
             }
         }
         let now = self.clock.now();
-        self.look(now).unwrap_or(Event::CaptureFailed)
+        self.look(now).map_or(Event::CaptureFailed, instead_of_capture)
     }
 
     /// Old checkpoints go when there are twice as many as wanted. A failure here costs space, nothing else.
     fn prune(&mut self) {
-        let keep = self.protection.keep_last.max(1);
+        // The newest may turn out to be one of a guest that hangs.
+        let least = if self.protection.progress.is_some() { 2 } else { 1 };
+        let keep = self.protection.keep_last.max(least);
         if self.candidates().is_ok_and(|all| all.len() >= 2 * keep as usize) {
             let retention = Retention {
                 keep_last: Some(keep),
                 keep_within: None,
             };
             if let Err(error) = self.store.prune(&retention, CollectOptions::default()) {
-                self.note("prune-failed", json!({ "error": chain(&error) }));
+                self.note("prune-failed", json!({ "error": with_causes(&error) }));
             }
         }
     }
@@ -373,7 +405,7 @@ impl Driver<'_> {
                 Err(_) if self.stopped() => return Event::TimerExpired,
                 Err(error) => {
                     // Without the catalogue there is nothing to restart from: the medium has to come back.
-                    self.note("store-unreachable", json!({ "error": chain(&error) }));
+                    self.note("store-unreachable", json!({ "error": with_causes(&error) }));
                     nap(&self.clock, self.clock.now() + RENEW_EVERY, || true);
                 }
             }
@@ -395,15 +427,19 @@ impl Driver<'_> {
         let outcome = self
             .store
             .read(id)
-            .map_err(crate::restore::RestoreError::from)
+            .map_err(crate::live::restore::RestoreError::from)
             .and_then(|mut reader| restore_domain(&mut reader, &request, &mut |_| {}));
         let error = match outcome {
             Ok(restored) => {
                 let back = self.clock.now();
                 let cost = back.since(begun);
                 if let Err(error) = self.open() {
-                    self.note("restore-failed", json!({ "error": chain(&error) }));
+                    self.note("restore-failed", json!({ "error": with_causes(&error) }));
                     return Event::RestoreFailed { damaged: false };
+                }
+                self.last = Some(id);
+                if let Some(guest) = &self.guest {
+                    self.watch.await_proof(&guest.domain, Duration::ZERO);
                 }
                 let mut entry = Map::new();
                 entry.insert("domain".into(), json!(restored.id));
@@ -417,7 +453,7 @@ impl Driver<'_> {
             }
             Err(error) => error,
         };
-        self.note("restore-failed", json!({ "error": chain(&error) }));
+        self.note("restore-failed", json!({ "error": with_causes(&error) }));
         Event::RestoreFailed {
             damaged: error.damaged(),
         }
@@ -434,7 +470,7 @@ impl Driver<'_> {
                 .is_ok_and(|domain| domain.uuid == guest.domain.uuid());
             drop(guest);
             if is_it && let Err(error) = xl::run(&["destroy", &id.to_string()]) {
-                self.note("destroy-failed", json!({ "error": chain(&error) }));
+                self.note("destroy-failed", json!({ "error": with_causes(&error) }));
             }
         }
     }
@@ -454,16 +490,11 @@ impl Driver<'_> {
     }
 }
 
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
+/// A guest that was lost is restored. One that switched itself off or was rebooted has not been captured, and is seen
+/// again at the next look.
+fn instead_of_capture(event: Event<Id>) -> Event<Id> {
+    match event {
+        Event::GuestLost(_) => event,
+        _ => Event::CaptureFailed,
     }
-    text
 }

@@ -1,6 +1,5 @@
 //! A live HVM or PVH guest behind the core's door: frames by foreign mapping, changes by log-dirty.
 
-use std::io;
 use std::ops::Range;
 
 use revenant_core::guest::{Capabilities, FrozenDisk, MemoryLayout, PageBatch, PfnSet, StateRecord};
@@ -8,12 +7,11 @@ use revenant_core::{Hypervisor, HypervisorError, Pfn};
 use revenant_xen_format::names;
 use revenant_xen_format::{GuestType, Layer, LibxcHeader, LibxlHeader, XlHeader, libxc, libxl};
 
-use crate::domain::{LiveDomain, backend};
-use crate::guest_disks::GuestDisks;
-use crate::keeper::{Keeper, KeeperProgram};
-use crate::lock::DomainLock;
-use crate::sys::{CopyError, CpuPolicy, ForeignMemory, HVM_PARAMS_SAVED, TYPES_WITHOUT_DATA, XenError};
-use crate::xl;
+use crate::live::attended::Attended;
+use crate::live::domain::{LiveDomain, backend};
+use crate::live::keeper::KeeperProgram;
+use crate::live::sys::{CopyError, CpuPolicy, ForeignMemory, HVM_PARAMS_SAVED, TYPES_WITHOUT_DATA, XenError};
+use crate::live::xl;
 
 const BACKEND: &str = "xen-hvm";
 /// libxc writes this version of its stream since Xen 4.14.
@@ -22,22 +20,14 @@ const STREAM_VERSION: u32 = 3;
 /// A live HVM or PVH guest.
 #[derive(Debug)]
 pub struct HvmGuest {
-    domain: LiveDomain,
+    guest: Attended,
     memory: ForeignMemory,
     /// What does not change while the guest lives, read before anybody has to wait for it.
     fixed: Fixed,
     layout: Option<KnownLayout>,
     trust: Trust,
-    dirty_log: bool,
     /// Of the suspended guest. Its time stamp counter goes on meanwhile, so that a second look would differ.
     state: Option<Vec<StateRecord>>,
-    keeper_program: KeeperProgram,
-    /// Runs from the first thing that the guest would have to be rescued from.
-    keeper: Option<Keeper>,
-    /// A request was made, and the guest has not been resumed since: it may suspend itself yet.
-    unsettled: bool,
-    disks: GuestDisks,
-    lock: DomainLock,
 }
 
 #[derive(Debug)]
@@ -68,39 +58,33 @@ struct KnownLayout {
 impl HvmGuest {
     /// Opens a live guest. `keeper` says how to start the process that looks after it should this one die.
     pub fn open(domain: LiveDomain, keeper: KeeperProgram) -> Result<Self, HypervisorError> {
-        let lock = DomainLock::take(domain.uuid()).map_err(|error| backend("lock the domain", error))?;
-        let disks = GuestDisks::of(&domain)?;
+        let guest = Attended::take(domain, BACKEND, keeper)?;
+        let domain = guest.domain();
         let failed = |error| domain.failed("read what kind of guest this is", error);
         let version = domain.control().version().map_err(failed)?;
         let fixed = Fixed {
             xl_header: XlHeader::with_config(&xl::configuration(domain.id())?).encode(),
-            libxc_header: libxc_header(GuestType::Hvm, &version),
+            libxc_header: libxc_header(&version),
             cpu_policy: domain.control().cpu_policy(domain.id()).map_err(failed)?,
         };
         Ok(HvmGuest {
             memory: ForeignMemory::open().map_err(|error| backend("open the guest's memory", error))?,
-            domain,
+            guest,
             fixed,
             layout: None,
             trust: Trust::Known,
-            dirty_log: false,
             state: None,
-            keeper_program: keeper,
-            keeper: None,
-            unsettled: false,
-            disks,
-            lock,
         })
     }
 
     /// The domain.
     pub fn domain(&self) -> &LiveDomain {
-        &self.domain
+        self.guest.domain()
     }
 
     /// The domain, with its time limits to be set.
     pub fn domain_mut(&mut self) -> &mut LiveDomain {
-        &mut self.domain
+        self.guest.domain_mut()
     }
 
     /// Populated frames among a range of frame numbers.
@@ -113,10 +97,10 @@ impl HvmGuest {
         while first < frames.end {
             types.clear();
             types.extend(first..frames.end.min(first + STEP));
-            self.domain
+            self.domain()
                 .control()
-                .frame_types(self.domain.id(), &mut types)
-                .map_err(|error| self.domain.failed("look for populated frames", error))?;
+                .frame_types(self.domain().id(), &mut types)
+                .map_err(|error| self.domain().failed("look for populated frames", error))?;
             for (frame, &kind) in (first..).zip(&types) {
                 if TYPES_WITHOUT_DATA.contains(&u8::try_from(kind).unwrap_or(u8::MAX)) {
                     continue;
@@ -133,12 +117,12 @@ impl HvmGuest {
 
     /// Looks at every frame number the guest may have.
     fn look_for_frames(&self) -> Result<KnownLayout, HypervisorError> {
-        let domain_pages = self.domain.info()?.pages;
+        let domain_pages = self.domain().info()?.pages;
         let frames = self
-            .domain
+            .domain()
             .control()
-            .frames(self.domain.id())
-            .map_err(|error| self.domain.failed("count the guest's frames", error))?;
+            .frames(self.domain().id())
+            .map_err(|error| self.domain().failed("count the guest's frames", error))?;
         Ok(KnownLayout {
             layout: self.populated(0..frames)?,
             domain_pages,
@@ -148,7 +132,7 @@ impl HvmGuest {
     /// Whether the known layout is still the layout: the domain holds as many pages as then and every frame is still
     /// there. A guest spans a million frame numbers, most of them in the hole below 4 GiB; this looks at the others.
     fn still(&self, known: &KnownLayout) -> Result<bool, HypervisorError> {
-        if known.domain_pages != self.domain.info()?.pages {
+        if known.domain_pages != self.domain().info()?.pages {
             return Ok(false);
         }
         for range in known.layout.ranges() {
@@ -159,38 +143,11 @@ impl HvmGuest {
         Ok(true)
     }
 
-    fn keep_watch(&mut self) -> Result<(), HypervisorError> {
-        if self.keeper.is_none() {
-            let keeper = Keeper::start(&self.keeper_program, self.domain.id(), &self.lock)
-                .map_err(|error| backend("start the keeper process", error))?;
-            self.keeper = Some(keeper);
-        }
-        Ok(())
-    }
-
-    fn keeper_hears(&mut self, word: fn(&mut Keeper) -> io::Result<()>) -> Result<(), HypervisorError> {
-        match &mut self.keeper {
-            Some(keeper) => word(keeper).map_err(|error| {
-                self.keeper = None;
-                backend("talk to the keeper process", error)
-            }),
-            None => Ok(()),
-        }
-    }
-
-    fn need_suspended(&self, operation: &'static str) -> Result<(), HypervisorError> {
-        if self.domain.is_suspended()? {
-            Ok(())
-        } else {
-            Err(HypervisorError::NotSuspended { operation })
-        }
-    }
-
     fn params(&self) -> Result<Vec<u8>, XenError> {
         let mut entries = Vec::new();
         let mut count = 0u32;
         for param in HVM_PARAMS_SAVED {
-            let value = self.domain.control().hvm_param(self.domain.id(), param)?;
+            let value = self.domain().control().hvm_param(self.domain().id(), param)?;
             if value != 0 {
                 count += 1;
                 entries.extend(u64::from(param).to_le_bytes());
@@ -201,7 +158,7 @@ impl HvmGuest {
     }
 
     fn machine_state(&self) -> Result<Vec<StateRecord>, XenError> {
-        let (control, id) = (self.domain.control(), self.domain.id());
+        let (control, id) = (self.domain().control(), self.domain().id());
         let tsc = control.tsc_info(id)?;
         let tsc: Vec<u8> = [
             &tsc.mode.to_le_bytes()[..],
@@ -230,31 +187,14 @@ impl HvmGuest {
             libxl(libxl::END),
         ])
     }
-
-    fn unsupported(operation: &'static str) -> HypervisorError {
-        HypervisorError::Unsupported {
-            operation,
-            backend: BACKEND,
-        }
-    }
-}
-
-impl Drop for HvmGuest {
-    fn drop(&mut self) {
-        let in_order = !self.dirty_log && !self.unsettled && matches!(self.domain.is_suspended(), Ok(false));
-        // Otherwise dropping it is the call for help.
-        if in_order && let Some(keeper) = self.keeper.take() {
-            keeper.release();
-        }
-    }
 }
 
 /// The headers of a libxc stream that this host would write.
-pub(crate) fn libxc_header(guest: GuestType, xen_version: &str) -> Vec<u8> {
+fn libxc_header(xen_version: &str) -> Vec<u8> {
     let (major, minor) = xen_version.split_once('.').unwrap_or((xen_version, "0"));
     LibxcHeader {
         version: STREAM_VERSION,
-        guest,
+        guest: GuestType::Hvm,
         xen_major: major.parse().unwrap_or(0),
         xen_minor: minor.parse().unwrap_or(0),
     }
@@ -277,7 +217,7 @@ impl Hypervisor for HvmGuest {
     /// everything else that is done while the guest waits, and makes the rounds before that longer than they have to be;
     /// `layout_held` does it after.
     fn layout(&mut self) -> Result<MemoryLayout, HypervisorError> {
-        let domain_pages = self.domain.info()?.pages;
+        let domain_pages = self.domain().info()?.pages;
         if let Some(known) = &self.layout {
             let same = if self.trust == Trust::Doubted {
                 self.still(known)?
@@ -307,94 +247,66 @@ impl Hypervisor for HvmGuest {
     }
 
     fn suspend(&mut self) -> Result<(), HypervisorError> {
-        if self.domain.is_suspended()? {
+        if self.domain().is_suspended()? {
             return Ok(());
         }
-        self.keep_watch()?;
-        self.disks.prepare()?;
         self.state = None;
-        self.keeper_hears(Keeper::asking)?;
-        self.unsettled = true;
-        self.domain.suspend()?;
-        if let Err(error) = self.disks.freeze() {
-            // A failed suspend leaves a running guest.
-            self.resume()?;
-            return Err(error);
-        }
-        Ok(())
+        self.guest.suspend()
     }
 
     fn frozen_disks(&mut self) -> Result<Vec<Box<dyn FrozenDisk>>, HypervisorError> {
-        Ok(self.disks.take_frozen())
+        Ok(self.guest.take_frozen())
     }
 
     fn resume(&mut self) -> Result<(), HypervisorError> {
-        self.domain.resume()?;
+        self.guest.resume()?;
         self.state = None;
-        self.unsettled = false;
-        // The guest runs; a keeper that is gone is found out before the next request.
-        drop(self.keeper_hears(Keeper::running));
         Ok(())
     }
 
     fn set_dirty_log(&mut self, on: bool) -> Result<(), HypervisorError> {
-        self.domain.info()?;
-        if on {
-            self.keep_watch()?;
-        }
-        let (control, id) = (self.domain.control(), self.domain.id());
-        let done = match (on, self.dirty_log) {
-            (true, false) => control.start_dirty_log(id),
-            (false, _) => control.end_dirty_log(id),
-            (true, true) => Ok(()),
-        };
-        done.map_err(|error| self.domain.failed("switch the dirty log", error))?;
-        self.dirty_log = on;
-        Ok(())
+        self.guest.set_dirty_log(on)
     }
 
     fn take_dirty(&mut self, into: &mut PfnSet) -> Result<(), HypervisorError> {
-        let (control, id) = (self.domain.control(), self.domain.id());
+        let (control, id) = (self.domain().control(), self.domain().id());
         let taken = control
             .frames(id)
             .and_then(|frames| control.take_dirty_log(id, frames, into));
-        taken.map_err(|error| self.domain.failed("read the dirty log", error))
+        taken.map_err(|error| self.domain().failed("read the dirty log", error))
     }
 
     fn read_pages(&mut self, pfns: &[Pfn], into: &mut PageBatch) -> Result<(), HypervisorError> {
-        match self.memory.copy(self.domain.id(), pfns, into) {
+        match self.memory.copy(self.domain().id(), pfns, into) {
             Ok(()) => Ok(()),
             Err(CopyError::NotPopulated(pfn)) => {
-                self.domain.info()?;
+                self.domain().info()?;
                 Err(HypervisorError::NoSuchFrame(pfn))
             }
-            Err(CopyError::Xen(error)) => Err(self.domain.failed("map the guest's memory", error)),
+            Err(CopyError::Xen(error)) => Err(self.domain().failed("map the guest's memory", error)),
         }
     }
 
     fn populate(&mut self, _: &MemoryLayout) -> Result<(), HypervisorError> {
-        self.domain.info()?;
-        Err(Self::unsupported("turn a live domain into a blank one"))
+        self.guest.refuse_to_rewrite()
     }
 
     fn write_pages(&mut self, _: &PageBatch) -> Result<(), HypervisorError> {
-        self.domain.info()?;
-        Err(Self::unsupported("write a live domain's memory"))
+        self.guest.refuse_to_rewrite()
     }
 
     fn save_state(&mut self) -> Result<Vec<StateRecord>, HypervisorError> {
-        self.need_suspended("save the machine state")?;
+        self.guest.need_suspended("save the machine state")?;
         let state = match self.state.take() {
             Some(state) => state,
             None => self
                 .machine_state()
-                .map_err(|error| self.domain.failed("save the machine state", error))?,
+                .map_err(|error| self.domain().failed("save the machine state", error))?,
         };
         Ok(self.state.insert(state).clone())
     }
 
     fn load_state(&mut self, _: &[StateRecord]) -> Result<(), HypervisorError> {
-        self.domain.info()?;
-        Err(Self::unsupported("load a live domain's state"))
+        self.guest.refuse_to_rewrite()
     }
 }

@@ -12,7 +12,7 @@ use revenant_core::HypervisorError;
 use revenant_core::clock::{Clock, SystemClock};
 use revenant_core::guest::GoneReason;
 
-use crate::sys::{Domain, DomainState, XenControl, XenError, Xenstore};
+use crate::live::sys::{Domain, DomainState, XenControl, XenError, Xenstore};
 
 /// How often the hypervisor is asked whether the guest has suspended itself.
 const POLL: Duration = Duration::from_micros(250);

@@ -7,9 +7,9 @@ use std::time::Duration;
 use revenant_core::Timestamp;
 use revenant_core::clock::Clock;
 
-use crate::domain::LiveDomain;
-use crate::pv::SaveError;
-use crate::sys::{XenControl, save_domain};
+use crate::live::domain::LiveDomain;
+use crate::live::pv::SaveError;
+use crate::live::sys::{XenControl, save_domain};
 
 /// How long a save kept the guest from running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
