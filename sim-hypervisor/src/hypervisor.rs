@@ -129,7 +129,9 @@ impl Hypervisor for SimHypervisor {
     }
 
     fn layout(&mut self) -> Result<MemoryLayout, HypervisorError> {
-        self.on_guest(|guest| Ok(guest.machine.layout().clone()))
+        self.after(nanos(self.costs().layout), |guest| {
+            Ok(guest.machine.layout().clone())
+        })
     }
 
     fn suspend(&mut self) -> Result<(), HypervisorError> {
@@ -152,7 +154,7 @@ impl Hypervisor for SimHypervisor {
 
     fn set_dirty_log(&mut self, on: bool) -> Result<(), HypervisorError> {
         self.need_dirty_log("log dirty pages")?;
-        self.on_guest(|guest| {
+        self.after(nanos(self.costs().dirty_log_switch), |guest| {
             guest.machine.set_dirty_log(on);
             Ok(())
         })

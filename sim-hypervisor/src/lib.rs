@@ -6,6 +6,7 @@
 //! the same world on any machine.
 #![forbid(unsafe_code)]
 
+pub mod calibrate;
 pub mod driver;
 pub mod fault;
 mod hypervisor;
@@ -14,11 +15,12 @@ pub mod medium;
 mod oracle;
 mod profile;
 mod program;
+mod system;
 mod world;
 
 pub use hypervisor::{MACHINE, SimHypervisor};
 pub use medium::SimMedium;
 pub use oracle::Oracle;
-pub use profile::{CostProfile, HypervisorCosts, MediumCosts, ProfileError};
+pub use profile::{CostProfile, HypervisorCosts, MediumCosts, ProfileError, StoreCosts, SystemMemory};
 pub use program::{Program, UnknownProgram};
 pub use world::{GuestId, GuestSpec, Happening, HostId, Incident, Powered, World};

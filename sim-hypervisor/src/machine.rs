@@ -6,7 +6,9 @@ use revenant_core::guest::{MemoryLayout, PageTag, PfnSet, StateRecord};
 use revenant_core::units::{PAGE_SIZE, Page};
 use revenant_core::{HypervisorError, Pfn};
 
+use crate::profile::SystemMemory;
 use crate::program::Program;
+use crate::system::{self, System};
 
 /// 64-bit words in a page frame.
 pub(crate) const PAGE_WORDS: u64 = (PAGE_SIZE / 8) as u64;
@@ -24,6 +26,8 @@ pub(crate) const R_TARGET: usize = 15;
 const RECORD_PROGRAM: &str = "sim/program";
 const RECORD_VCPU: &str = "sim/vcpu/0";
 const RECORD_CONSOLE: &str = "sim/console";
+/// Only of a machine that has memory besides its program's.
+const RECORD_SYSTEM: &str = "sim/system";
 
 /// What the guest printed, folded into a checksum: a device with state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,6 +41,9 @@ struct Console {
 #[derive(Debug, Clone)]
 pub(crate) struct Machine {
     program: Option<Program>,
+    /// Frames of the program; those behind are the system's.
+    program_frames: usize,
+    system: System,
     layout: MemoryLayout,
     /// Frames in layout order.
     memory: Vec<u8>,
@@ -53,6 +60,8 @@ impl Machine {
     pub(crate) fn blank() -> Self {
         Machine {
             program: None,
+            program_frames: 0,
+            system: System::default(),
             layout: MemoryLayout::new(),
             memory: Vec::new(),
             tags: Vec::new(),
@@ -81,6 +90,40 @@ impl Machine {
         self.layout = layout.clone();
         self.memory = vec![0; pages.saturating_mul(PAGE_SIZE)];
         self.tags = vec![PageTag::default(); pages];
+        let system: u64 = layout
+            .ranges()
+            .iter()
+            .map(|range| range.end.saturating_sub(range.start.max(system::FIRST_FRAME)))
+            .sum();
+        self.program_frames = pages - usize::try_from(system).unwrap_or(0).min(pages);
+    }
+
+    /// Takes more memory, which is not the program's.
+    pub(crate) fn add_system(&mut self, memory: &SystemMemory) {
+        if memory.pages == 0 {
+            return;
+        }
+        let range = system::FIRST_FRAME..system::FIRST_FRAME + memory.pages;
+        self.layout = self.layout.ranges().iter().cloned().chain([range]).collect();
+        let before = self.memory.len();
+        let pages = usize::try_from(memory.pages).unwrap_or(usize::MAX);
+        self.memory.resize(before + pages.saturating_mul(PAGE_SIZE), 0);
+        self.tags.resize(self.tags.len() + pages, PageTag::default());
+        let used = self.memory[before..].chunks_mut(PAGE_SIZE);
+        for (number, page) in (0..memory.used_pages).zip(used) {
+            system::fill(page, number, memory);
+        }
+        self.system = System::new(memory);
+    }
+
+    /// What is not the program goes on for a while.
+    pub(crate) fn run_system(&mut self, ran_ns: u64) {
+        let mut system = std::mem::take(&mut self.system);
+        let first = self.program_frames as u64;
+        system.run(ran_ns, |page, value| {
+            self.store((first + page) * PAGE_WORDS, value);
+        });
+        self.system = system;
     }
 
     pub(crate) fn layout(&self) -> &MemoryLayout {
@@ -111,9 +154,9 @@ impl Machine {
         count
     }
 
-    /// Number of 64-bit words of memory.
+    /// Number of 64-bit words of the program's memory.
     pub(crate) fn words(&self) -> u64 {
-        self.tags.len() as u64 * PAGE_WORDS
+        self.program_frames as u64 * PAGE_WORDS
     }
 
     pub(crate) fn load(&self, word: u64) -> u64 {
@@ -159,17 +202,19 @@ impl Machine {
         self.tags[usize::try_from(page).expect("inside memory")] = tag;
     }
 
-    /// BLAKE3 over layout, tags, memory, registers and console: everything that makes this machine what it is.
+    /// BLAKE3 over layout, tags, memory, registers and console: everything that makes the program what it is. What the
+    /// system does beside it goes by time and not by step, and is not part of this.
     pub(crate) fn digest(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
-        for range in self.layout.ranges() {
+        let program = |range: &&Range<u64>| range.start < system::FIRST_FRAME;
+        for range in self.layout.ranges().iter().filter(program) {
             hasher.update(&range.start.to_le_bytes());
             hasher.update(&range.end.to_le_bytes());
         }
-        for tag in &self.tags {
+        for tag in &self.tags[..self.program_frames] {
             hasher.update(&[tag.0]);
         }
-        hasher.update(&self.memory);
+        hasher.update(&self.memory[..self.program_frames * PAGE_SIZE]);
         for register in self.registers {
             hasher.update(&register.to_le_bytes());
         }
@@ -248,25 +293,35 @@ impl Machine {
             self.console.checksum.to_le_bytes(),
         ]
         .concat();
-        vec![
+        let mut records = vec![
             StateRecord::new(RECORD_PROGRAM, name),
             StateRecord::new(RECORD_VCPU, vcpu),
             StateRecord::new(RECORD_CONSOLE, console),
-        ]
+        ];
+        if self.system != System::default() {
+            let words = self.system.words().map(u64::to_le_bytes);
+            records.push(StateRecord::new(RECORD_SYSTEM, words.concat()));
+        }
+        records
     }
 
     pub(crate) fn load_state(&mut self, records: &[StateRecord]) -> Result<(), HypervisorError> {
-        let [program, vcpu, console] = records else {
-            return Err(bad(
-                RECORD_VCPU,
-                format!("expected 3 records, found {}", records.len()),
-            ));
+        let (program, vcpu, console, system) = match records {
+            [program, vcpu, console] => (program, vcpu, console, None),
+            [program, vcpu, console, system] => (program, vcpu, console, Some(system)),
+            _ => {
+                let reason = format!("expected 3 or 4 records, found {}", records.len());
+                return Err(bad(RECORD_VCPU, reason));
+            }
         };
         for (record, name) in [
             (program, RECORD_PROGRAM),
             (vcpu, RECORD_VCPU),
             (console, RECORD_CONSOLE),
-        ] {
+        ]
+        .into_iter()
+        .chain(system.map(|record| (record, RECORD_SYSTEM)))
+        {
             if record.name != name {
                 return Err(bad(&record.name, format!("expected {name} here")));
             }
@@ -281,7 +336,16 @@ impl Machine {
             ),
         };
         let vcpu: [u64; REGISTERS + 1] = words(vcpu)?;
+        let system = match system {
+            Some(record) => {
+                let pages = (self.tags.len() - self.program_frames) as u64;
+                System::from_words(words(record)?, pages)
+                    .ok_or_else(|| bad(RECORD_SYSTEM, format!("is not that of {pages} pages")))?
+            }
+            None => System::default(),
+        };
         let [words, checksum] = words(console)?;
+        self.system = system;
         self.program = loaded;
         self.registers.copy_from_slice(&vcpu[..REGISTERS]);
         self.carry_ns = vcpu[REGISTERS];

@@ -6,17 +6,22 @@ use crate::program::Program;
 /// A reference run of a guest program.
 #[derive(Debug, Clone)]
 pub struct Oracle {
-    start: Machine,
+    program: Program,
+    pages: u64,
+    seed: u64,
+    target_steps: u64,
     machine: Machine,
 }
 
 impl Oracle {
     /// The oracle for a guest booted with these values.
     pub fn new(program: Program, pages: u64, seed: u64, target_steps: u64) -> Self {
-        let start = Machine::boot(program, pages, seed, target_steps);
         Oracle {
-            machine: start.clone(),
-            start,
+            program,
+            pages,
+            seed,
+            target_steps,
+            machine: Machine::boot(program, pages, seed, target_steps),
         }
     }
 
@@ -29,7 +34,7 @@ impl Oracle {
     /// Computes up to `steps` steps, from the start if it is beyond them.
     pub fn advance_to(&mut self, steps: u64) {
         if steps < self.machine.steps() {
-            self.machine = self.start.clone();
+            self.machine = Machine::boot(self.program, self.pages, self.seed, self.target_steps);
         }
         self.machine.run(steps - self.machine.steps());
     }

@@ -1,5 +1,6 @@
 //! What things cost in the simulated world.
 
+use revenant_core::PAGE_SIZE;
 use revenant_core::quantity::{Period, Size};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -18,12 +19,18 @@ pub struct CostProfile {
     pub hypervisor: HypervisorCosts,
     /// Costs of every medium.
     pub medium: MediumCosts,
+    /// Costs of the store's own computing.
+    pub store: StoreCosts,
+    /// What a guest holds besides its program.
+    pub system: SystemMemory,
 }
 
 /// Costs of calls through the `Hypervisor` seam.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HypervisorCosts {
+    /// Finding out which frames a guest has.
+    pub layout: Period,
     /// From the request to a guest that stands still.
     pub suspend: Period,
     /// From the request to a guest that runs again.
@@ -34,6 +41,8 @@ pub struct HypervisorCosts {
     pub page_write: Period,
     /// Giving a guest one populated frame.
     pub page_populate: Period,
+    /// Switching the dirty log on or off.
+    pub dirty_log_switch: Period,
     /// Reading and clearing the dirty log, whatever is in it.
     pub dirty_log_read: Period,
     /// The same, for each dirty page.
@@ -58,12 +67,44 @@ pub struct MediumCosts {
     pub sync: Period,
 }
 
+/// Costs of hashing and compressing, with all of the store's threads at work. None by default: the store keeps up with
+/// every medium.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreCosts {
+    /// Hashing one page that is not zero.
+    pub page_hash: Period,
+    /// Compressing one new page.
+    pub page_compress: Period,
+}
+
+/// The memory of a guest besides that of its program: kernel, libraries, free pages. None by default: a simulated guest is
+/// its program.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SystemMemory {
+    /// Frames, those that are zero among them.
+    pub pages: u64,
+    /// Frames that are not zero.
+    pub used_pages: u64,
+    /// Distinct contents among the used ones.
+    pub distinct_pages: u64,
+    /// Bytes of a used page that do not compress, at most 4096; the others are zero.
+    pub page_entropy: Size,
+    /// Used pages that are written again and again, at random among themselves.
+    pub hot_pages: u64,
+    /// Writes into them per second of the guest's running, each into one page.
+    pub writes_per_s: u64,
+}
+
 impl Default for CostProfile {
     fn default() -> Self {
         CostProfile {
             represents: 1,
             hypervisor: HypervisorCosts::default(),
             medium: MediumCosts::default(),
+            store: StoreCosts::default(),
+            system: SystemMemory::default(),
         }
     }
 }
@@ -72,11 +113,13 @@ impl Default for HypervisorCosts {
     /// The order of magnitude of Xen 4.17 on a present-day host.
     fn default() -> Self {
         HypervisorCosts {
+            layout: Period(Duration::ZERO),
             suspend: Period(Duration::from_millis(50)),
             resume: Period(Duration::from_millis(2)),
             page_read: Period(Duration::from_micros(1)),
             page_write: Period(Duration::from_micros(1)),
             page_populate: Period(Duration::from_nanos(500)),
+            dirty_log_switch: Period(Duration::ZERO),
             dirty_log_read: Period(Duration::from_millis(1)),
             dirty_log_page: Period(Duration::from_nanos(10)),
             state: Period(Duration::from_millis(1)),
@@ -111,6 +154,14 @@ pub enum ProfileError {
         /// The least that makes sense.
         least: &'static str,
     },
+    /// A value beyond one that it is a part of.
+    #[error("{key} must be at most {most}")]
+    TooLarge {
+        /// The key.
+        key: &'static str,
+        /// The most that makes sense.
+        most: &'static str,
+    },
 }
 
 impl CostProfile {
@@ -119,6 +170,14 @@ impl CostProfile {
         let profile: CostProfile = toml::from_str(text).map_err(|e| ProfileError::Syntax(e.to_string()))?;
         profile.check()?;
         Ok(profile)
+    }
+
+    /// The profile as TOML text, every key in it.
+    ///
+    /// # Panics
+    /// Never: all that is in a profile has a form in TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("tables of numbers and texts")
     }
 
     /// Checks what the types do not say.
@@ -132,6 +191,45 @@ impl CostProfile {
         }
         if self.medium.read_per_s.bytes == 0 {
             return least("medium.read_per_s", "1B");
+        }
+        let system = &self.system;
+        for (key, value, most, limit) in [
+            ("system.pages", system.pages, "2^24", 1 << 24),
+            (
+                "system.used_pages",
+                system.used_pages,
+                "system.pages",
+                system.pages,
+            ),
+            (
+                "system.distinct_pages",
+                system.distinct_pages,
+                "system.used_pages",
+                system.used_pages,
+            ),
+            (
+                "system.hot_pages",
+                system.hot_pages,
+                "system.distinct_pages",
+                system.distinct_pages,
+            ),
+            (
+                "system.page_entropy",
+                system.page_entropy.bytes,
+                "4096B",
+                PAGE_SIZE as u64,
+            ),
+            ("system.writes_per_s", system.writes_per_s, "10^9", 1_000_000_000),
+        ] {
+            if value > limit {
+                return Err(ProfileError::TooLarge { key, most });
+            }
+        }
+        if system.writes_per_s > 0 && system.hot_pages == 0 {
+            return least("system.hot_pages", "1 if there are writes_per_s");
+        }
+        if system.used_pages > 0 && system.distinct_pages == 0 {
+            return least("system.distinct_pages", "1 if there are used_pages");
         }
         Ok(())
     }
@@ -156,7 +254,7 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes_and_fills_in_defaults() {
-        let text = toml::to_string(&CostProfile::default()).unwrap();
+        let text = CostProfile::default().to_toml();
         assert_eq!(CostProfile::from_toml(&text), Ok(CostProfile::default()));
         let slow = CostProfile::from_toml("represents = 4\n[medium]\nsync = \"20ms\"").unwrap();
         assert_eq!(slow.medium.sync.0, Duration::from_millis(20));
@@ -170,6 +268,14 @@ mod tests {
             (
                 "[medium]\nwrite_per_s = \"0B\"",
                 "medium.write_per_s must be at least 1B",
+            ),
+            (
+                "[system]\npages = 8\nused_pages = 9",
+                "system.used_pages must be at most system.pages",
+            ),
+            (
+                "[system]\npages = 8\nwrites_per_s = 9",
+                "system.hot_pages must be at least 1",
             ),
             ("[medium]\nfsync = \"1ms\"", "fsync"),
             ("[hypervisor]\nsuspend = 5", "suspend"),

@@ -9,8 +9,9 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use revenant_core::clock::Work;
 use revenant_core::guest::GoneReason;
-use revenant_core::{Clock, Timestamp};
+use revenant_core::{Clock, PAGE_SIZE, Timestamp};
 
 use crate::machine::Machine;
 use crate::profile::CostProfile;
@@ -99,6 +100,8 @@ struct State {
     /// By instant, then by order of scheduling.
     agenda: BTreeMap<(u64, u64), Incident>,
     scheduled: u64,
+    /// When the store's threads will have done what they have.
+    computed_ns: u64,
 }
 
 /// A handle to the world; clones share it.
@@ -155,7 +158,8 @@ impl World {
     /// # Panics
     /// If a step takes no time.
     pub fn boot(&self, host: HostId, spec: &GuestSpec) -> GuestId {
-        let machine = Machine::boot(spec.program, spec.pages, spec.seed, spec.steps);
+        let mut machine = Machine::boot(spec.program, spec.pages, spec.seed, spec.steps);
+        machine.add_system(&self.profile.system);
         self.add_guest(host, machine, Life::Running, spec.step)
     }
 
@@ -212,7 +216,7 @@ impl World {
         Duration::from_nanos(self.state.borrow().guests[guest.0].ran_ns)
     }
 
-    /// Digest of everything that makes up the guest now.
+    /// Digest of everything that makes up the guest now, but for its system memory.
     pub fn digest(&self, guest: GuestId) -> blake3::Hash {
         self.state.borrow().guests[guest.0].machine.digest()
     }
@@ -286,6 +290,28 @@ impl Clock for World {
     fn now(&self) -> Timestamp {
         Timestamp(self.state.borrow().now_ns)
     }
+
+    fn hand_out(&self, work: Work<'_>) -> Timestamp {
+        let costs = &self.profile.store;
+        let ns = match work {
+            Work::Hash { .. } if costs.page_hash.0.is_zero() => 0,
+            Work::Hash { pages } => {
+                let used = pages
+                    .chunks(PAGE_SIZE)
+                    .filter(|page| page.iter().any(|&byte| byte != 0));
+                self.profile.pages_ns(costs.page_hash, used.count() as u64)
+            }
+            Work::Compress { pages } => self.profile.pages_ns(costs.page_compress, pages),
+        };
+        let mut state = self.state.borrow_mut();
+        let done_ns = state.computed_ns.max(state.now_ns).saturating_add(ns);
+        state.computed_ns = done_ns;
+        Timestamp(done_ns)
+    }
+
+    fn wait_for(&self, done: Timestamp) {
+        self.advance(done.since(self.now()));
+    }
 }
 
 impl State {
@@ -345,6 +371,7 @@ impl Guest {
         let progress = self.machine.carry_ns + ran;
         self.machine.run(progress / self.step_ns);
         self.machine.carry_ns = progress % self.step_ns;
+        self.machine.run_system(ran);
         if self.machine.finished() {
             self.machine.carry_ns = 0;
             self.finished_at = finish.map(|at| Timestamp(at.max(from_ns)));

@@ -16,9 +16,10 @@ use super::known::Known;
 use super::page_map::{COUNT_MAX, Journal, Run, SLOTS_MAX, Source};
 use super::pool::{Pool, Ticket};
 use super::segment::{SealedSegment, SegmentWriter};
+use crate::clock::{Clock, Work};
 use crate::guest::{BATCH_PAGES_MAX, PageBatch, PageTag};
 use crate::medium::Medium;
-use crate::units::{PAGE_SIZE, Pfn};
+use crate::units::{PAGE_SIZE, Pfn, Timestamp};
 
 /// Batches that may wait to be judged, and to be appended. Fixed, so that what the medium sees does not depend on threads;
 /// small, because each may hold 4 MiB; enough for four threads to find work.
@@ -33,12 +34,13 @@ const ZERO_FRAMES_MAX: u64 = 1 << 36;
 #[derive(Debug)]
 pub(super) struct PageWriter<'m> {
     medium: &'m dyn Medium,
+    clock: &'m dyn Clock,
     level: i32,
     pub(super) known: Known,
     pub(super) journal: Journal,
     pool: Pool<EncodeJob>,
     arriving: VecDeque<Arrival>,
-    compressing: VecDeque<Ticket>,
+    compressing: VecDeque<Pending>,
     /// New pages that do not fill a frame yet; their slots are assigned.
     carried: Vec<u8>,
     current: Option<Current<'m>>,
@@ -52,8 +54,15 @@ pub(super) struct PageWriter<'m> {
 /// Something put, not yet in the journal.
 #[derive(Debug)]
 enum Arrival {
-    Batch(Ticket),
+    Batch(Pending),
     Zero(Run),
+}
+
+/// A job that threads have, and when it is done.
+#[derive(Debug)]
+struct Pending {
+    ticket: Ticket,
+    done: Timestamp,
 }
 
 /// The segment being written.
@@ -76,6 +85,7 @@ pub(super) struct FinishedPages<'m> {
 impl<'m> PageWriter<'m> {
     pub(super) fn new(
         medium: &'m dyn Medium,
+        clock: &'m dyn Clock,
         known: Known,
         journal: Journal,
         workers: usize,
@@ -83,6 +93,7 @@ impl<'m> PageWriter<'m> {
     ) -> Self {
         PageWriter {
             medium,
+            clock,
             level,
             known,
             journal,
@@ -112,8 +123,10 @@ impl<'m> PageWriter<'m> {
             return Ok(());
         }
         let identities = self.spare_hashed.pop().unwrap_or_default().identities;
+        let pages = batch.bytes();
+        let done = self.clock.hand_out(Work::Hash { pages });
         let ticket = self.pool.submit(EncodeJob::Hash(Hashed { batch, identities }));
-        self.arriving.push_back(Arrival::Batch(ticket));
+        self.arriving.push_back(Arrival::Batch(Pending { ticket, done }));
         self.judge_all_but(HASH_LAG)
     }
 
@@ -173,8 +186,8 @@ impl<'m> PageWriter<'m> {
         while self.arriving.len() > lag {
             match self.arriving.pop_front() {
                 Some(Arrival::Zero(run)) => self.journal.push(run),
-                Some(Arrival::Batch(ticket)) => {
-                    let Encoded::Hashed(hashed) = self.pool.wait(ticket) else {
+                Some(Arrival::Batch(pending)) => {
+                    let Encoded::Hashed(hashed) = self.result(pending) else {
                         unreachable!("hashing gives digests")
                     };
                     self.judge(hashed)?;
@@ -291,15 +304,22 @@ impl<'m> PageWriter<'m> {
     }
 
     fn submit(&mut self, job: NewPages) {
+        let pages = (job.carried.len() / PAGE_SIZE + job.picked.len()) as u64;
+        let done = self.clock.hand_out(Work::Compress { pages });
         let ticket = self.pool.submit(EncodeJob::Compress(job));
-        self.compressing.push_back(ticket);
+        self.compressing.push_back(Pending { ticket, done });
+    }
+
+    fn result(&mut self, Pending { ticket, done }: Pending) -> Encoded {
+        self.clock.wait_for(done);
+        self.pool.wait(ticket)
     }
 
     fn append_next(&mut self) -> Result<(), StoreError> {
-        let Some(ticket) = self.compressing.pop_front() else {
+        let Some(pending) = self.compressing.pop_front() else {
             return Ok(());
         };
-        let Encoded::Frames(frames) = self.pool.wait(ticket) else {
+        let Encoded::Frames(frames) = self.result(pending) else {
             unreachable!("compressing gives frames")
         };
         let mut frames = frames.map_err(StoreError::Codec)?;

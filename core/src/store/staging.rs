@@ -59,6 +59,7 @@ impl Store {
         let options = &self.options;
         let pages = PageWriter::new(
             &*self.medium,
+            &*self.clock,
             known,
             journal,
             options.workers,

@@ -1,0 +1,400 @@
+//! The cost profile of a real host, measured through the doors that the simulator stands behind.
+//!
+//! Everything is timed where the capture engine would wait for it: at the hypervisor's door, at the medium's, and in the
+//! store's own computing. So a simulation with this profile waits for as long. Calibrating the simulator itself gives its
+//! own profile back; a test holds it to that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use revenant_core::guest::{BATCH_PAGES_MAX, MemoryLayout, PageBatch, PageTag, PfnSet};
+use revenant_core::medium::MediumError;
+use revenant_core::quantity::{Period, Size};
+use revenant_core::store::{NewCheckpoint, StoreError, StoreOptions};
+use revenant_core::units::{PAGE_SIZE, Pfn};
+use revenant_core::{Clock, Hypervisor, HypervisorError, Medium, Store};
+
+use crate::medium::SimMedium;
+use crate::profile::{CostProfile, HypervisorCosts, MediumCosts, StoreCosts, SystemMemory};
+
+/// For how long the guest is left alone between two looks at its dirty log, and how often: the shortest stretches tell how
+/// fast pages become dirty, the longest how many do.
+const STRETCHES: [(Duration, u32); 4] = [
+    (Duration::from_millis(20), 12),
+    (Duration::from_millis(100), 8),
+    (Duration::from_millis(500), 4),
+    (Duration::from_secs(3), 2),
+];
+/// How often the guest is suspended, and small operations are repeated.
+const REPEATS: usize = 7;
+/// New pages that hashing and compression are timed with.
+const SAMPLE_PAGES: usize = 8192;
+/// Bytes written and read to time a medium.
+const TRANSFER_BYTES: usize = 32 << 20;
+const PIECE_BYTES: usize = 1 << 20;
+/// Folder of the files that a medium is timed with.
+const FOLDER: &str = "calibrate";
+
+/// The guest and the host to be measured.
+#[derive(Debug)]
+pub struct Bench<'a> {
+    /// A guest that idles: what it holds and changes is taken for that of every guest's system. It runs afterwards.
+    pub guest: &'a mut dyn Hypervisor,
+    /// An empty medium on the disk that stores will be on.
+    pub medium: &'a dyn Medium,
+    /// The time.
+    pub clock: Rc<dyn Clock>,
+    /// Threads of the store.
+    pub workers: usize,
+}
+
+/// A calibration failed. The guest runs, or is gone.
+#[derive(Debug, thiserror::Error)]
+pub enum CalibrateError {
+    /// The guest.
+    #[error("cannot measure the guest")]
+    Guest(#[from] HypervisorError),
+    /// The medium.
+    #[error("cannot measure the disk")]
+    Medium(#[from] MediumError),
+    /// A store in memory.
+    #[error("cannot measure the store")]
+    Store(#[from] StoreError),
+    /// Nothing to measure with.
+    #[error("the guest has no used page")]
+    EmptyGuest,
+}
+
+/// Measures everything. `pass` lets time pass; the guest runs meanwhile.
+pub fn calibrate(
+    bench: &mut Bench<'_>,
+    pass: &mut dyn FnMut(Duration),
+) -> Result<CostProfile, CalibrateError> {
+    let (mut hypervisor, dirtied) = measure_guest(bench, pass)?;
+    let memory = read_memory(bench)?;
+    hypervisor.page_read = Period(memory.read.div_f64(memory.pages.max(1) as f64));
+    hypervisor.page_write = hypervisor.page_read;
+    let (store, entropy) = measure_store(bench, &memory.sample)?;
+    let (hot_pages, writes_per_s) = fit_writes(&dirtied);
+    let distinct = memory.distinct.len() as u64;
+    let hot_pages = hot_pages.min(distinct);
+    let profile = CostProfile {
+        represents: 1,
+        hypervisor,
+        medium: measure_medium(bench)?,
+        store,
+        system: SystemMemory {
+            pages: memory.pages,
+            used_pages: memory.used,
+            distinct_pages: distinct,
+            page_entropy: Size { bytes: entropy },
+            hot_pages,
+            writes_per_s: if hot_pages == 0 { 0 } else { writes_per_s },
+        },
+    };
+    Ok(profile)
+}
+
+/// A stretch of a running guest, and how many pages it dirtied.
+#[derive(Debug, Clone, Copy)]
+struct Dirtied {
+    seconds: f64,
+    pages: f64,
+}
+
+/// Costs of the hypervisor's calls but for those that go by the page.
+fn measure_guest(
+    bench: &mut Bench<'_>,
+    pass: &mut dyn FnMut(Duration),
+) -> Result<(HypervisorCosts, Vec<Dirtied>), CalibrateError> {
+    let clock = Rc::clone(&bench.clock);
+    let timed = |work: &mut dyn FnMut() -> Result<(), HypervisorError>| {
+        let begun = clock.now();
+        work().map(|()| clock.now().since(begun))
+    };
+    let guest = &mut *bench.guest;
+    let mut costs = HypervisorCosts {
+        layout: Period(timed(&mut || guest.layout().map(drop))?),
+        ..HypervisorCosts::default()
+    };
+    let mut dirtied = Vec::new();
+    if guest.capabilities().dirty_log {
+        costs.dirty_log_switch = Period(timed(&mut || guest.set_dirty_log(true))?);
+        let seen = watch_dirty_log(guest, &*clock, pass);
+        // Whatever came of it, the log is not left on.
+        let ended = guest.set_dirty_log(false);
+        let looks = seen?;
+        ended?;
+        let points: Vec<(f64, f64)> = looks
+            .iter()
+            .map(|look| (look.1.pages, look.0.as_secs_f64()))
+            .collect();
+        let (fixed_s, page_s) = line(&points);
+        costs.dirty_log_read = Period(Duration::from_secs_f64(fixed_s));
+        costs.dirty_log_page = Period(Duration::from_secs_f64(page_s));
+        dirtied = looks.into_iter().map(|(_, dirtied)| dirtied).collect();
+    }
+    let (mut suspends, mut states, mut resumes) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..REPEATS {
+        suspends.push(timed(&mut || guest.suspend())?);
+        let state = timed(&mut || guest.save_state().map(drop));
+        resumes.push(timed(&mut || guest.resume())?);
+        states.push(state?);
+        pass(STRETCHES[0].0);
+    }
+    costs.suspend = Period(median(suspends));
+    costs.state = Period(median(states));
+    costs.resume = Period(median(resumes));
+    Ok((costs, dirtied))
+}
+
+/// Reads the log after stretches of different length: how long each reading took, and what was in it.
+fn watch_dirty_log(
+    guest: &mut dyn Hypervisor,
+    clock: &dyn Clock,
+    pass: &mut dyn FnMut(Duration),
+) -> Result<Vec<(Duration, Dirtied)>, HypervisorError> {
+    let mut looks = Vec::new();
+    let mut pages = PfnSet::new();
+    guest.take_dirty(&mut pages)?;
+    let mut since = clock.now();
+    for (stretch, times) in STRETCHES {
+        for _ in 0..times {
+            pass(stretch);
+            pages.clear();
+            let begun = clock.now();
+            guest.take_dirty(&mut pages)?;
+            let now = clock.now();
+            let dirtied = Dirtied {
+                seconds: now.since(since).as_secs_f64(),
+                pages: pages.len() as f64,
+            };
+            looks.push((now.since(begun), dirtied));
+            since = now;
+        }
+    }
+    Ok(looks)
+}
+
+/// What is in a guest's memory.
+#[derive(Debug, Default)]
+struct Memory {
+    pages: u64,
+    used: u64,
+    distinct: BTreeSet<[u8; 16]>,
+    /// Distinct used pages one after the other.
+    sample: Vec<u8>,
+    /// How long the reading took.
+    read: Duration,
+}
+
+/// Reads all of a guest's memory once; it runs if it can be read so.
+fn read_memory(bench: &mut Bench<'_>) -> Result<Memory, CalibrateError> {
+    let suspends = !bench.guest.capabilities().live_read;
+    if suspends {
+        bench.guest.suspend()?;
+    }
+    let read = read_all(&mut *bench.guest, &*bench.clock);
+    if suspends {
+        bench.guest.resume()?;
+    }
+    let memory = read?;
+    if memory.used == 0 {
+        return Err(CalibrateError::EmptyGuest);
+    }
+    Ok(memory)
+}
+
+fn read_all(guest: &mut dyn Hypervisor, clock: &dyn Clock) -> Result<Memory, HypervisorError> {
+    let layout: MemoryLayout = guest.layout()?;
+    let mut memory = Memory::default();
+    let mut frames = layout.iter().peekable();
+    let mut batch = PageBatch::new();
+    while frames.peek().is_some() {
+        let pfns: Vec<Pfn> = frames.by_ref().take(BATCH_PAGES_MAX).collect();
+        batch.clear();
+        let begun = clock.now();
+        guest.read_pages(&pfns, &mut batch)?;
+        memory.read += clock.now().since(begun);
+        memory.pages += pfns.len() as u64;
+        for (_, _, page) in batch.iter() {
+            if page.iter().all(|&byte| byte == 0) {
+                continue;
+            }
+            memory.used += 1;
+            let mut digest = [0; 16];
+            digest.copy_from_slice(&blake3::hash(page).as_bytes()[..16]);
+            if memory.distinct.insert(digest) && memory.sample.len() < SAMPLE_PAGES * PAGE_SIZE {
+                memory.sample.extend_from_slice(page);
+            }
+        }
+    }
+    Ok(memory)
+}
+
+/// The store's computing, with a store in memory: pages that are new are hashed and compressed, the same pages again are
+/// hashed only. Besides, how many bytes of a page do not compress.
+fn measure_store(bench: &Bench<'_>, sample: &[u8]) -> Result<(StoreCosts, u64), CalibrateError> {
+    let pages = (sample.len() / PAGE_SIZE) as f64;
+    let options = StoreOptions {
+        workers: bench.workers,
+        ..StoreOptions::default()
+    };
+    let (mut news, mut knowns, mut stored_bytes) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..3 {
+        let medium: Rc<dyn Medium> = Rc::new(SimMedium::default());
+        Store::create(&*medium)?;
+        let store = Store::open(medium, Rc::clone(&bench.clock), options)?;
+        let (first, bytes) = stage(&store, &*bench.clock, bench.guest, sample)?;
+        let (second, _) = stage(&store, &*bench.clock, bench.guest, sample)?;
+        stored_bytes = bytes;
+        news.push(first);
+        knowns.push(second);
+    }
+    let (new, known) = (median(news), median(knowns));
+    let costs = StoreCosts {
+        page_hash: Period(known.div_f64(pages)),
+        page_compress: Period(new.saturating_sub(known).div_f64(pages)),
+    };
+    let entropy = whole(stored_bytes as f64 / pages).min(PAGE_SIZE as u64);
+    Ok((costs, entropy))
+}
+
+/// Stores pages as a checkpoint: how long it took, and how many bytes it became.
+fn stage(
+    store: &Store,
+    clock: &dyn Clock,
+    guest: &dyn Hypervisor,
+    sample: &[u8],
+) -> Result<(Duration, u64), CalibrateError> {
+    let begun = clock.now();
+    let machine = guest.capabilities().machine;
+    let mut staging = store.begin(NewCheckpoint {
+        guest: "calibrate".to_owned(),
+        machine,
+        base: None,
+        facts: BTreeMap::new(),
+    })?;
+    let mut pages = sample.as_chunks::<PAGE_SIZE>().0.iter();
+    let mut pfns = (0..).map(Pfn);
+    while !pages.as_slice().is_empty() {
+        let mut batch = staging.take_batch();
+        for (page, pfn) in pages.by_ref().take(BATCH_PAGES_MAX).zip(&mut pfns) {
+            batch.push(pfn, PageTag::default(), page);
+        }
+        staging.put_pages(batch)?;
+    }
+    let info = staging.commit()?;
+    Ok((clock.now().since(begun), info.stored_bytes))
+}
+
+fn measure_medium(bench: &Bench<'_>) -> Result<MediumCosts, CalibrateError> {
+    let (medium, clock) = (bench.medium, &*bench.clock);
+    let path = |name: &str| format!("{FOLDER}/{name}");
+    medium.create_dir(FOLDER)?;
+    let (mut syncs, mut names) = (Vec::new(), Vec::new());
+    for _ in 0..REPEATS {
+        let mut file = medium.create_new(&path("small"))?;
+        file.append(&[1; 64])?;
+        let begun = clock.now();
+        file.sync()?;
+        let synced = clock.now();
+        drop(file);
+        medium.remove(&path("small"))?;
+        names.push(clock.now().since(synced));
+        syncs.push(synced.since(begun));
+    }
+    let sync = median(syncs);
+    let piece: Vec<u8> = (0..=250).cycle().take(PIECE_BYTES).collect();
+    let mut file = medium.create_new(&path("large"))?;
+    let begun = clock.now();
+    for _ in 0..TRANSFER_BYTES / PIECE_BYTES {
+        file.append(&piece)?;
+    }
+    file.sync()?;
+    let wrote = clock.now().since(begun).saturating_sub(sync);
+    drop(file);
+    let latency = median(names);
+    let reader = medium.open(&path("large"))?;
+    let mut read_back = vec![0; PIECE_BYTES];
+    let begun = clock.now();
+    for at in (0..TRANSFER_BYTES).step_by(PIECE_BYTES) {
+        reader.read_at(at as u64, &mut read_back)?;
+    }
+    let reads = u32::try_from(TRANSFER_BYTES / PIECE_BYTES).expect("a few");
+    let read = clock.now().since(begun).saturating_sub(latency * reads);
+    drop(reader);
+    medium.remove(&path("large"))?;
+    Ok(MediumCosts {
+        write_per_s: per_second(wrote),
+        read_per_s: per_second(read),
+        latency: Period(latency),
+        sync: Period(sync),
+        ..MediumCosts::default()
+    })
+}
+
+fn per_second(took: Duration) -> Size {
+    let bytes = TRANSFER_BYTES as f64 / took.as_secs_f64().max(1e-6);
+    Size {
+        bytes: whole(bytes).max(1),
+    }
+}
+
+/// The pages among which writes fall at random, and how many writes there are per second, that explain best how many
+/// pages stretches of different length dirtied: `pages(t) = hot (1 - exp(-writes t / hot))`, least squares of the
+/// logarithms, so that short stretches count as much as long ones.
+fn fit_writes(looks: &[Dirtied]) -> (u64, u64) {
+    let looks: Vec<Dirtied> = looks.iter().copied().filter(|look| look.pages > 0.0).collect();
+    let most = looks.iter().map(|look| look.pages).fold(0.0, f64::max);
+    if most == 0.0 {
+        return (0, 0);
+    }
+    let error = |hot: f64, writes: f64| -> f64 {
+        let residual = |look: &Dirtied| {
+            let expected = hot * -(-writes * look.seconds / hot).exp_m1();
+            (expected.max(1e-9) / look.pages).ln().powi(2)
+        };
+        looks.iter().map(residual).sum()
+    };
+    // A grid, since the two trade places where all stretches are short or all are long; factors of 1.05 are finer than
+    // what is measured.
+    let fastest = looks
+        .iter()
+        .map(|look| look.pages / look.seconds)
+        .fold(0.0, f64::max);
+    let hots = (0..60).map(|i| most * 1.05f64.powi(i));
+    let best = hots
+        .flat_map(|hot| (-60..40).map(move |i| (hot, fastest * 1.05f64.powi(i))))
+        .min_by(|a, b| error(a.0, a.1).total_cmp(&error(b.0, b.1)));
+    best.map_or((0, 0), |(hot, writes)| (whole(hot), whole(writes).max(1)))
+}
+
+/// Intercept and slope of the least-squares line, neither negative.
+fn line(points: &[(f64, f64)]) -> (f64, f64) {
+    let n = points.len() as f64;
+    let (mx, my) = (
+        points.iter().map(|p| p.0).sum::<f64>() / n,
+        points.iter().map(|p| p.1).sum::<f64>() / n,
+    );
+    let sxx: f64 = points.iter().map(|p| (p.0 - mx).powi(2)).sum();
+    let sxy: f64 = points.iter().map(|p| (p.0 - mx) * (p.1 - my)).sum();
+    let slope = if sxx > 0.0 { (sxy / sxx).max(0.0) } else { 0.0 };
+    let fixed = my - slope * mx;
+    if fixed >= 0.0 { (fixed, slope) } else { (my, 0.0) }
+}
+
+fn median(mut values: Vec<Duration>) -> Duration {
+    values.sort_unstable();
+    values[values.len() / 2]
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast of a float saturates"
+)]
+fn whole(value: f64) -> u64 {
+    value.round() as u64
+}
