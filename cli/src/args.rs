@@ -74,6 +74,20 @@ Examples:
 On another host, to take over should the first be lost:
   revenant protect web1 --store /mnt/shared/revenant --interval 5min --stand-by --fence 'power-off host1'")]
     Protect(ProtectArgs),
+    /// Measure this host with a guest that idles, and write a cost profile for the simulator
+    #[command(
+        after_help = "The profile goes into [world] of an experiment's spec, or to `revenant ladder`.
+Example:
+  revenant calibrate idle1 --dir /var/lib --output host.toml"
+    )]
+    Calibrate(CalibrateArgs),
+    /// Predict measured checkpoints with a calibrated profile, and compare
+    #[command(
+        after_help = "The table of measured checkpoints is described in docs/experiments.md.
+Example:
+  revenant ladder results/ladder/ladder.csv --profile results/ladder/host.toml --out out/ladder"
+    )]
+    Ladder(LadderArgs),
     /// What this machine can do, and what is missing
     Doctor(DoctorArgs),
     /// Looks after a guest whose checkpointing process died
@@ -381,6 +395,30 @@ pub(crate) struct ProtectArgs {
     /// With --stand-by: a shell command that makes sure that the other host is off; the guest is started only if it succeeds
     #[arg(long, value_name = "COMMAND", requires = "stand_by")]
     pub(crate) fence: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CalibrateArgs {
+    /// The guest's name or domain number; it goes on running
+    pub(crate) domain: String,
+    /// A directory on the disk that the store will be on
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Where the profile goes [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LadderArgs {
+    /// Measured checkpoints (CSV)
+    pub(crate) measured: PathBuf,
+    /// The cost profile to predict them with (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: PathBuf,
+    /// Where table and figures go
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]

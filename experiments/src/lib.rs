@@ -13,6 +13,7 @@ pub mod curve;
 pub mod failures;
 mod hlog;
 pub mod interval;
+pub mod ladder;
 pub mod manifest;
 pub mod model;
 pub mod outcome;

@@ -1,20 +1,23 @@
 //! Running experiments and drawing their figures.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
 use revenant_core::clock::SystemClock;
+use revenant_experiments::ladder::climb;
 use revenant_experiments::manifest::Status;
 use revenant_experiments::plot::{Column, Format, PlotOptions, plot_dir};
 use revenant_experiments::run::default_folder;
 use revenant_experiments::{Progress, RunOptions, Spec, run as run_experiment};
+use revenant_sim::CostProfile;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::progress::count_bar;
 use crate::Outcome;
-use crate::args::{Columns, FigureFormat, PlotArgs, RunArgs};
+use crate::args::{Columns, FigureFormat, LadderArgs, PlotArgs, RunArgs};
 use crate::output::print;
 
 pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
@@ -64,6 +67,26 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
             },
         )?;
     }
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn ladder(args: &LadderArgs) -> Result<Outcome> {
+    let shown = args.profile.display();
+    let text = fs::read_to_string(&args.profile).with_context(|| format!("cannot read {shown}"))?;
+    let profile = CostProfile::from_toml(&text).with_context(|| format!("{shown} is no cost profile"))?;
+    let bar = count_bar(0, "checkpoints");
+    let climbed = climb(&args.measured, &profile, &args.out, &mut |done, all| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    let (table, _) = climbed?;
+    print(&format!("{}\n", table.display()))?;
+    let options = PlotOptions {
+        formats: vec![Format::Svg, Format::Png],
+        column: Column::Two,
+    };
+    draw(&args.out, &options)?;
     Ok(Outcome::Done)
 }
 

@@ -43,6 +43,8 @@ pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
         Command::Checkpoint(args) => xen::checkpoint(&args),
         Command::Restore(args) => xen::restore(&args),
         Command::Protect(args) => xen::protect(&args),
+        Command::Calibrate(args) => xen::calibrate(&args),
+        Command::Ladder(args) => experiment::ladder(&args),
         Command::XenHelper { words } => xen::helper(&words),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Completions { shell } => documents::completions(shell),

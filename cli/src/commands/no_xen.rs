@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::Outcome;
-use crate::args::{CheckpointArgs, ProtectArgs, RestoreArgs};
+use crate::args::{CalibrateArgs, CheckpointArgs, ProtectArgs, RestoreArgs};
 
 fn missing() -> Result<Outcome> {
     bail!(
@@ -21,6 +21,10 @@ pub(crate) fn restore(_: &RestoreArgs) -> Result<Outcome> {
 }
 
 pub(crate) fn protect(_: &ProtectArgs) -> Result<Outcome> {
+    missing()
+}
+
+pub(crate) fn calibrate(_: &CalibrateArgs) -> Result<Outcome> {
     missing()
 }
 

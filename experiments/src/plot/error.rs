@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::ladder::LadderError;
+
 /// The figures of a folder could not be drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum PlotError {
@@ -22,6 +24,9 @@ pub enum PlotError {
         /// Why not.
         source: io::Error,
     },
+    /// The table of the ladder.
+    #[error(transparent)]
+    Ladder(#[from] LadderError),
     /// The header of a table lacks a column that figures need.
     #[error("{path}, line 1: no column `{column}` in the header")]
     MissingColumn {

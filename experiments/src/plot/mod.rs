@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::PlotError;
 
+use crate::ladder::{self, LADDER};
 use crate::run::FIGURES;
 use data::RunData;
 use draw::font::Face;
@@ -57,14 +58,24 @@ pub struct PlotOptions {
 /// Draws every figure for which the folder of a run has data, into its folder `figures`, each file replaced in one step.
 /// Gives the files written, in a fixed order.
 pub fn plot_dir(dir: &Path, options: &PlotOptions) -> Result<Vec<PathBuf>, PlotError> {
-    let data = RunData::read(dir)?;
+    let rungs = if dir.join(LADDER).exists() {
+        ladder::read(&dir.join(LADDER))?
+    } else {
+        Vec::new()
+    };
+    let data = match RunData::read(dir) {
+        Err(PlotError::Read { .. }) if !rungs.is_empty() => RunData::default(),
+        read => read?,
+    };
     if options.formats.is_empty() {
         return Ok(Vec::new());
     }
     let face = Face::new();
     let folder = write::Folder::create(dir.join(FIGURES))?;
     let mut written = Vec::new();
-    for figure in figure::figures(&data, options.column, &face) {
+    let mut figures = figure::figures(&data, options.column, &face);
+    figures.extend(figure::ladder::figures(&rungs, options.column, &face));
+    for figure in figures {
         for &format in &options.formats {
             let name = file_name(&figure, options.column, extension(format));
             let bytes = match format {

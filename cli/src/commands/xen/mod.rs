@@ -1,8 +1,10 @@
 //! Live guests on real Xen.
 
+mod calibrate;
 mod protect;
 mod restore;
 
+pub(crate) use calibrate::calibrate;
 pub(crate) use protect::protect;
 pub(crate) use restore::restore;
 

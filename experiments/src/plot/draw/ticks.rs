@@ -14,6 +14,8 @@ pub(crate) struct Tick {
 pub(crate) enum Kind {
     /// Shares, shown in per cent.
     Percent,
+    /// Numbers as they are.
+    Number,
     /// Seconds, shown in one unit along the whole axis.
     TimeIn(Unit),
     /// Seconds, each label with its own unit.
@@ -116,10 +118,15 @@ pub(crate) fn ticks(scale: Scale, kind: Kind, length: f64, room_of: impl Fn(&str
             let major = match kind {
                 Kind::Time | Kind::TimeIn(_) => labels(time_levels(low, high), &duration),
                 Kind::Percent => labels(decimal_levels(low, high), &percent),
+                Kind::Number => labels(decimal_levels(low, high), &|value| {
+                    trimmed(&format!("{value:.9}"))
+                }),
             };
             let minor = match kind {
                 Kind::Time | Kind::TimeIn(_) => time_minor(low, high),
-                Kind::Percent => decades(low, high, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]),
+                Kind::Percent | Kind::Number => {
+                    decades(low, high, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0])
+                }
             };
             with_minor(major, inside(scale, minor))
         }
@@ -132,7 +139,7 @@ fn linear(low: f64, high: f64, kind: Kind, length: f64, room_of: &impl Fn(&str) 
     let unit = match kind {
         Kind::Percent => 0.01,
         Kind::TimeIn(unit) => unit.seconds,
-        Kind::Time => 1.0,
+        Kind::Time | Kind::Number => 1.0,
     };
     let scale = Scale::Linear { low, high };
     let (low, high) = (low / unit, high / unit);

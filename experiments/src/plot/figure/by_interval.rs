@@ -64,7 +64,7 @@ pub(crate) fn lost(data: &RunData, column: Column, face: &Face) -> Vec<Figure> {
         kind: |high_s| Kind::TimeIn(Unit::for_seconds(high_s, 2.0)),
         label: |kind| match kind {
             Kind::TimeIn(unit) => format!("Work lost ({})", unit.name),
-            Kind::Percent | Kind::Time => "Work lost".to_owned(),
+            Kind::Percent | Kind::Number | Kind::Time => "Work lost".to_owned(),
         },
     };
     draw(data, column, face, &quantity)

@@ -2,6 +2,7 @@
 
 mod by_interval;
 mod caption;
+pub(crate) mod ladder;
 mod latency;
 mod page;
 mod policies;
