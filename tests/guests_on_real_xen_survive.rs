@@ -385,7 +385,7 @@ fn a_protected_guest_comes_back_by_itself(host: &Host, lab: &mut Lab) {
     host.sh(&format!(
         "rm -f /tmp/kept.log; setsid revenant protect kept --store /store/s --interval {INTERVAL_S}s --keep-last 2 \
          --hang-timeout {HANG_S}s --progress-file /var/log/xen/console/guest-kept.log --log /tmp/kept.log \
-         </dev/null >/tmp/kept.out 2>&1 & true"
+         </dev/null >/tmp/kept.out 2>&1 & echo $! > /tmp/kept.pid"
     ));
     let mut log = EventLog::default();
     for blow in ["panic", "destroy", "hang"] {
@@ -402,7 +402,7 @@ fn a_protected_guest_comes_back_by_itself(host: &Host, lab: &mut Lab) {
             let restored = log.wait(host, &mut guest, "restored");
             let seen = number(&restored, "/since_noticed_s");
             recoveries.push(seen);
-            let captured = log.last_before(&struck_after, "captured");
+            let captured = log.capture_of(&restored);
             // The checkpoint is of an instant between the beginning and the end of its capture.
             let of = number(&captured, "/at") - number(&captured, "/total_s");
             let hang = if blow == "hang" { HANG_S } else { 0.0 };
@@ -417,7 +417,7 @@ fn a_protected_guest_comes_back_by_itself(host: &Host, lab: &mut Lab) {
         lab.measures.spread(&format!("{blow}: work lost"), "s", lost_work);
     }
     assert_eq!(guest.boots(), 1, "the guest was started anew");
-    host.sh("pkill -TERM revenant; sleep 2; xl destroy kept");
+    host.sh("kill $(cat /tmp/kept.pid); sleep 2; xl destroy kept");
 }
 
 /// The journal of `revenant protect`.
@@ -457,17 +457,11 @@ impl EventLog {
         }
     }
 
-    fn last_before(&self, event: &Value, kind: &str) -> Value {
-        let at = self
-            .events
-            .iter()
-            .position(|other| other == event)
-            .expect("it was read");
-        let mut before = self.events[..at].iter().rev();
-        before
-            .find(|other| other["event"] == kind)
-            .expect("there was one")
-            .clone()
+    /// The capture of the checkpoint that was restored.
+    fn capture_of(&self, restored: &Value) -> Value {
+        let is_it = |event: &&Value| event["event"] == "captured" && event["checkpoint"] == restored["checkpoint"];
+        let found = self.events.iter().find(is_it);
+        found.expect("it was captured in this protection").clone()
     }
 
     fn longest_capture(&self) -> f64 {
