@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use revenant_tests::rig::{Guest, Host, now, programs};
+use revenant_tests::rig::{Guest, Host, now, programs, rounds};
 use serde_json::Value;
 
 const BUSY: &str = "--program,hot-set,--pages,1024,--seed,7";
@@ -25,11 +25,6 @@ const IDLE: &str = "--program,idle,--pages,64,--seed,7,--rest-ms,20,--report,16"
 const INTERVAL_S: f64 = 3.0;
 /// A guest that prints nothing for this long hangs.
 const HANG_S: f64 = 8.0;
-
-fn rounds(full: u32) -> u32 {
-    let percent = std::env::var("REVENANT_RIG_PERCENT").map_or(100, |text| text.parse().expect("a number"));
-    (full * percent).div_ceil(100).max(1)
-}
 
 /// What was measured: one row a line, `what,unit,value`.
 #[derive(Debug, Default)]
@@ -459,7 +454,8 @@ impl EventLog {
 
     /// The capture of the checkpoint that was restored.
     fn capture_of(&self, restored: &Value) -> Value {
-        let is_it = |event: &&Value| event["event"] == "captured" && event["checkpoint"] == restored["checkpoint"];
+        let is_it =
+            |event: &&Value| event["event"] == "captured" && event["checkpoint"] == restored["checkpoint"];
         let found = self.events.iter().find(is_it);
         found.expect("it was captured in this protection").clone()
     }

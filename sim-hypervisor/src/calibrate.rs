@@ -33,6 +33,8 @@ const SAMPLE_PAGES: usize = 8192;
 /// Bytes written and read to time a medium.
 const TRANSFER_BYTES: usize = 32 << 20;
 const PIECE_BYTES: usize = 1 << 20;
+/// Large, so that the fixed part of a read does not count.
+const READ_BYTES: usize = 16 << 20;
 /// Folder of the files that a medium is timed with.
 const FOLDER: &str = "calibrate";
 
@@ -126,13 +128,9 @@ fn measure_guest(
         let ended = guest.set_dirty_log(false);
         let looks = seen?;
         ended?;
-        let points: Vec<(f64, f64)> = looks
-            .iter()
-            .map(|look| (look.1.pages, look.0.as_secs_f64()))
-            .collect();
-        let (fixed_s, page_s) = line(&points);
-        costs.dirty_log_read = Period(Duration::from_secs_f64(fixed_s));
-        costs.dirty_log_page = Period(Duration::from_secs_f64(page_s));
+        // A log is read by the frame, dirty or not: with the few that an idle guest dirties there is nothing else to see.
+        costs.dirty_log_read = Period(median(looks.iter().map(|(took, _)| *took).collect()));
+        costs.dirty_log_page = Period(Duration::ZERO);
         dirtied = looks.into_iter().map(|(_, dirtied)| dirtied).collect();
     }
     let (mut suspends, mut states, mut resumes) = (Vec::new(), Vec::new(), Vec::new());
@@ -315,21 +313,19 @@ fn measure_medium(bench: &Bench<'_>) -> Result<MediumCosts, CalibrateError> {
     file.sync()?;
     let wrote = clock.now().since(begun).saturating_sub(sync);
     drop(file);
-    let latency = median(names);
     let reader = medium.open(&path("large"))?;
-    let mut read_back = vec![0; PIECE_BYTES];
+    let mut read_back = vec![0; READ_BYTES];
     let begun = clock.now();
-    for at in (0..TRANSFER_BYTES).step_by(PIECE_BYTES) {
+    for at in (0..TRANSFER_BYTES).step_by(READ_BYTES) {
         reader.read_at(at as u64, &mut read_back)?;
     }
-    let reads = u32::try_from(TRANSFER_BYTES / PIECE_BYTES).expect("a few");
-    let read = clock.now().since(begun).saturating_sub(latency * reads);
+    let read = clock.now().since(begun);
     drop(reader);
     medium.remove(&path("large"))?;
     Ok(MediumCosts {
         write_per_s: per_second(wrote),
         read_per_s: per_second(read),
-        latency: Period(latency),
+        latency: Period(median(names)),
         sync: Period(sync),
         ..MediumCosts::default()
     })
@@ -369,20 +365,6 @@ fn fit_writes(looks: &[Dirtied]) -> (u64, u64) {
         .flat_map(|hot| (-60..40).map(move |i| (hot, fastest * 1.05f64.powi(i))))
         .min_by(|a, b| error(a.0, a.1).total_cmp(&error(b.0, b.1)));
     best.map_or((0, 0), |(hot, writes)| (whole(hot), whole(writes).max(1)))
-}
-
-/// Intercept and slope of the least-squares line, neither negative.
-fn line(points: &[(f64, f64)]) -> (f64, f64) {
-    let n = points.len() as f64;
-    let (mx, my) = (
-        points.iter().map(|p| p.0).sum::<f64>() / n,
-        points.iter().map(|p| p.1).sum::<f64>() / n,
-    );
-    let sxx: f64 = points.iter().map(|p| (p.0 - mx).powi(2)).sum();
-    let sxy: f64 = points.iter().map(|p| (p.0 - mx) * (p.1 - my)).sum();
-    let slope = if sxx > 0.0 { (sxy / sxx).max(0.0) } else { 0.0 };
-    let fixed = my - slope * mx;
-    if fixed >= 0.0 { (fixed, slope) } else { (my, 0.0) }
 }
 
 fn median(mut values: Vec<Duration>) -> Duration {

@@ -20,6 +20,8 @@ pub struct SimHypervisor {
     guest: GuestId,
     dirty_log: bool,
     live_read: bool,
+    /// It was looked at: it is known from then on.
+    layout_known: bool,
 }
 
 impl SimHypervisor {
@@ -30,6 +32,7 @@ impl SimHypervisor {
             guest,
             dirty_log: true,
             live_read: true,
+            layout_known: false,
         }
     }
 

@@ -29,7 +29,7 @@ pub struct CostProfile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HypervisorCosts {
-    /// Finding out which frames a guest has.
+    /// Finding out which frames a guest has, the first time.
     pub layout: Period,
     /// From the request to a guest that stands still.
     pub suspend: Period,

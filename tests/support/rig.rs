@@ -16,6 +16,15 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// How many rounds of so many to do: `REVENANT_RIG_PERCENT` of them, one at least.
+///
+/// # Panics
+/// If that is no number.
+pub fn rounds(full: u32) -> u32 {
+    let percent = std::env::var("REVENANT_RIG_PERCENT").map_or(100, |text| text.parse().expect("a number"));
+    (full * percent).div_ceil(100).max(1)
+}
+
 /// The repository.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

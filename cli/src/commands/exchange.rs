@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -66,7 +67,9 @@ pub(crate) fn export(args: &ExportArgs) -> Result<Outcome> {
     let about = format!("cannot export {id}");
     if args.output == Path::new("-") {
         let bar = bytes_bar(None, "export");
-        write_save_file(&mut reader, Counted::new(io::stdout().lock(), bar.clone())).context(about)?;
+        // Not through `io::stdout`, which would look for the ends of lines in it.
+        let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        write_save_file(&mut reader, Counted::new(output, bar.clone())).context(about)?;
         bar.finish_and_clear();
         return Ok(Outcome::Done);
     }

@@ -1,5 +1,6 @@
 //! Live guests through libxc.
 
+mod ahead;
 mod attended;
 mod domain;
 mod guest_disks;

@@ -4,7 +4,7 @@
 //! checkpoint is written as a save file into a pipe, and `xl restore` reads from it. Every byte is checked before it
 //! goes into the pipe; if one is bad the pipe breaks off and `xl` takes back what it has built.
 
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -18,13 +18,11 @@ use revenant_xen_format::{ExportError, XlHeader, export_as, names};
 use serde_json::{Value, json};
 
 use crate::disk::{DiskError, write_back};
+use crate::live::ahead::Ahead;
 use crate::live::domain::widen;
 use crate::live::lock::DomainLock;
 use crate::live::sys::{DomainState, XenControl, XenError, Xenstore};
 use crate::live::xl::{XlError, failed};
-
-/// Largest piece written into the pipe at once; a pipe holds less, but fewer calls are made.
-const PIPE_BUFFER_BYTES: usize = 1 << 20;
 
 /// How a guest is to come back.
 #[derive(Debug, Clone, Default)]
@@ -322,12 +320,13 @@ fn write_stream(
         .take()
         .ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
     widen(&pipe);
+    // xl builds a domain before it reads of its memory; meanwhile that is decompressed and checked.
     let mut counted = Counted {
-        inner: BufWriter::with_capacity(PIPE_BUFFER_BYTES, pipe),
+        inner: Ahead::new(pipe),
         progress,
     };
     export_as(reader, Some(&configuration.encode()), &mut counted).map_err(RestoreError::Export)?;
-    Ok(counted.flush()?)
+    Ok(counted.inner.finish()?)
 }
 
 struct Counted<'a, W> {
