@@ -132,9 +132,14 @@ impl Hypervisor for SimHypervisor {
     }
 
     fn layout(&mut self) -> Result<MemoryLayout, HypervisorError> {
-        self.after(nanos(self.costs().layout), |guest| {
-            Ok(guest.machine.layout().clone())
-        })
+        let cost = if self.layout_known {
+            0
+        } else {
+            nanos(self.costs().layout)
+        };
+        let layout = self.after(cost, |guest| Ok(guest.machine.layout().clone()))?;
+        self.layout_known = true;
+        Ok(layout)
     }
 
     fn suspend(&mut self) -> Result<(), HypervisorError> {
