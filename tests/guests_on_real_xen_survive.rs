@@ -112,6 +112,9 @@ fn guests_on_real_xen_survive() {
     timed("power", &mut || {
         another_host_takes_over_after_a_power_loss(&mut lab);
     });
+    timed("stand-by", &mut || {
+        the_host_that_stands_by_takes_over(&mut lab, scratch.path());
+    });
     lab.measures.write();
 }
 
@@ -200,6 +203,18 @@ fn the_guest_waits_less_than_for_xens_own_save(host: &Host, lab: &mut Lab) {
             );
         }
         if name == "idle" {
+            let stopped = checkpoint(host, name, "--stop --full");
+            let stopped = number(&stopped, "/timeline/suspended_s");
+            measures.add("idle: suspended by a full stop-and-copy", "s", stopped);
+            measures.add(
+                "idle: live increment over full stop-and-copy, suspended",
+                "ratio",
+                ours / stopped,
+            );
+            assert!(
+                ours <= 0.05 * stopped,
+                "an increment suspends for {ours} s, a full copy for {stopped} s"
+            );
             assert!(
                 bytes <= 0.05,
                 "an increment of the idle guest is {bytes} of its full checkpoint"
@@ -380,7 +395,7 @@ fn a_protected_guest_comes_back_by_itself(host: &Host, lab: &mut Lab) {
     host.sh(&format!(
         "rm -f /tmp/kept.log; setsid revenant protect kept --store /store/s --interval {INTERVAL_S}s --keep-last 2 \
          --hang-timeout {HANG_S}s --progress-file /var/log/xen/console/guest-kept.log --log /tmp/kept.log \
-         </dev/null >/tmp/kept.out 2>&1 & echo $! > /tmp/kept.pid"
+         </dev/null >/tmp/protect.out 2>&1 & echo $! > /tmp/kept.pid"
     ));
     let mut log = EventLog::default();
     for blow in ["panic", "destroy", "hang"] {
@@ -445,7 +460,7 @@ impl EventLog {
                 begun.elapsed() < Duration::from_secs(120),
                 "no {kind}: {:?}\n{}",
                 self.events.iter().rev().take(5).collect::<Vec<_>>(),
-                host.try_sh("tail -n 5 /tmp/kept.out; xl list").1
+                host.try_sh("tail -n 5 /tmp/protect.out; xl list").1
             );
             guest.look();
             sleep(Duration::from_millis(300));
@@ -518,6 +533,47 @@ fn another_host_takes_over_after_a_power_loss(lab: &mut Lab) {
         "power loss: from the plug to the guest on a host that had to boot",
         "s",
         recoveries,
+    );
+}
+
+/// Two hosts share a store. The one that stands by does nothing while the other lives; when the other has lost power it
+/// makes sure of that by its fence, and restarts the guest.
+fn the_host_that_stands_by_takes_over(lab: &mut Lab, scratch: &Path) {
+    const LEASE_S: u64 = 10;
+    let folder = scratch.join("shared");
+    fs::create_dir_all(&folder).expect("make the directory");
+    let first = Host::boot_sharing("one", &lab.programs, &folder);
+    let second = Host::boot_sharing("two", &lab.programs, &folder);
+    drop(first.guest("shared", "pvh", 128, BUSY));
+    let protect = |host: &Host, options: &str| {
+        host.sh(&format!(
+            "setsid revenant protect shared --store /share/s --interval {INTERVAL_S}s {options} </dev/null \
+             >/tmp/protect.out 2>&1 & true"
+        ));
+    };
+    protect(&first, "--log /tmp/kept.log");
+    protect(
+        &second,
+        &format!("--stand-by --lease-timeout {LEASE_S}s --fence 'touch /share/fenced' --log /tmp/kept.log"),
+    );
+    let mut guest = Guest::there(&first, "shared");
+    guest.skip();
+    guest.reports(2);
+    EventLog::default().wait(&first, &mut guest, "captured");
+    sleep(Duration::from_secs(LEASE_S + 5));
+    guest.look();
+    assert!(!folder.join("fenced").exists(), "a living host was fenced");
+    first.kill();
+    let begun = now();
+    let mut guest = Guest::there(&second, "shared");
+    EventLog::default().wait(&second, &mut guest, "restored");
+    assert!(folder.join("fenced").exists(), "the lost host was not fenced");
+    guest.reports(2);
+    assert_eq!(guest.boots(), 1);
+    lab.measures.add(
+        "stand-by: from the plug to the guest on the other host, lease of 10 s",
+        "s",
+        begun.elapsed().as_secs_f64(),
     );
 }
 

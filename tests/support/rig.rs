@@ -78,6 +78,16 @@ pub struct Host {
 impl Host {
     /// Boots a host with `disk` as /dev/vda, and the programs in its path.
     pub fn boot(name: &str, programs: &[PathBuf], disk: &Path) -> Host {
+        let disk = format!("{},4G", disk.display());
+        Host::boot_with(name, programs, &["--disk", &disk])
+    }
+
+    /// Boots a host that sees a directory, which others may see too, as /share.
+    pub fn boot_sharing(name: &str, programs: &[PathBuf], folder: &Path) -> Host {
+        Host::boot_with(name, programs, &["--share", &folder.display().to_string()])
+    }
+
+    fn boot_with(name: &str, programs: &[PathBuf], options: &[&str]) -> Host {
         let [revenant, check, guest_program] = programs else {
             panic!("three programs were built");
         };
@@ -86,8 +96,7 @@ impl Host {
             guest_program: guest_program.clone(),
         };
         drop(host.rig(&["kill", name]));
-        let disk = format!("{},4G", disk.display());
-        host.must(&["up", name, "--disk", &disk]);
+        host.must(&[&["up", name], options].concat());
         let (revenant, check) = (revenant.display().to_string(), check.display().to_string());
         host.must(&["push", name, &revenant, &check, "/usr/bin"]);
         host

@@ -19,7 +19,13 @@ pub enum Wrong {
     },
     /// Disk, or memory and disk of different instants.
     Disk(Report),
+    /// No guest has so many pages, or came so far so fast: nothing is computed to check it.
+    Implausible(Report),
 }
+
+/// Pages that a guest's program has at most, and steps that it does at most between two reports that are judged.
+const PAGES_MAX: u64 = 1 << 20;
+const STEPS_MAX: u64 = 1_000_000_000;
 
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,6 +38,13 @@ impl fmt::Display for Wrong {
                 )
             }
             Wrong::Disk(report) => write!(f, "wrong disk at step {}: {report}", report.step),
+            Wrong::Implausible(report) => {
+                write!(
+                    f,
+                    "expected {} to {PAGES_MAX} pages and less than {STEPS_MAX} steps since the last report: {report}",
+                    Program::PAGES_MIN
+                )
+            }
         }
     }
 }
@@ -64,6 +77,11 @@ impl Judge {
 
     /// Judges one more report.
     pub fn see(&mut self, report: &Report) -> Result<(), Wrong> {
+        let plausible = (Program::PAGES_MIN..=PAGES_MAX).contains(&report.pages)
+            && report.step.saturating_sub(self.verdict.last_step) < STEPS_MAX;
+        if !plausible {
+            return Err(Wrong::Implausible(report.clone()));
+        }
         let expected = self.expected(report);
         if report.digest != expected {
             return Err(Wrong::Digest {
@@ -139,5 +157,17 @@ mod tests {
             ..report(1300)
         };
         assert!(matches!(judge.see(&wrong), Err(Wrong::Disk(_))));
+        for wrong in [
+            Report {
+                pages: u64::MAX,
+                ..report(1300)
+            },
+            Report {
+                step: u64::MAX,
+                ..report(1300)
+            },
+        ] {
+            assert!(matches!(judge.see(&wrong), Err(Wrong::Implausible(_))));
+        }
     }
 }

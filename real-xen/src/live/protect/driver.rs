@@ -27,8 +27,8 @@ use crate::live::xl;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long a domain that went away may take to come back by itself: a reboot replaces it by another.
 const REBOOT_GRACE: Duration = Duration::from_secs(3);
-/// How often the lease is renewed.
-const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// After how long a store that could not be reached is tried again.
+const STORE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How often a guest that was left suspended is resumed before it counts as lost.
 const RESUME_TRIES: u32 = 5;
 
@@ -102,7 +102,6 @@ pub fn protect(
         guest: None,
         watch: Watch::new(protection.progress.clone()),
         lease: Lease::take(&protection.store_dir, &protection.guest, &host_name())?,
-        lease_at: Timestamp::default(),
         lost_at: None,
         last: None,
         hung: BTreeSet::new(),
@@ -149,7 +148,6 @@ struct Driver<'a> {
     guest: Option<Guest>,
     watch: Watch,
     lease: Lease,
-    lease_at: Timestamp,
     /// When the guest was noticed to be lost, while it is not back.
     lost_at: Option<Timestamp>,
     /// The checkpoint that was taken or restored last: until the guest shows that it goes on, it may be one of a guest that
@@ -219,22 +217,12 @@ impl Driver<'_> {
         self.guest.as_ref().map(|guest| guest.domain.id())
     }
 
-    fn renew_lease(&mut self) {
-        let now = self.clock.now();
-        if now.since(self.lease_at) >= RENEW_EVERY {
-            self.lease_at = now;
-            // A medium that is away for a moment is no reason to stop; a host that stands by will say so if it is longer.
-            drop(self.lease.renew());
-        }
-    }
-
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
     fn run(&mut self, until: Option<Timestamp>) -> Event<Id> {
         loop {
-            self.renew_lease();
             let now = self.clock.now();
             if let Some(event) = self.look(now) {
                 return event;
@@ -283,7 +271,6 @@ impl Driver<'_> {
     /// anything does.
     fn wait_for_proof(&mut self) -> Option<Event<Id>> {
         while self.watch.unproven() && !self.stopped() {
-            self.renew_lease();
             if let Some(event) = self.look(self.clock.now()) {
                 return Some(instead_of_capture(event));
             }
@@ -320,7 +307,6 @@ impl Driver<'_> {
         if let Some(event) = self.wait_for_proof() {
             return event;
         }
-        self.renew_lease();
         let Some(guest) = &mut self.guest else {
             return self.lost(GoneReason::Destroyed, "the domain is gone");
         };
@@ -394,7 +380,6 @@ impl Driver<'_> {
     fn wait(&mut self, until: Timestamp, machine: &mut Protect<Id>) -> Event<Id> {
         loop {
             while self.clock.now() < until && !self.stopped() {
-                self.renew_lease();
                 nap(&self.clock, until.min(self.clock.now() + LOOK_EVERY), || true);
             }
             match self.candidates() {
@@ -406,7 +391,7 @@ impl Driver<'_> {
                 Err(error) => {
                     // Without the catalogue there is nothing to restart from: the medium has to come back.
                     self.note("store-unreachable", json!({ "error": with_causes(&error) }));
-                    nap(&self.clock, self.clock.now() + RENEW_EVERY, || true);
+                    nap(&self.clock, self.clock.now() + STORE_AGAIN_AFTER, || true);
                 }
             }
         }

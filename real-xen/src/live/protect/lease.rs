@@ -8,6 +8,8 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use revenant_core::Clock;
@@ -15,6 +17,7 @@ use revenant_core::Clock;
 use super::watch::nap;
 
 const FOLDER: &str = "protect";
+const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// A lease could not be kept or watched.
 #[derive(Debug, thiserror::Error)]
@@ -26,12 +29,14 @@ pub struct LeaseError {
     source: io::Error,
 }
 
-/// The lease on a guest, held by this process.
+/// The lease on a guest, held by this process. A thread renews it, however long a capture or a restore takes; it is not
+/// renewed any more once this is dropped.
 #[derive(Debug)]
 pub struct Lease {
     path: PathBuf,
-    holder: String,
-    renewals: u64,
+    /// Dropped, it ends the thread.
+    held: Option<Sender<()>>,
+    renewing: Option<JoinHandle<()>>,
 }
 
 fn path_of(store: &Path, guest: &str) -> PathBuf {
@@ -49,39 +54,77 @@ fn path_of(store: &Path, guest: &str) -> PathBuf {
 impl Lease {
     /// Takes the lease on `guest` in the store's directory; `holder` tells who has it.
     pub fn take(store: &Path, guest: &str, holder: &str) -> Result<Self, LeaseError> {
-        let mut lease = Lease {
-            path: path_of(store, guest),
-            holder: holder.to_owned(),
-            renewals: 0,
-        };
+        Lease::renewed(store, guest, holder, RENEW_EVERY)
+    }
+
+    fn renewed(store: &Path, guest: &str, holder: &str, every: Duration) -> Result<Self, LeaseError> {
+        let path = path_of(store, guest);
         let folder = store.join(FOLDER);
         fs::create_dir_all(&folder).map_err(|source| LeaseError {
             action: "make",
             path: folder.display().to_string(),
             source,
         })?;
-        lease.renew()?;
-        Ok(lease)
-    }
-
-    /// Shows that the holder lives.
-    pub fn renew(&mut self) -> Result<(), LeaseError> {
-        self.renewals += 1;
-        let new = self.path.with_extension(format!("{}.new", std::process::id()));
-        let text = format!("{} {} {}\n", self.holder, std::process::id(), self.renewals);
-        let written = fs::File::create(&new)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .and_then(|()| fs::rename(&new, &self.path));
-        written.map_err(|source| LeaseError {
-            action: "renew the lease",
-            path: self.path.display().to_string(),
+        let mut lease = File {
+            path: path.clone(),
+            holder: format!("{holder} {}", std::process::id()),
+            renewals: 0,
+        };
+        lease.renew().map_err(|source| LeaseError {
+            action: "write the lease",
+            path: path.display().to_string(),
             source,
+        })?;
+        let (held, hold) = channel::<()>();
+        let renewing = thread::spawn(move || {
+            while hold.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                // A medium that is away for a moment is no reason to stop; a host that stands by will act if it is longer.
+                drop(lease.renew());
+            }
+        });
+        Ok(Lease {
+            path,
+            held: Some(held),
+            renewing: Some(renewing),
         })
     }
 
     /// Gives the lease back: nobody protects the guest, and nobody has to take over.
-    pub fn release(self) {
+    pub fn release(mut self) {
+        self.stop();
         drop(fs::remove_file(&self.path));
+    }
+
+    fn stop(&mut self) {
+        drop(self.held.take());
+        if let Some(renewing) = self.renewing.take() {
+            // It does nothing that panics.
+            drop(renewing.join());
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The file that shows that the holder lives.
+struct File {
+    path: PathBuf,
+    holder: String,
+    renewals: u64,
+}
+
+impl File {
+    fn renew(&mut self) -> io::Result<()> {
+        self.renewals += 1;
+        let new = self.path.with_extension(format!("{}.new", std::process::id()));
+        let text = format!("{} {}\n", self.holder, self.renewals);
+        fs::File::create(&new)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .and_then(|()| fs::rename(&new, &self.path))
     }
 }
 
@@ -132,18 +175,18 @@ mod tests {
         let store = tempfile::tempdir().unwrap();
         let clock = SystemClock::new();
         let timeout = Duration::from_millis(300);
-        let mut lease = Lease::take(store.path(), "web/1", "host-a").unwrap();
-        let mut looks = 0;
+        let every = Duration::from_millis(20);
+        let lease = Lease::renewed(store.path(), "web/1", "host-a", every).unwrap();
+        let begun = clock.now();
         let lost = stand_by(store.path(), "web/1", timeout, &clock, || {
-            looks += 1;
-            lease.renew().unwrap();
-            looks < 12
+            clock.now().since(begun) < 3 * timeout
         });
         assert!(!lost.unwrap(), "a living holder was declared lost");
+        drop(lease);
         let begun = clock.now();
         assert!(stand_by(store.path(), "web/1", timeout, &clock, || true).unwrap());
         assert!(clock.now().since(begun) >= timeout);
-        lease.release();
+        Lease::take(store.path(), "web/1", "host-b").unwrap().release();
         let mut looks = 0;
         let lost = stand_by(store.path(), "web/1", Duration::from_millis(1), &clock, || {
             looks += 1;
