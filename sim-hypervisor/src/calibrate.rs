@@ -28,8 +28,8 @@ const STRETCHES: [(Duration, u32); 4] = [
 ];
 /// How often the guest is suspended, and small operations are repeated.
 const REPEATS: usize = 7;
-/// New pages that hashing and compression are timed with.
-const SAMPLE_PAGES: usize = 8192;
+/// Pages that hashing and compression are timed with, at most: all of the guest's, or a part of them drawn by digest.
+const SAMPLE_PAGES: u64 = 16_384;
 /// Bytes written and read to time a medium.
 const TRANSFER_BYTES: usize = 32 << 20;
 const PIECE_BYTES: usize = 1 << 20;
@@ -73,9 +73,12 @@ pub fn calibrate(
     bench: &mut Bench<'_>,
     pass: &mut dyn FnMut(Duration),
 ) -> Result<CostProfile, CalibrateError> {
-    let (mut hypervisor, dirtied) = measure_guest(bench, pass)?;
+    let (mut hypervisor, dirtied, changing) = measure_guest(bench, pass)?;
     let memory = read_memory(bench)?;
-    hypervisor.page_read = Period(memory.read.div_f64(memory.pages.max(1) as f64));
+    let pages = memory.pages.max(1) as f64;
+    hypervisor.read_call = Period(memory.call);
+    let copying = memory.read.saturating_sub(memory.call.mul_f64(memory.calls));
+    hypervisor.page_read = Period(copying.div_f64(pages));
     hypervisor.page_write = hypervisor.page_read;
     let (store, entropy) = measure_store(bench, &memory.sample)?;
     let (hot_pages, writes_per_s) = fit_writes(&dirtied);
@@ -92,6 +95,7 @@ pub fn calibrate(
             distinct_pages: distinct,
             page_entropy: Size { bytes: entropy },
             hot_pages,
+            changing_pages: whole(hot_pages as f64 * changing),
             writes_per_s: if hot_pages == 0 { 0 } else { writes_per_s },
         },
     };
@@ -105,11 +109,12 @@ struct Dirtied {
     pages: f64,
 }
 
-/// Costs of the hypervisor's calls but for those that go by the page.
+/// Costs of the hypervisor's calls but for those that go by the page; how many pages become dirty; and which share of dirty
+/// pages is other than before.
 fn measure_guest(
     bench: &mut Bench<'_>,
     pass: &mut dyn FnMut(Duration),
-) -> Result<(HypervisorCosts, Vec<Dirtied>), CalibrateError> {
+) -> Result<(HypervisorCosts, Vec<Dirtied>, f64), CalibrateError> {
     let clock = Rc::clone(&bench.clock);
     let timed = |work: &mut dyn FnMut() -> Result<(), HypervisorError>| {
         let begun = clock.now();
@@ -120,14 +125,16 @@ fn measure_guest(
         layout: Period(timed(&mut || guest.layout().map(drop))?),
         ..HypervisorCosts::default()
     };
-    let mut dirtied = Vec::new();
+    let (mut dirtied, mut changing) = (Vec::new(), 1.0);
     if guest.capabilities().dirty_log {
         costs.dirty_log_switch = Period(timed(&mut || guest.set_dirty_log(true))?);
-        let seen = watch_dirty_log(guest, &*clock, pass);
+        let seen =
+            watch_dirty_log(guest, &*clock, pass).and_then(|looks| Ok((looks, watch_contents(guest, pass)?)));
         // Whatever came of it, the log is not left on.
         let ended = guest.set_dirty_log(false);
-        let looks = seen?;
+        let (looks, share) = seen?;
         ended?;
+        changing = share;
         // A log is read by the frame, dirty or not: with the few that an idle guest dirties there is nothing else to see.
         costs.dirty_log_read = Period(median(looks.iter().map(|(took, _)| *took).collect()));
         costs.dirty_log_page = Period(Duration::ZERO);
@@ -144,7 +151,45 @@ fn measure_guest(
     costs.suspend = Period(median(suspends));
     costs.state = Period(median(states));
     costs.resume = Period(median(resumes));
-    Ok((costs, dirtied))
+    Ok((costs, dirtied, changing))
+}
+
+/// Which share of the pages that are written for as long as the longest stretch has another content afterwards.
+fn watch_contents(
+    guest: &mut dyn Hypervisor,
+    pass: &mut dyn FnMut(Duration),
+) -> Result<f64, HypervisorError> {
+    let (longest, _) = STRETCHES[STRETCHES.len() - 1];
+    if !guest.capabilities().live_read {
+        return Ok(1.0);
+    }
+    let mut dirty = PfnSet::new();
+    pass(longest);
+    guest.take_dirty(&mut dirty)?;
+    let layout = guest.layout()?;
+    let populated = dirty.iter().filter(|&pfn| layout.contains(pfn));
+    let pfns: Vec<Pfn> = populated.take(BATCH_PAGES_MAX).collect();
+    let (mut before, mut after) = (PageBatch::new(), PageBatch::new());
+    guest.read_pages(&pfns, &mut before)?;
+    guest.take_dirty(&mut dirty)?;
+    pass(longest);
+    dirty.clear();
+    guest.take_dirty(&mut dirty)?;
+    guest.read_pages(&pfns, &mut after)?;
+    let written = before
+        .iter()
+        .zip(after.iter())
+        .filter(|((pfn, ..), _)| dirty.contains(*pfn));
+    let (mut all, mut other) = (0u32, 0u32);
+    for ((.., old), (.., new)) in written {
+        all += 1;
+        other += u32::from(old != new);
+    }
+    Ok(if all == 0 {
+        1.0
+    } else {
+        f64::from(other) / f64::from(all)
+    })
 }
 
 /// Reads the log after stretches of different length: how long each reading took, and what was in it.
@@ -183,8 +228,11 @@ struct Memory {
     distinct: BTreeSet<[u8; 16]>,
     /// Distinct used pages one after the other.
     sample: Vec<u8>,
-    /// How long the reading took.
+    /// How long the reading took, and in how many calls.
     read: Duration,
+    calls: f64,
+    /// What a call takes however many pages it reads.
+    call: Duration,
 }
 
 /// Reads all of a guest's memory once; it runs if it can be read so.
@@ -209,12 +257,14 @@ fn read_all(guest: &mut dyn Hypervisor, clock: &dyn Clock) -> Result<Memory, Hyp
     let mut memory = Memory::default();
     let mut frames = layout.iter().peekable();
     let mut batch = PageBatch::new();
+    let drawn = SAMPLE_PAGES.saturating_mul(1 << 16) / layout.page_count().max(1);
     while frames.peek().is_some() {
         let pfns: Vec<Pfn> = frames.by_ref().take(BATCH_PAGES_MAX).collect();
         batch.clear();
         let begun = clock.now();
         guest.read_pages(&pfns, &mut batch)?;
         memory.read += clock.now().since(begun);
+        memory.calls += 1.0;
         memory.pages += pfns.len() as u64;
         for (_, _, page) in batch.iter() {
             if page.iter().all(|&byte| byte == 0) {
@@ -223,36 +273,51 @@ fn read_all(guest: &mut dyn Hypervisor, clock: &dyn Clock) -> Result<Memory, Hyp
             memory.used += 1;
             let mut digest = [0; 16];
             digest.copy_from_slice(&blake3::hash(page).as_bytes()[..16]);
-            if memory.distinct.insert(digest) && memory.sample.len() < SAMPLE_PAGES * PAGE_SIZE {
+            let draw = u64::from(u16::from_le_bytes([digest[0], digest[1]]));
+            if memory.distinct.insert(digest) && draw < drawn {
                 memory.sample.extend_from_slice(page);
             }
         }
     }
+    let one: Vec<Pfn> = layout.iter().take(1).collect();
+    let mut calls = Vec::new();
+    for _ in 0..REPEATS {
+        batch.clear();
+        let begun = clock.now();
+        guest.read_pages(&one, &mut batch)?;
+        calls.push(clock.now().since(begun));
+    }
+    // Of one page the call is nearly all.
+    let page = memory.read.div_f64(memory.pages.max(1) as f64);
+    memory.call = median(calls).saturating_sub(page);
     Ok(memory)
 }
 
-/// The store's computing, with a store in memory: pages that are new are hashed and compressed, the same pages again are
-/// hashed only. Besides, how many bytes of a page do not compress.
+/// The store's computing, with a store in memory: zero pages are looked at, new pages are hashed and compressed besides, the
+/// same pages again are hashed only. Besides, how many bytes of a page do not compress.
 fn measure_store(bench: &Bench<'_>, sample: &[u8]) -> Result<(StoreCosts, u64), CalibrateError> {
-    let pages = (sample.len() / PAGE_SIZE) as f64;
+    let pages = (sample.len() / PAGE_SIZE).max(1) as f64;
+    let zeroes = vec![0; sample.len()];
     let options = StoreOptions {
         workers: bench.workers,
         ..StoreOptions::default()
     };
-    let (mut news, mut knowns, mut stored_bytes) = (Vec::new(), Vec::new(), 0);
+    let (mut scans, mut news, mut knowns, mut stored_bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for _ in 0..3 {
         let medium: Rc<dyn Medium> = Rc::new(SimMedium::default());
         Store::create(&*medium)?;
         let store = Store::open(medium, Rc::clone(&bench.clock), options)?;
-        let (first, bytes) = stage(&store, &*bench.clock, bench.guest, sample)?;
-        let (second, _) = stage(&store, &*bench.clock, bench.guest, sample)?;
+        let staged = |pages: &[u8]| stage(&store, &*bench.clock, bench.guest, pages);
+        scans.push(staged(&zeroes)?.0);
+        let (new, bytes) = staged(sample)?;
+        news.push(new);
         stored_bytes = bytes;
-        news.push(first);
-        knowns.push(second);
+        knowns.push(staged(sample)?.0);
     }
-    let (new, known) = (median(news), median(knowns));
+    let (scan, new, known) = (median(scans), median(news), median(knowns));
     let costs = StoreCosts {
-        page_hash: Period(known.div_f64(pages)),
+        page_scan: Period(scan.div_f64(pages)),
+        page_hash: Period(known.saturating_sub(scan).div_f64(pages)),
         page_compress: Period(new.saturating_sub(known).div_f64(pages)),
     };
     let entropy = whole(stored_bytes as f64 / pages).min(PAGE_SIZE as u64);

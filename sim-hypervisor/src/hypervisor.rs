@@ -191,6 +191,7 @@ impl Hypervisor for SimHypervisor {
 
     fn read_pages(&mut self, pfns: &[Pfn], into: &mut PageBatch) -> Result<(), HypervisorError> {
         let running = self.on_guest(|guest| Ok(guest.life == Life::Running))?;
+        self.world.advance_ns(nanos(self.costs().read_call));
         if running {
             if !self.live_read {
                 return Err(HypervisorError::NotSuspended {

@@ -121,7 +121,9 @@ impl Machine {
         let mut system = std::mem::take(&mut self.system);
         let first = self.program_frames as u64;
         system.run(ran_ns, |page, value| {
-            self.store((first + page) * PAGE_WORDS, value);
+            let word = (first + page) * PAGE_WORDS;
+            let value = value.unwrap_or_else(|| self.load(word));
+            self.store(word, value);
         });
         self.system = system;
     }

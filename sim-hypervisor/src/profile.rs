@@ -35,6 +35,8 @@ pub struct HypervisorCosts {
     pub suspend: Period,
     /// From the request to a guest that runs again.
     pub resume: Period,
+    /// Reading pages out of a guest, however many.
+    pub read_call: Period,
     /// Copying one page out of a guest.
     pub page_read: Period,
     /// Copying one page into a guest.
@@ -72,9 +74,11 @@ pub struct MediumCosts {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreCosts {
-    /// Hashing one page that is not zero.
+    /// Taking one page in, whatever it holds.
+    pub page_scan: Period,
+    /// Hashing one page that is not zero, besides.
     pub page_hash: Period,
-    /// Compressing one new page.
+    /// Compressing one new page, besides.
     pub page_compress: Period,
 }
 
@@ -93,6 +97,8 @@ pub struct SystemMemory {
     pub page_entropy: Size,
     /// Used pages that are written again and again, at random among themselves.
     pub hot_pages: u64,
+    /// Those of them that are other than before when they were written; the others are dirty and the same.
+    pub changing_pages: u64,
     /// Writes into them per second of the guest's running, each into one page.
     pub writes_per_s: u64,
 }
@@ -116,6 +122,7 @@ impl Default for HypervisorCosts {
             layout: Period(Duration::ZERO),
             suspend: Period(Duration::from_millis(50)),
             resume: Period(Duration::from_millis(2)),
+            read_call: Period(Duration::ZERO),
             page_read: Period(Duration::from_micros(1)),
             page_write: Period(Duration::from_micros(1)),
             page_populate: Period(Duration::from_nanos(500)),
@@ -212,6 +219,12 @@ impl CostProfile {
                 system.hot_pages,
                 "system.distinct_pages",
                 system.distinct_pages,
+            ),
+            (
+                "system.changing_pages",
+                system.changing_pages,
+                "system.hot_pages",
+                system.hot_pages,
             ),
             (
                 "system.page_entropy",

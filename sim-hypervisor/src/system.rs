@@ -12,6 +12,7 @@ pub(crate) const FIRST_FRAME: u64 = 1 << 20;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct System {
     hot_pages: u64,
+    changing_pages: u64,
     writes_per_s: u64,
     /// Writes done.
     written: u64,
@@ -20,12 +21,13 @@ pub(crate) struct System {
 }
 
 /// Fields of [`System`], for its state record.
-pub(crate) const WORDS: usize = 4;
+pub(crate) const WORDS: usize = 5;
 
 impl System {
     pub(crate) fn new(memory: &SystemMemory) -> Self {
         System {
             hot_pages: memory.hot_pages,
+            changing_pages: memory.changing_pages,
             writes_per_s: memory.writes_per_s,
             written: 0,
             carry: 0,
@@ -33,25 +35,33 @@ impl System {
     }
 
     pub(crate) fn words(&self) -> [u64; WORDS] {
-        [self.hot_pages, self.writes_per_s, self.written, self.carry]
+        [
+            self.hot_pages,
+            self.changing_pages,
+            self.writes_per_s,
+            self.written,
+            self.carry,
+        ]
     }
 
     /// From its words; `None` if they are of no system with so many pages.
-    pub(crate) fn from_words(
-        [hot_pages, writes_per_s, written, carry]: [u64; WORDS],
-        pages: u64,
-    ) -> Option<Self> {
-        let sound = hot_pages <= pages && (writes_per_s == 0 || hot_pages > 0) && carry < NANOS;
+    pub(crate) fn from_words(words: [u64; WORDS], pages: u64) -> Option<Self> {
+        let [hot_pages, changing_pages, writes_per_s, written, carry] = words;
+        let sound = changing_pages <= hot_pages
+            && hot_pages <= pages
+            && (writes_per_s == 0 || hot_pages > 0)
+            && carry < NANOS;
         sound.then_some(System {
             hot_pages,
+            changing_pages,
             writes_per_s,
             written,
             carry,
         })
     }
 
-    /// Runs for a while; `write` is called with each page written and what to write.
-    pub(crate) fn run(&mut self, ran_ns: u64, mut write: impl FnMut(u64, u64)) {
+    /// Runs for a while; `write` is called with each page written and what to write, `None` for what is there already.
+    pub(crate) fn run(&mut self, ran_ns: u64, mut write: impl FnMut(u64, Option<u64>)) {
         let progress = u128::from(ran_ns) * u128::from(self.writes_per_s) + u128::from(self.carry);
         let due = progress / u128::from(NANOS);
         self.carry = u64::try_from(progress % u128::from(NANOS)).expect("less than a second");
@@ -62,7 +72,8 @@ impl System {
         for _ in 0..due {
             self.written += 1;
             let draw = mix(self.written);
-            write(draw % self.hot_pages, draw);
+            let page = draw % self.hot_pages;
+            write(page, (page < self.changing_pages).then_some(draw));
         }
     }
 }

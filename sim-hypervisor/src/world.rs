@@ -294,12 +294,14 @@ impl Clock for World {
     fn hand_out(&self, work: Work<'_>) -> Timestamp {
         let costs = &self.profile.store;
         let ns = match work {
-            Work::Hash { .. } if costs.page_hash.0.is_zero() => 0,
+            Work::Hash { .. } if costs.page_hash.0.is_zero() && costs.page_scan.0.is_zero() => 0,
             Work::Hash { pages } => {
+                let all = (pages.len() / PAGE_SIZE) as u64;
                 let used = pages
                     .chunks(PAGE_SIZE)
                     .filter(|page| page.iter().any(|&byte| byte != 0));
-                self.profile.pages_ns(costs.page_hash, used.count() as u64)
+                let hashed_ns = self.profile.pages_ns(costs.page_hash, used.count() as u64);
+                hashed_ns.saturating_add(self.profile.pages_ns(costs.page_scan, all))
             }
             Work::Compress { pages } => self.profile.pages_ns(costs.page_compress, pages),
         };

@@ -19,6 +19,7 @@ fn slow_host() -> CostProfile {
             layout: us(70_000),
             suspend: us(12_000),
             resume: us(3_000),
+            read_call: us(250),
             page_read: us(4),
             page_write: us(4),
             dirty_log_switch: us(9_000),
@@ -35,6 +36,7 @@ fn slow_host() -> CostProfile {
             ..MediumCosts::default()
         },
         store: StoreCosts {
+            page_scan: us(2),
             page_hash: us(9),
             page_compress: us(31),
         },
@@ -44,6 +46,7 @@ fn slow_host() -> CostProfile {
             distinct_pages: 2_000,
             page_entropy: Size { bytes: 1_400 },
             hot_pages: 160,
+            changing_pages: 40,
             writes_per_s: 700,
         },
     }
@@ -89,6 +92,7 @@ fn the_simulator_is_calibrated_to_itself() {
         ("layout", f.layout, w.layout, 0.0),
         ("suspend", f.suspend, w.suspend, 0.0),
         ("resume", f.resume, w.resume, 0.0),
+        ("read_call", f.read_call, w.read_call, 0.01),
         ("page_read", f.page_read, w.page_read, 0.001),
         ("dirty_log_switch", f.dirty_log_switch, w.dirty_log_switch, 0.0),
         ("dirty_log_read", f.dirty_log_read, w.dirty_log_read, 0.001),
@@ -112,6 +116,7 @@ fn the_simulator_is_calibrated_to_itself() {
         ("distinct_pages", f.distinct_pages, w.distinct_pages, 0.15),
         ("page_entropy", f.page_entropy.bytes, w.page_entropy.bytes, 0.03),
         ("hot_pages", f.hot_pages, w.hot_pages, 0.1),
+        ("changing_pages", f.changing_pages, w.changing_pages, 0.15),
         ("writes_per_s", f.writes_per_s, w.writes_per_s, 0.1),
         (
             "write_per_s",

@@ -52,6 +52,7 @@ fn fitted(profile: &CostProfile, row: &Row) -> CostProfile {
     // Descriptors of free pages are alike but for their neighbours.
     system.distinct_pages = grown(system.distinct_pages).min(system.used_pages);
     system.hot_pages = system.hot_pages.min(system.distinct_pages);
+    system.changing_pages = system.changing_pages.min(system.hot_pages);
     system.pages = pages;
     fitted
 }
