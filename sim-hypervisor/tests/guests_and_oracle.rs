@@ -4,9 +4,12 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use revenant_core::guest::{GoneReason, PageBatch, PfnSet};
+use revenant_core::guest::{GoneReason, PageBatch, PfnSet, StateRecord};
+use revenant_core::quantity::Size;
 use revenant_core::{Clock, Hypervisor, HypervisorError, Pfn, Timestamp};
-use revenant_sim::{CostProfile, GuestSpec, Happening, Incident, Oracle, Program, SimHypervisor, World};
+use revenant_sim::{
+    CostProfile, GuestSpec, Happening, Incident, Oracle, Program, SimHypervisor, SystemMemory, World,
+};
 
 const STEP: Duration = Duration::from_millis(10);
 
@@ -188,4 +191,70 @@ fn malformed_state_is_refused_by_name() {
         );
         assert_eq!(world.digest(guest), before);
     }
+}
+
+/// What programs compute is part of every published result and of every console log that was kept: it does not change.
+#[test]
+fn programs_compute_what_they_always_did() {
+    for (program, digest) in [
+        (Program::Idle, "ba7da42cbf95463e"),
+        (Program::Stencil, "456d3378866af599"),
+        (Program::KeyValue, "0dda7e39ec0ba2f0"),
+        (Program::Sort, "f2b3f3ebbe16990f"),
+        (Program::HotSet, "c4beec5ab2798fc4"),
+        (Program::Sliding, "f57f512e342991c8"),
+    ] {
+        let found = Oracle::new(program, 32, 7, u64::MAX).digest_at(1000).to_hex();
+        assert_eq!(&found[..16], digest, "{program}");
+    }
+}
+
+/// Memory that is not the program's is moved with the guest, and goes on changing as it did.
+#[test]
+fn system_memory_moves_with_the_guest() {
+    let world = World::new(CostProfile {
+        system: SystemMemory {
+            pages: 64,
+            used_pages: 40,
+            distinct_pages: 30,
+            page_entropy: Size { bytes: 700 },
+            hot_pages: 8,
+            changing_pages: 5,
+            writes_per_s: 90,
+        },
+        ..CostProfile::default()
+    });
+    let host = world.add_host();
+    let guest = world.boot(host, &spec(Program::HotSet, 16, 7, u64::MAX));
+    world.advance(Duration::from_secs(3));
+    let (mut from, blank) = (SimHypervisor::new(&world, guest), world.create_blank(host, STEP));
+    let mut to = SimHypervisor::new(&world, blank);
+    from.suspend().unwrap();
+    assert_eq!(from.layout().unwrap().page_count(), 16 + 64);
+    copy_memory(&mut from, &mut to);
+    to.load_state(&from.save_state().unwrap()).unwrap();
+    let memory = |hypervisor: &mut SimHypervisor| {
+        let pfns: Vec<Pfn> = hypervisor.layout().unwrap().iter().collect();
+        let mut batch = PageBatch::new();
+        hypervisor.read_pages(&pfns, &mut batch).unwrap();
+        batch.bytes().to_vec()
+    };
+    let before = memory(&mut from);
+    assert_eq!(before, memory(&mut to));
+    to.resume().unwrap();
+    world.advance(Duration::from_secs(1));
+    to.suspend().unwrap();
+    assert!(memory(&mut to) != before, "it stood still after the move");
+    let (mut state, mut moved) = (from.save_state().unwrap(), to.save_state().unwrap());
+    let [system, copied] = [state.pop().unwrap(), moved.pop().unwrap()];
+    assert_eq!(
+        (system.name.as_str(), copied.bytes.len()),
+        ("sim/system", system.bytes.len())
+    );
+    let bad = StateRecord::new("sim/system", vec![0xff; system.bytes.len()]);
+    moved.push(bad);
+    assert!(matches!(
+        to.load_state(&moved),
+        Err(HypervisorError::BadState { .. })
+    ));
 }
