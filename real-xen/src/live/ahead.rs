@@ -6,8 +6,8 @@ use std::thread::{self, JoinHandle};
 
 /// Bytes handed over at a time.
 const PIECE_BYTES: usize = 1 << 20;
-/// Pieces that wait for the reader: 128 MiB.
-const PIECES: usize = 128;
+/// Pieces that wait for the reader: 32 MiB.
+const PIECES: usize = 32;
 
 /// Hands bytes to a thread that writes them, so that they are made while their reader is busy with something else.
 #[derive(Debug)]
