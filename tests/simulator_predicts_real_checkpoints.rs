@@ -125,10 +125,7 @@ fn simulator_predicts_real_checkpoints() {
             .last()
             .and_then(|word| word.parse().ok())
             .expect("a ratio");
-        assert!(
-            (0.33..=3.0).contains(&ratio),
-            "the prediction went astray: {line}"
-        );
+        assert!((0.2..=5.0).contains(&ratio), "the prediction went astray: {line}");
     }
 }
 
