@@ -6,6 +6,8 @@
 
 mod simulate;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 

@@ -114,6 +114,11 @@ fn check(row: &Row) -> Result<(), (&'static str, &'static str)> {
             "interval_s",
             "a time above 0 for an increment, 0 for a full checkpoint",
         ),
+        (
+            row.interval_s * 1e9 <= row.step_ns as f64 * row.steps as f64,
+            "interval_s",
+            "no more than steps times step_ns",
+        ),
         (seconds(row.suspended_s), "suspended_s", "a time in seconds"),
         (seconds(row.total_s), "total_s", "a time in seconds"),
     ] {
