@@ -35,7 +35,7 @@ struct Measures {
 impl Measures {
     fn add(&mut self, what: &str, unit: &str, value: f64) {
         println!("{what}: {value:.4} {unit}");
-        writeln!(self.csv, "{what},{unit},{value:.6}").expect("a string takes everything");
+        writeln!(self.csv, "\"{what}\",{unit},{value:.6}").expect("a string takes everything");
     }
 
     fn spread(&mut self, what: &str, unit: &str, mut values: Vec<f64>) {
