@@ -18,10 +18,10 @@ pub fn rows(plan: &Plan) -> Vec<TheoryRow> {
     let mut rows = Vec::new();
     let mut done = Vec::new();
     for cell in &plan.cells {
-        if done.contains(&(cell.mtbf, cell.costs)) {
+        if done.contains(&(cell.setting, cell.mtbf, cell.costs)) {
             continue;
         }
-        done.push((cell.mtbf, cell.costs));
+        done.push((cell.setting, cell.mtbf, cell.costs));
         let scenario = plan.scenario(cell);
         let mut push = |curve: &str, tau_s: Option<f64>| {
             let (makespan_s, lost_s) = match tau_s {
@@ -41,6 +41,8 @@ pub fn rows(plan: &Plan) -> Vec<TheoryRow> {
             rows.push(TheoryRow {
                 experiment: identity.experiment,
                 curve: curve.to_owned(),
+                setting: identity.setting,
+                work_s: identity.work_s,
                 mtbf_s: identity.mtbf_s,
                 interval_s: tau_s,
                 checkpoint_s: identity.checkpoint_s,
@@ -55,7 +57,10 @@ pub fn rows(plan: &Plan) -> Vec<TheoryRow> {
         let group: Vec<_> = plan
             .cells
             .iter()
-            .filter(|other| (other.mtbf, other.costs, other.level) == (cell.mtbf, cell.costs, cell.level))
+            .filter(|other| {
+                other.level == cell.level
+                    && (other.setting, other.mtbf, other.costs) == (cell.setting, cell.mtbf, cell.costs)
+            })
             .collect();
         let taus = group
             .iter()

@@ -123,6 +123,7 @@ mod tests {
     fn cell() -> Cell {
         Cell {
             point: 7,
+            setting: 0,
             level: Level::Sim,
             program: None,
             mtbf: Duration::from_secs(1),

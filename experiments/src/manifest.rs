@@ -9,7 +9,7 @@ use revenant_sim::Program;
 
 use crate::plan::Plan;
 use crate::seed;
-use crate::spec::Spec;
+use crate::spec::{Setting, Spec};
 
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ pub struct Manifest {
     pub started: String,
     /// Absent while it runs.
     pub stopped: Option<String>,
-    /// Nominal costs by program (`-` without a guest).
+    /// Nominal costs by program (`-` without a guest), and by setting of the sweep if there are several.
     pub costs: BTreeMap<String, CostsRecord>,
     /// Cells and trials, done and given up.
     pub counts: Counts,
@@ -187,27 +187,40 @@ impl Manifest {
 }
 
 fn conventions(spec: &Spec) -> BTreeMap<String, String> {
-    let last = if spec.job.final_checkpoint {
-        "taken"
-    } else {
-        "not taken"
+    let last = |setting: &Setting| {
+        if setting.job.final_checkpoint {
+            "taken"
+        } else {
+            "not taken"
+        }
     };
+    let law = |setting: &Setting| setting.failures.distribution.name();
     [
         (
             "interval",
             "tau: work between two checkpoints, the checkpoint's cost left out",
         ),
         ("waste", "1 - work / makespan"),
-        ("checkpoint of the finished guest", last),
+        (
+            "checkpoint of the finished guest",
+            of_settings(spec, last).as_str(),
+        ),
         (
             "failures",
             "strike in work, checkpoint and restart; not in detection and downtime",
         ),
         ("start from nothing", "costs as much as a restart"),
-        ("failure distribution", spec.failures.distribution.name()),
+        ("failure law", of_settings(spec, law).as_str()),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into()
+}
+
+/// What holds in the settings: each answer once, in order.
+fn of_settings(spec: &Spec, ask: impl Fn(&Setting) -> &'static str) -> String {
+    let mut answers: Vec<&str> = spec.settings.iter().map(ask).collect();
+    answers.dedup();
+    answers.join(", ")
 }
 
 fn costs(plan: &Plan) -> BTreeMap<String, CostsRecord> {
@@ -220,7 +233,12 @@ fn costs(plan: &Plan) -> BTreeMap<String, CostsRecord> {
                 lead_s: cell.costs.lead.as_secs_f64(),
                 commit_latency_s: cell.costs.commit_latency.as_secs_f64(),
             };
-            (cell.program.map_or("-", Program::name).to_owned(), record)
+            let program = cell.program.map_or("-", Program::name);
+            let of = match plan.spec.settings.len() {
+                1 => program.to_owned(),
+                _ => format!("{program}, setting {}", cell.setting),
+            };
+            (of, record)
         })
         .collect()
 }

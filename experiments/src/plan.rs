@@ -1,11 +1,11 @@
 //! ② From a spec to an ordered list of trials.
 //!
 //! ```text
-//! spec, costs ─▶ points (program × MTBF × policy and interval) ─▶ cells (point × level) ─▶ trials
+//! spec, costs ─▶ points (setting × program × MTBF × policy and interval) ─▶ cells (point × level) ─▶ trials
 //! ```
 //!
-//! The order is the order of the rows: programs, then MTBFs, then policies, as the spec lists them; of each point
-//! its levels; of each cell its trials. A trial's position in that list is its [`WorkItem`] number.
+//! The order is the order of the rows: settings of the sweep, then programs, then MTBFs, then policies, as the spec lists them;
+//! of each point its levels; of each cell its trials. A trial's position in that list is its [`WorkItem`] number.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use revenant_sim::Program;
 use crate::failures::FailureStream;
 use crate::model::{Costs, ModelJob};
 use crate::seed::TrialSeed;
-use crate::spec::{Level, Policy, PolicyKind, Spec};
+use crate::spec::{Level, Policy, PolicyKind, Setting, Spec};
 use crate::theory::Scenario;
 
 /// All that is to be run, in order.
@@ -37,6 +37,8 @@ pub struct Plan {
 pub struct Cell {
     /// Number of the point, counted from 0; a point has the same number at each level.
     pub point: u32,
+    /// Index of its setting in the spec.
+    pub setting: usize,
     /// Who runs it.
     pub level: Level,
     /// The guest program; `None` if the experiment has no guest.
@@ -63,29 +65,33 @@ pub struct WorkItem {
 }
 
 impl Plan {
-    /// Expands a spec. `costs` holds one entry a guest program, or one alone where there is no guest.
-    pub fn new(spec: &Spec, costs: &[Costs]) -> Plan {
-        let programs: Vec<Option<Program>> = match &spec.guest {
-            Some(guest) => guest.programs.iter().copied().map(Some).collect(),
-            None => vec![None],
-        };
-        assert_eq!(programs.len(), costs.len(), "one entry of costs a program");
+    /// Expands a spec. `costs` holds a list a setting, with one entry a guest program, or one alone where there is no guest.
+    ///
+    /// # Panics
+    /// If the costs are not of that shape.
+    pub fn new(spec: &Spec, costs: &[Vec<Costs>]) -> Plan {
+        assert_eq!(spec.settings.len(), costs.len(), "one list of costs a setting");
         let mut cells = Vec::with_capacity(spec.points() * spec.levels.len());
         let mut point = 0;
-        for (&program, costs) in programs.iter().zip(costs) {
-            for &mtbf in &spec.failures.mtbf {
-                for (policy, interval) in intervals(&spec.policies, *costs, mtbf) {
-                    cells.extend(spec.levels.iter().map(|&level| Cell {
-                        point,
-                        level,
-                        program,
-                        mtbf,
-                        policy,
-                        interval,
-                        costs: *costs,
-                        trials: spec.trials.at(level),
-                    }));
-                    point += 1;
+        for (index, (setting, costs)) in spec.settings.iter().zip(costs).enumerate() {
+            let programs = programs(setting);
+            assert_eq!(programs.len(), costs.len(), "one entry of costs a program");
+            for (program, costs) in programs.into_iter().zip(costs) {
+                for &mtbf in &setting.failures.mtbf {
+                    for (policy, interval) in intervals(&setting.policies, *costs, mtbf) {
+                        cells.extend(spec.levels.iter().map(|&level| Cell {
+                            point,
+                            setting: index,
+                            level,
+                            program,
+                            mtbf,
+                            policy,
+                            interval,
+                            costs: *costs,
+                            trials: spec.trials.at(level),
+                        }));
+                        point += 1;
+                    }
                 }
             }
         }
@@ -128,43 +134,57 @@ impl Plan {
         TrialSeed::derive(self.spec.seed, trial)
     }
 
+    /// What holds for a cell beside its factors.
+    pub fn setting(&self, cell: &Cell) -> &Setting {
+        &self.spec.settings[cell.setting]
+    }
+
     /// The failures that a trial of a cell meets.
     pub fn failures(&self, item: WorkItem) -> FailureStream {
-        let failures = &self.spec.failures;
-        let mtbf = self.cells[item.cell].mtbf;
+        let cell = &self.cells[item.cell];
+        let failures = &self.setting(cell).failures;
         FailureStream::new(
             self.seed(item.trial),
             failures.distribution,
-            mtbf,
+            cell.mtbf,
             failures.host_loss_share,
         )
     }
 
     /// The cell as a job at level `model`.
     pub fn model_job(&self, cell: usize) -> ModelJob {
-        let (spec, cell) = (&self.spec, &self.cells[cell]);
+        let cell = &self.cells[cell];
+        let setting = self.setting(cell);
         ModelJob {
-            work: spec.job.work,
-            final_checkpoint: spec.job.final_checkpoint,
+            work: setting.job.work,
+            final_checkpoint: setting.job.final_checkpoint,
             costs: cell.costs,
             mtbf: cell.mtbf,
-            detection: spec.failures.detection,
-            downtime: spec.failures.downtime,
-            limits: spec.limits,
+            detection: setting.failures.detection,
+            downtime: setting.failures.downtime,
+            limits: setting.limits,
         }
     }
 
     /// The cell as the closed forms see it.
     pub fn scenario(&self, cell: &Cell) -> Scenario {
-        let spec = &self.spec;
+        let setting = self.setting(cell);
         Scenario {
-            work_s: spec.job.work.as_secs_f64(),
+            work_s: setting.job.work.as_secs_f64(),
             checkpoint_s: cell.costs.checkpoint.as_secs_f64(),
             restart_s: cell.costs.restart.as_secs_f64(),
-            downtime_s: (spec.failures.detection + spec.failures.downtime).as_secs_f64(),
+            downtime_s: (setting.failures.detection + setting.failures.downtime).as_secs_f64(),
             mtbf_s: cell.mtbf.as_secs_f64(),
-            final_checkpoint: spec.job.final_checkpoint,
+            final_checkpoint: setting.job.final_checkpoint,
         }
+    }
+}
+
+/// The programs of a setting; `None` stands for the job without a guest.
+fn programs(setting: &Setting) -> Vec<Option<Program>> {
+    match &setting.guest {
+        Some(guest) => guest.programs.iter().copied().map(Some).collect(),
+        None => vec![None],
     }
 }
 
@@ -243,7 +263,7 @@ mod tests {
 
     #[test]
     fn cells_come_in_the_order_of_the_spec() {
-        let plan = Plan::new(&spec(2, 2, 5), &[costs()]);
+        let plan = Plan::new(&spec(2, 2, 5), &[vec![costs()]]);
         let seen: Vec<_> = plan
             .cells
             .iter()
@@ -271,7 +291,7 @@ mod tests {
     /// What makes a comparison between cells one of cells: the same trial meets the same failures in all of them.
     #[test]
     fn every_cell_meets_the_same_failures() {
-        let plan = Plan::new(&spec(2, 2, 5), &[costs()]);
+        let plan = Plan::new(&spec(2, 2, 5), &[vec![costs()]]);
         let gap = |cell| plan.failures(WorkItem { cell, trial: 4 }).draw().gap;
         assert_eq!(gap(0), gap(3));
         assert!(
@@ -283,7 +303,7 @@ mod tests {
     proptest! {
         #[test]
         fn numbers_and_items_correspond(mtbfs in 1usize..4, grid in 1usize..4, trials in 1u32..5) {
-            let plan = Plan::new(&spec(mtbfs, grid, trials), &[costs()]);
+            let plan = Plan::new(&spec(mtbfs, grid, trials), &[vec![costs()]]);
             prop_assert_eq!(plan.trials(), (mtbfs * (grid + 2)) as u64 * u64::from(trials));
             for number in 0..plan.trials() {
                 let item = plan.item(number);

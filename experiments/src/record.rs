@@ -23,6 +23,14 @@ pub struct TrialRow {
     pub policy: String,
     /// Guest program; empty without a guest.
     pub program: Option<String>,
+    /// Law of the times between failures.
+    pub law: String,
+    /// Its shape, where it has one.
+    pub shape: Option<f64>,
+    /// Nodes whose failures strike the job.
+    pub nodes: u64,
+    /// `key=value` of swept keys without a column of their own, joined by `;`.
+    pub setting: String,
     /// Mean time between failures (M).
     pub mtbf_s: f64,
     /// Nominal interval τ, the checkpoint's cost left out; empty for `never`.
@@ -78,6 +86,14 @@ pub struct SummaryRow {
     pub policy: String,
     /// Guest program.
     pub program: Option<String>,
+    /// Law of the times between failures.
+    pub law: String,
+    /// Its shape, where it has one.
+    pub shape: Option<f64>,
+    /// Nodes whose failures strike the job.
+    pub nodes: u64,
+    /// `key=value` of swept keys without a column of their own, joined by `;`.
+    pub setting: String,
     /// Mean time between failures (M).
     pub mtbf_s: f64,
     /// Nominal interval τ.
@@ -144,6 +160,10 @@ pub struct TheoryRow {
     pub experiment: String,
     /// `expected` for the dense curve, or the policy whose own interval this is.
     pub curve: String,
+    /// `key=value` of swept keys without a column of their own, joined by `;`.
+    pub setting: String,
+    /// Work of the job (W).
+    pub work_s: f64,
     /// Mean time between failures (M).
     pub mtbf_s: f64,
     /// Interval τ; empty for `never`.
@@ -178,6 +198,10 @@ impl TrialRow {
             level: cell.level.name().to_owned(),
             policy: cell.policy.name().to_owned(),
             program: cell.program.map(|program| program.name().to_owned()),
+            law: identity.law,
+            shape: identity.shape,
+            nodes: identity.nodes,
+            setting: identity.setting,
             mtbf_s: identity.mtbf_s,
             interval_s: identity.interval_s,
             work_s: identity.work_s,
@@ -202,10 +226,39 @@ impl TrialRow {
     }
 }
 
+impl SummaryRow {
+    /// The row of a cell, with nothing in it yet.
+    pub(crate) fn of(plan: &Plan, cell: &Cell) -> SummaryRow {
+        let identity = Identity::of(plan, cell);
+        SummaryRow {
+            experiment: identity.experiment,
+            point: cell.point,
+            level: cell.level.name().to_owned(),
+            policy: cell.policy.name().to_owned(),
+            program: cell.program.map(|program| program.name().to_owned()),
+            law: identity.law,
+            shape: identity.shape,
+            nodes: identity.nodes,
+            setting: identity.setting,
+            mtbf_s: identity.mtbf_s,
+            interval_s: identity.interval_s,
+            work_s: identity.work_s,
+            checkpoint_s: identity.checkpoint_s,
+            restart_s: identity.restart_s,
+            downtime_s: identity.downtime_s,
+            ..SummaryRow::default()
+        }
+    }
+}
+
 /// What every row of a cell says of the cell.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     pub experiment: String,
+    pub law: String,
+    pub shape: Option<f64>,
+    pub nodes: u64,
+    pub setting: String,
     pub mtbf_s: f64,
     pub interval_s: Option<f64>,
     pub work_s: f64,
@@ -216,9 +269,13 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn of(plan: &Plan, cell: &Cell) -> Identity {
-        let scenario = plan.scenario(cell);
+        let (scenario, setting) = (plan.scenario(cell), plan.setting(cell));
         Identity {
             experiment: plan.spec.name.clone(),
+            law: setting.failures.distribution.name().to_owned(),
+            shape: None,
+            nodes: 1,
+            setting: setting.name.clone(),
             mtbf_s: scenario.mtbf_s,
             interval_s: cell.interval.map(|interval| interval.as_secs_f64()),
             work_s: scenario.work_s,
@@ -272,20 +329,20 @@ mod tests {
     fn headers_are_pinned() {
         assert_eq!(
             header::<TrialRow>(),
-            "experiment,point,level,policy,program,mtbf_s,interval_s,work_s,checkpoint_s,restart_s,downtime_s,trial,seed,\
+            "experiment,point,level,policy,program,law,shape,nodes,setting,mtbf_s,interval_s,work_s,checkpoint_s,restart_s,downtime_s,trial,seed,\
              completed,reason,makespan_s,useful_s,checkpoint_time_s,lost_s,restart_time_s,down_s,failures,checkpoints,\
              waste,digest_ok\n"
         );
         assert_eq!(
             header::<SummaryRow>(),
-            "experiment,point,level,policy,program,mtbf_s,interval_s,work_s,checkpoint_s,restart_s,downtime_s,n,\
+            "experiment,point,level,policy,program,law,shape,nodes,setting,mtbf_s,interval_s,work_s,checkpoint_s,restart_s,downtime_s,n,\
              n_completed,failures_mean,checkpoints_mean,makespan_mean_s,makespan_sd_s,makespan_ci95_lo_s,\
              makespan_ci95_hi_s,waste_mean,waste_sd,waste_ci95_lo,waste_ci95_hi,waste_median,waste_p05,waste_p95,\
              lost_mean_s,lost_ci95_lo_s,lost_ci95_hi_s,theory_makespan_s,theory_waste,theory_lost_s,rel_err\n"
         );
         assert_eq!(
             header::<TheoryRow>(),
-            "experiment,curve,mtbf_s,interval_s,checkpoint_s,restart_s,downtime_s,makespan_s,waste,lost_s\n"
+            "experiment,curve,setting,work_s,mtbf_s,interval_s,checkpoint_s,restart_s,downtime_s,makespan_s,waste,lost_s\n"
         );
     }
 
@@ -304,7 +361,7 @@ mod tests {
         let text = line(&row);
         assert_eq!(
             text,
-            "e,0,sim,never,idle,0.30000000000000004,,0.0,0.0,0.0,0.0,0,18446744073709551615,false,time-limit,,,,,,,0,0,,\n"
+            "e,0,sim,never,idle,,,0,,0.30000000000000004,,0.0,0.0,0.0,0.0,0,18446744073709551615,false,time-limit,,,,,,,0,0,,\n"
         );
         assert_eq!(parse::<TrialRow>(&text), Some(row));
         assert_eq!(parse::<TrialRow>(&text[..text.len() - 9]), None);

@@ -3,7 +3,7 @@
 //! Only `trials.csv` is read, so a resumed run summarises like an uninterrupted one, and a summary can be made again.
 
 use crate::plan::{Cell, Plan};
-use crate::record::{Identity, SummaryRow, TrialRow};
+use crate::record::{SummaryRow, TrialRow};
 use crate::stats::{Moments, quantile};
 use crate::theory;
 
@@ -61,7 +61,6 @@ impl CellSummary {
             ),
         };
         let theory_makespan_s = theory_makespan_s.is_finite().then_some(theory_makespan_s);
-        let identity = Identity::of(plan, cell);
         let waste_at = |makespan_s| theory::waste(scenario.work_s, makespan_s);
         // Of few trials the interval may reach below W or zero, where no makespan is and waste means nothing.
         let waste_at_end = |makespan_s: f64| waste_at(makespan_s.max(scenario.work_s));
@@ -70,17 +69,6 @@ impl CellSummary {
             |m: Moments| m.ci95.map(|ci| ci.1),
         );
         SummaryRow {
-            experiment: identity.experiment,
-            point: cell.point,
-            level: cell.level.name().to_owned(),
-            policy: cell.policy.name().to_owned(),
-            program: cell.program.map(|program| program.name().to_owned()),
-            mtbf_s: identity.mtbf_s,
-            interval_s: identity.interval_s,
-            work_s: identity.work_s,
-            checkpoint_s: identity.checkpoint_s,
-            restart_s: identity.restart_s,
-            downtime_s: identity.downtime_s,
             n: self.n,
             n_completed: completed as u64,
             failures_mean: per_trial(self.failures),
@@ -105,6 +93,7 @@ impl CellSummary {
             rel_err: makespan
                 .zip(theory_makespan_s)
                 .map(|(m, theory_s)| m.mean / theory_s - 1.0),
+            ..SummaryRow::of(plan, cell)
         }
     }
 }

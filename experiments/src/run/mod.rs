@@ -26,7 +26,7 @@ use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::record::{self, SummaryRow, TheoryRow, TrialRow};
 use crate::sim;
-use crate::spec::{Cost, Spec};
+use crate::spec::{Cost, Setting, Spec};
 use crate::summary::CellSummary;
 use crate::theory::FirstOrder;
 use crate::trial::{self, TrialError};
@@ -125,17 +125,41 @@ pub fn run(
     })
 }
 
-/// The nominal costs, one entry a program.
-fn costs(spec: &Spec) -> Result<Vec<Costs>, RunError> {
-    if let (Cost::Given(checkpoint), Cost::Given(restart)) = (spec.checkpoint.cost, spec.checkpoint.restart) {
+/// The nominal costs of each setting, one entry a program.
+fn costs(spec: &Spec) -> Result<Vec<Vec<Costs>>, RunError> {
+    let mut all: Vec<Vec<Costs>> = Vec::with_capacity(spec.settings.len());
+    for (index, setting) in spec.settings.iter().enumerate() {
+        // Most sweeps leave alone what costs depend on, and probing takes its time.
+        let like = spec.settings[..index]
+            .iter()
+            .position(|other| same_costs(other, setting));
+        let costs = match like {
+            Some(like) => all[like].clone(),
+            None => costs_of(setting, spec.seed)?,
+        };
+        all.push(costs);
+    }
+    Ok(all)
+}
+
+fn same_costs(one: &Setting, other: &Setting) -> bool {
+    (&one.guest, &one.checkpoint, &one.job, &one.failures)
+        == (&other.guest, &other.checkpoint, &other.job, &other.failures)
+}
+
+fn costs_of(setting: &Setting, seed: u64) -> Result<Vec<Costs>, RunError> {
+    if let (Cost::Given(checkpoint), Cost::Given(restart)) =
+        (setting.checkpoint.cost, setting.checkpoint.restart)
+    {
         return Ok(vec![Costs {
             checkpoint,
             restart,
             ..Costs::default()
         }]);
     }
-    let programs = spec.guest.iter().flat_map(|guest| &guest.programs);
-    let probe = |&program| sim::probe(spec, program).map_err(|source| RunError::Probe { program, source });
+    let programs = setting.guest.iter().flat_map(|guest| &guest.programs);
+    let probe =
+        |&program| sim::probe(setting, program, seed).map_err(|source| RunError::Probe { program, source });
     programs.map(probe).collect()
 }
 

@@ -123,7 +123,7 @@ fn the_number_of_jobs_does_not_show_in_simulated_worlds_either() {
 /// Two long trials of different length: Student's t takes the makespan's interval far below zero.
 #[test]
 fn waste_stays_a_share_where_few_trials_say_little() {
-    let plan = Plan::new(&spec(), &[Costs::default()]);
+    let plan = Plan::new(&spec(), &[vec![Costs::default()]]);
     let mut cell = CellSummary::default();
     for makespan_s in [37_000.0, 900_000.0] {
         cell.add(&TrialRow {

@@ -7,10 +7,12 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::error::Problem;
-use super::raw::{Raw, RawCheckpoint, RawFailures, RawGuest, RawJob, RawLimits, RawPolicy, RawTrials};
+use super::raw::{
+    Raw, RawCheckpoint, RawFailures, RawGuest, RawJob, RawLimits, RawPeriods, RawPolicy, RawTrials,
+};
 use super::{
     Checkpoint, Cost, Failures, FigureFormat, Figures, Guest, Job, Level, Limits, Method, Policy, PolicyKind,
-    Spec, Trials,
+    Setting, Spec, Trials,
 };
 use revenant_core::quantity::{Period, Size};
 use revenant_sim::{CostProfile, Program};
@@ -34,15 +36,45 @@ const TIME_DEFAULT_FACTOR: u32 = 100;
 /// Cells (points × levels) at most.
 const CELLS_MAX: usize = 100_000;
 
-pub(super) fn check(raw: Raw, source: &str, path: &Path) -> Result<Spec, Complaint> {
-    let name = checked_name(&raw.name)?;
-    let levels = distinct(&raw.levels, "levels", "level", |level| level.name())?;
-    let trials = checked_trials(&raw.trials, &levels)?;
+/// What holds for the whole run.
+pub(super) fn spec(raw: &Raw, settings: Vec<Setting>, source: &str, path: &Path) -> Result<Spec, Complaint> {
+    let levels = checked_levels(raw)?;
+    let spec = Spec {
+        name: checked_name(&raw.name)?,
+        question: raw.question.clone(),
+        seed: raw.seed,
+        trials: checked_trials(&raw.trials, &levels)?,
+        levels,
+        figures: Figures {
+            formats: raw
+                .figures
+                .formats
+                .clone()
+                .unwrap_or(vec![FigureFormat::Svg, FigureFormat::Png]),
+        },
+        settings,
+        source: source.to_owned(),
+        path: path.to_owned(),
+    };
+    let cells = spec.points() * spec.levels.len();
+    if cells > CELLS_MAX {
+        let problem = Problem::TooManyCells {
+            found: cells,
+            most: CELLS_MAX,
+        };
+        return Err((raw.policy.span().start, problem));
+    }
+    Ok(spec)
+}
+
+/// What may differ from point to point.
+pub(super) fn setting(raw: &Raw, name: String) -> Result<Setting, Complaint> {
+    let levels = checked_levels(raw)?;
     let job = checked_job(&raw.job)?;
     check_costs(&raw.checkpoint, &levels)?;
-    let needed_by = needs_guest(&levels, &raw);
+    let needed_by = needs_guest(&levels, raw);
     let guest = match (&raw.guest, needed_by) {
-        (Some(guest), Some(_)) => Some(checked_guest(guest.get_ref(), &raw)?),
+        (Some(guest), Some(_)) => Some(checked_guest(guest.get_ref(), raw)?),
         (None, Some((offset, needed_by))) => return Err((offset, Problem::GuestMissing { needed_by })),
         (Some(guest), None) => return Err((guest.span().start, Problem::GuestUnused)),
         (None, None) => None,
@@ -50,50 +82,36 @@ pub(super) fn check(raw: Raw, source: &str, path: &Path) -> Result<Spec, Complai
     if let (Some(world), None) = (&raw.world, &guest) {
         return Err((world.span().start, Problem::WorldUnused));
     }
-    let failures = checked_failures(&raw.failures)?;
-    let policies = checked_policies(&raw.policy)?;
-    let spec = Spec {
+    Ok(Setting {
         name,
-        question: raw.question,
-        seed: raw.seed,
-        trials,
-        levels,
         guest,
-        failures,
+        failures: checked_failures(&raw.failures)?,
         checkpoint: Checkpoint {
             cost: *raw.checkpoint.cost.get_ref(),
             restart: *raw.checkpoint.restart.get_ref(),
             method: raw.checkpoint.method.unwrap_or(Method::StopAndCopy),
             incremental: raw.checkpoint.incremental.unwrap_or(false),
         },
-        policies,
+        policies: checked_policies(&raw.policy)?,
         limits: checked_limits(&raw.limits, job.work)?,
         job,
-        figures: Figures {
-            formats: raw
-                .figures
-                .formats
-                .unwrap_or(vec![FigureFormat::Svg, FigureFormat::Png]),
-        },
-        source: source.to_owned(),
-        path: path.to_owned(),
-    };
-    let cells = spec.points() * spec.levels.len();
-    if cells > CELLS_MAX {
-        return Err((
-            raw.policy.span().start,
-            Problem::TooManyCells {
-                found: cells,
-                most: CELLS_MAX,
-            },
-        ));
-    }
-    Ok(spec)
+    })
+}
+
+fn checked_levels(raw: &Raw) -> Result<Vec<Level>, Complaint> {
+    distinct(&raw.levels, "levels", "level", |level| level.name())
 }
 
 impl Spec {
     /// Combinations of the factors, levels left out.
     pub fn points(&self) -> usize {
+        self.settings.iter().map(Setting::points).sum()
+    }
+}
+
+impl Setting {
+    /// Combinations of the factors beside the swept ones.
+    fn points(&self) -> usize {
         let programs = self.guest.as_ref().map_or(1, |guest| guest.programs.len());
         let policies: usize = self
             .policies
@@ -193,6 +211,16 @@ fn periods(
             )
         })
         .collect()
+}
+
+/// One mean time between failures, or a list of them.
+fn mtbfs(mtbf: &Spanned<RawPeriods>) -> Result<Vec<Duration>, Complaint> {
+    let (span, key) = (mtbf.span(), "failures.mtbf");
+    let list = match mtbf.get_ref() {
+        RawPeriods::One(period) => vec![Spanned::new(span.clone(), *period)],
+        RawPeriods::Many(list) => list.clone(),
+    };
+    periods(&Spanned::new(span, list), key, "mean time between failures")
 }
 
 fn checked_trials(trials: &Spanned<RawTrials>, levels: &[Level]) -> Result<Trials, Complaint> {
@@ -365,7 +393,7 @@ fn checked_failures(failures: &RawFailures) -> Result<Failures, Complaint> {
     }
     Ok(Failures {
         distribution: failures.distribution,
-        mtbf: periods(&failures.mtbf, "failures.mtbf", "mean time between failures")?,
+        mtbf: mtbfs(&failures.mtbf)?,
         detection: optional(&failures.detection, "failures.detection")?,
         downtime: optional(&failures.downtime, "failures.downtime")?,
         host_loss_share,

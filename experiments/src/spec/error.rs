@@ -174,4 +174,82 @@ pub enum Problem {
         /// The limit.
         most: usize,
     },
+    /// `sweep` is not a table.
+    #[error("sweep must be a table: [sweep], then \"key\" = [values] a line")]
+    SweepNotATable,
+    /// It concerns all points alike.
+    #[error("sweep: {key} holds for the whole run and cannot vary from point to point")]
+    NotSwept {
+        /// The key.
+        key: String,
+    },
+    /// Neither a list nor a range.
+    #[error(
+        "sweep: {key} needs a list of values, or a range {{ from = …, to = …, points = N, scale = \"log\" }}"
+    )]
+    NotAList {
+        /// The key.
+        key: String,
+    },
+    /// A list without values.
+    #[error("sweep: {key} lists nothing: give at least one value")]
+    EmptySweep {
+        /// The key.
+        key: String,
+    },
+    /// The same value twice would make two points of one name.
+    #[error("sweep: {key} has {value} twice")]
+    SweptTwice {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+    },
+    /// The path leads through something that has no keys, or past the end of a list.
+    #[error("sweep: {key} is not a place in this spec")]
+    SweptNowhere {
+        /// The key.
+        key: String,
+    },
+    /// A range that cannot be divided.
+    #[error("sweep: {key}: {why}")]
+    BadRange {
+        /// The key.
+        key: String,
+        /// What would be right.
+        why: &'static str,
+    },
+    /// `zip` is not a list of lists of keys.
+    #[error("sweep: zip must be a list of lists of swept keys, such as [[\"failures.mtbf\", \"job.work\"]]")]
+    BadZip,
+    /// `zip` names a key that is not swept.
+    #[error("sweep: zip names {key}, which the sweep does not list")]
+    ZipUnknown {
+        /// The key.
+        key: String,
+    },
+    /// `zip` names a key twice.
+    #[error("sweep: zip names {key} twice")]
+    ZippedTwice {
+        /// The key.
+        key: String,
+    },
+    /// Keys that vary together need lists of one length.
+    #[error("sweep: {key} has {found} values and {other}, with which it is zipped, has {wanted}")]
+    ZipLengths {
+        /// The key.
+        key: String,
+        /// Its number of values.
+        found: usize,
+        /// The key it is zipped with.
+        other: String,
+        /// That one's number of values.
+        wanted: usize,
+    },
+    /// More combinations than anybody means.
+    #[error("the sweep makes more than {most} settings: shorten the lists")]
+    TooManySettings {
+        /// The limit.
+        most: usize,
+    },
 }

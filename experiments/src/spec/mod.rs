@@ -1,7 +1,7 @@
 //! ① What is asked: an experiment as a TOML file, read and checked once.
 //!
 //! ```text
-//! TOML text ─▶ raw (serde, unknown keys refused) ─▶ check (ranges, combinations) ─▶ Spec
+//! TOML text ─▶ sweep (a document a setting) ─▶ raw (serde, unknown keys refused) ─▶ check (ranges, combinations) ─▶ Spec
 //! ```
 //!
 //! A [`Spec`] that exists can be run. Every complaint names the file, the line and what would be right. The keys are
@@ -10,17 +10,21 @@
 mod check;
 mod error;
 mod raw;
+mod sweep;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use toml::Spanned;
+use toml::de::DeTable;
 
 pub use error::{Problem, SpecError};
+use raw::Raw;
 pub use revenant_core::quantity::{Period, QuantityError, Size};
 use revenant_sim::{CostProfile, Program};
 
-/// A checked experiment.
+/// A checked experiment. What may vary from point to point is in its settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spec {
     /// Names the experiment in every row.
@@ -33,6 +37,21 @@ pub struct Spec {
     pub trials: Trials,
     /// Levels to run, in the order of the rows.
     pub levels: Vec<Level>,
+    /// Which figures to draw.
+    pub figures: Figures,
+    /// The combinations of swept values, in order; without a sweep the one there is.
+    pub settings: Vec<Setting>,
+    /// The file's text, copied into the run's folder.
+    pub source: String,
+    /// Where it was read from.
+    pub path: PathBuf,
+}
+
+/// What may differ from point to point: a spec for one combination of swept values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting {
+    /// `key=value` of each swept key without a column of its own, joined by `;`; empty without such keys.
+    pub name: String,
     /// The job that is interrupted.
     pub job: Job,
     /// The guest that does the job and the world it lives in, where one is simulated or measured.
@@ -45,12 +64,6 @@ pub struct Spec {
     pub policies: Vec<Policy>,
     /// When a trial is given up.
     pub limits: Limits,
-    /// Which figures to draw.
-    pub figures: Figures,
-    /// The file's text, copied into the run's folder.
-    pub source: String,
-    /// Where it was read from.
-    pub path: PathBuf,
 }
 
 /// Which machinery runs a trial.
@@ -257,16 +270,45 @@ impl Spec {
 
     /// Checks a spec that was read from `path`; the path only serves complaints.
     pub fn parse(source: &str, path: &Path) -> Result<Spec, SpecError> {
-        let raw: raw::Raw = toml::from_str(source).map_err(|error| SpecError::Syntax {
+        let syntax = |error: &toml::de::Error| SpecError::Syntax {
             path: path.to_owned(),
             line: line_of(source, error.span().map_or(0, |span| span.start)),
             message: error.message().trim_end().replace('\n', "; "),
-        })?;
-        check::check(raw, source, path).map_err(|(offset, problem)| SpecError::Invalid {
+        };
+        let invalid = |(offset, problem)| SpecError::Invalid {
             path: path.to_owned(),
             line: line_of(source, offset),
             problem,
-        })
+        };
+        let mut base = DeTable::parse(source).map_err(|error| syntax(&error))?;
+        let sweep = base.get_mut().remove("sweep");
+        let ranges = sweep
+            .as_ref()
+            .map(sweep::ranges)
+            .transpose()
+            .map_err(invalid)?
+            .unwrap_or_default();
+        let combinations = match &sweep {
+            Some(sweep) => sweep::combinations(sweep, &ranges).map_err(invalid)?,
+            None => vec![],
+        };
+        let read = |document: Spanned<DeTable<'_>>| -> Result<Raw, SpecError> {
+            Raw::deserialize(toml::Deserializer::from(document)).map_err(|error| syntax(&error))
+        };
+        if combinations.is_empty() {
+            let raw = read(base)?;
+            let setting = check::setting(&raw, String::new()).map_err(invalid)?;
+            return check::spec(&raw, vec![setting], source, path).map_err(invalid);
+        }
+        let mut first = None;
+        let mut settings = Vec::with_capacity(combinations.len());
+        for combination in combinations {
+            let raw = read(combination.document(&base).map_err(invalid)?)?;
+            settings.push(check::setting(&raw, combination.name).map_err(invalid)?);
+            first.get_or_insert(raw);
+        }
+        let first = first.expect("there is a combination");
+        check::spec(&first, settings, source, path).map_err(invalid)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
 use super::{Cost, Distribution, FigureFormat, Level, Method, PolicyKind};
@@ -51,7 +51,7 @@ pub(super) struct RawGuest {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawFailures {
     pub distribution: Distribution,
-    pub mtbf: Spanned<Vec<Spanned<Period>>>,
+    pub mtbf: Spanned<RawPeriods>,
     #[serde(default)]
     pub detection: Option<Spanned<Period>>,
     #[serde(default)]
@@ -86,6 +86,35 @@ pub(super) struct RawLimits {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawFigures {
     pub formats: Option<Vec<FigureFormat>>,
+}
+
+/// `"1h"`, or `["1h", "2h"]`.
+#[derive(Debug, Clone)]
+pub(super) enum RawPeriods {
+    One(Period),
+    Many(Vec<Spanned<Period>>),
+}
+
+impl<'de> Deserialize<'de> for RawPeriods {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = RawPeriods;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(r#"a duration with units such as "90s", or a list of durations"#)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawPeriods, E> {
+                Period::deserialize(de::value::StrDeserializer::new(text)).map(RawPeriods::One)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<RawPeriods, A::Error> {
+                Vec::deserialize(de::value::SeqAccessDeserializer::new(list)).map(RawPeriods::Many)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// `trials = 40`, or `trials = { model = 1000, sim = 40 }`.

@@ -35,8 +35,9 @@ fn parse(text: &str) -> Result<Spec, String> {
 #[test]
 fn a_good_spec_is_read_with_its_defaults() {
     let spec = parse(GOOD).unwrap();
+    let setting = &spec.settings[0];
     assert_eq!(
-        spec.failures.mtbf,
+        setting.failures.mtbf,
         [Duration::from_secs(3600), Duration::from_secs(7200)]
     );
     assert_eq!(
@@ -46,8 +47,8 @@ fn a_good_spec_is_read_with_its_defaults() {
             sim: None
         }
     );
-    assert_eq!(spec.checkpoint.restart, Cost::Given(Duration::from_secs(120)));
-    assert_eq!(spec.limits.time, Duration::from_secs(3_600_000));
+    assert_eq!(setting.checkpoint.restart, Cost::Given(Duration::from_secs(120)));
+    assert_eq!(setting.limits.time, Duration::from_secs(3_600_000));
     assert_eq!(spec.points(), 6);
     assert_eq!(spec.source, GOOD);
 }
@@ -120,7 +121,7 @@ fn complaints_about_the_guest_do_too() {
             "\"measured\"\n\n\n[guest]\nprograms = [\"stencil\", \"idle\"]",
         );
     let spec = parse(&good).unwrap();
-    let guest = spec.guest.unwrap();
+    let guest = spec.settings[0].guest.clone().unwrap();
     assert_eq!(
         (guest.pages, guest.step, guest.programs.len()),
         (64, Duration::from_secs(1), 2)
@@ -145,4 +146,163 @@ fn a_share_is_a_share() {
     );
     let text = GOOD.replace("[checkpoint]", "host_loss_share = nan\n[checkpoint]");
     assert!(parse(&text).is_err());
+}
+
+/// What a sweep of the good spec makes.
+fn swept(sweep: &str) -> Result<Spec, String> {
+    parse(&format!("{GOOD}\n[sweep]\n{sweep}"))
+}
+
+#[test]
+fn a_sweep_multiplies_the_points_in_the_order_of_its_keys() {
+    let sweep = r#""job.work" = ["10h", "20h"]
+"failures.detection" = ["1s", "2s"]
+"checkpoint.cost" = ["60s", "90s"]
+"limits.failures" = { from = 10, to = 1000, points = 3, scale = "log" }
+zip = [["checkpoint.cost", "failures.detection"]]
+"#;
+    let spec = swept(sweep).unwrap();
+    let seen: Vec<_> = spec
+        .settings
+        .iter()
+        .map(|setting| {
+            let hours = setting.job.work.as_secs() / 3600;
+            let detection = setting.failures.detection.as_secs();
+            (
+                hours,
+                detection,
+                setting.checkpoint.cost,
+                setting.limits.failures,
+                setting.name.as_str(),
+            )
+        })
+        .collect();
+    let cost = |seconds| Cost::Given(Duration::from_secs(seconds));
+    assert_eq!(seen.len(), 12);
+    assert_eq!(
+        seen[0],
+        (10, 1, cost(60), 10, "failures.detection_s=1;limits.failures=10")
+    );
+    assert_eq!(
+        seen[2],
+        (
+            10,
+            1,
+            cost(60),
+            1000,
+            "failures.detection_s=1;limits.failures=1000"
+        )
+    );
+    assert_eq!(
+        seen[4],
+        (10, 2, cost(90), 100, "failures.detection_s=2;limits.failures=100")
+    );
+    assert_eq!(
+        seen[11],
+        (
+            20,
+            2,
+            cost(90),
+            1000,
+            "failures.detection_s=2;limits.failures=1000"
+        )
+    );
+    assert_eq!(spec.points(), 12 * 6);
+}
+
+#[test]
+fn ranges_are_spread_evenly_and_hold_their_ends() {
+    let works = |range: &str| -> Vec<u128> {
+        let spec = swept(&format!("\"job.work\" = {range}")).unwrap();
+        spec.settings
+            .iter()
+            .map(|setting| setting.job.work.as_nanos())
+            .collect()
+    };
+    let hour = 3_600_000_000_000;
+    let linear = works(r#"{ from = "1h", to = "5h", points = 3, scale = "linear" }"#);
+    assert_eq!(linear, [hour, 3 * hour, 5 * hour]);
+    let log = works(r#"{ from = "1h", to = "100h", points = 3, scale = "log" }"#);
+    assert_eq!((log[0], log[2]), (hour, 100 * hour));
+    assert!(log[1].abs_diff(10 * hour) < 10, "{}", log[1]);
+}
+
+/// A swept value that makes no spec is complained about at its place in the sweep, which begins on line 26.
+#[test]
+fn a_bad_sweep_is_refused_with_its_line() {
+    for (sweep, complaint) in [
+        (
+            "\"job.work\" = [\"1h\", \"0\"]",
+            "x.toml:26: job.work = 0 must be at least 1ms",
+        ),
+        ("\"job.wrok\" = [\"1h\"]", "x.toml:26: unknown field `wrok`"),
+        ("\"jbo.work\" = [\"1h\"]", "x.toml:26: unknown field `jbo`"),
+        (
+            "\"name.work\" = [\"1h\"]",
+            "x.toml:26: sweep: name.work holds for the whole run",
+        ),
+        (
+            "\"seed\" = [1, 2]",
+            "x.toml:26: sweep: seed holds for the whole run",
+        ),
+        (
+            "\"job.work\" = \"1h\"",
+            "x.toml:26: sweep: job.work needs a list of values, or a range",
+        ),
+        ("\"job.work\" = []", "x.toml:26: sweep: job.work lists nothing"),
+        (
+            "\"job.work\" = [\"1h\", \"1h\"]",
+            "x.toml:26: sweep: job.work has 1h twice",
+        ),
+        (
+            "\"policy.7.kind\" = [\"young\"]",
+            "x.toml:26: sweep: policy.7.kind is not a place in this spec",
+        ),
+        (
+            "\"job.work\" = { from = \"1h\", to = \"2h\" }",
+            "x.toml:26: sweep: job.work: write { from",
+        ),
+        (
+            "\"job.work\" = { from = \"2h\", to = \"1h\", points = 3, scale = \"log\" }",
+            "x.toml:26: sweep: job.work: from and",
+        ),
+        (
+            "\"job.work\" = { from = \"0\", to = \"1h\", points = 3, scale = \"log\" }",
+            "x.toml:26: sweep: job.work: from and",
+        ),
+        (
+            "\"limits.failures\" = { from = 1, to = 3, points = 9, scale = \"log\" }",
+            "two points come out as the same",
+        ),
+        (
+            "\"job.work\" = { from = \"1h\", to = \"2h\", points = 1, scale = \"log\" }",
+            "points must be between 2 and 1000",
+        ),
+        (
+            "\"job.work\" = [\"1h\"]\nzip = [\"job.work\"]",
+            "x.toml:27: sweep: zip must be a list of lists",
+        ),
+        (
+            "\"job.work\" = [\"1h\"]\nzip = [[\"job.wrok\"]]",
+            "x.toml:27: sweep: zip names job.wrok, which",
+        ),
+        (
+            "\"job.work\" = [\"1h\"]\n\"limits.failures\" = [1, 2]\nzip = [[\"job.work\", \"limits.failures\"]]",
+            "has 2 values and job.work, with",
+        ),
+        ("", "x.toml:25: sweep lists nothing"),
+    ] {
+        let found = swept(sweep).expect_err(sweep);
+        assert!(
+            found.contains(complaint),
+            "{sweep}:\n  found  {found}\n  wanted {complaint}"
+        );
+    }
+}
+
+#[test]
+fn a_sweep_that_nobody_means_is_refused_before_it_is_made() {
+    let many = r#""limits.failures" = { from = 1, to = 1000, points = 1000, scale = "linear" }
+"job.work" = { from = "1h", to = "2h", points = 1000, scale = "linear" }"#;
+    assert!(swept(many).unwrap_err().contains("more than 10000 settings"));
 }
