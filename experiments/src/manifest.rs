@@ -194,7 +194,7 @@ fn conventions(spec: &Spec) -> BTreeMap<String, String> {
             "not taken"
         }
     };
-    let law = |setting: &Setting| setting.failures.distribution.name();
+    let law = |setting: &Setting| setting.failures.law.name();
     [
         (
             "interval",

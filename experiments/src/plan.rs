@@ -145,7 +145,7 @@ impl Plan {
         let failures = &self.setting(cell).failures;
         FailureStream::new(
             self.seed(item.trial),
-            failures.distribution,
+            failures.law,
             cell.mtbf,
             failures.host_loss_share,
         )
@@ -245,7 +245,7 @@ mod tests {
         };
         let text = format!(
             "name = \"p\"\nseed = 3\ntrials = {trials}\nlevels = [\"model\"]\n[job]\nwork = \"10h\"\n[failures]\n\
-             distribution = \"exponential\"\nmtbf = [{}]\n[checkpoint]\ncost = \"60s\"\nrestart = \"60s\"\n\
+             law = \"exponential\"\nmtbf = [{}]\n[checkpoint]\ncost = \"60s\"\nrestart = \"60s\"\n\
              [[policy]]\nkind = \"never\"\n[[policy]]\nkind = \"fixed\"\ninterval = [{}]\n[[policy]]\nkind = \"young\"\n",
             list(mtbfs),
             list(grid)

@@ -272,7 +272,7 @@ impl Identity {
         let (scenario, setting) = (plan.scenario(cell), plan.setting(cell));
         Identity {
             experiment: plan.spec.name.clone(),
-            law: setting.failures.distribution.name().to_owned(),
+            law: setting.failures.law.name().to_owned(),
             shape: None,
             nodes: 1,
             setting: setting.name.clone(),

@@ -26,7 +26,7 @@ levels = ["model"]
 work = "10h"
 final_checkpoint = true
 [failures]
-distribution = "exponential"
+law = "exponential"
 mtbf = ["2h", "1000h"]
 [checkpoint]
 cost = "60s"

@@ -19,7 +19,7 @@ memory = "64KiB"
 [world]
 represents = 65536
 [failures]
-distribution = "exponential"
+law = "exponential"
 mtbf = ["8min"]
 detection = "5s"
 downtime = "20s"

@@ -392,7 +392,7 @@ fn checked_failures(failures: &RawFailures) -> Result<Failures, Complaint> {
         ));
     }
     Ok(Failures {
-        distribution: failures.distribution,
+        law: failures.law,
         mtbf: mtbfs(&failures.mtbf)?,
         detection: optional(&failures.detection, "failures.detection")?,
         downtime: optional(&failures.downtime, "failures.downtime")?,

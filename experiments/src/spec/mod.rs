@@ -148,7 +148,7 @@ impl Distribution {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failures {
     /// How they are spread.
-    pub distribution: Distribution,
+    pub law: Distribution,
     /// Mean times between failures of guest and host together, one cell each (M).
     pub mtbf: Vec<Duration>,
     /// From the failure until it is noticed.

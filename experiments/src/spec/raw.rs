@@ -50,7 +50,7 @@ pub(super) struct RawGuest {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawFailures {
-    pub distribution: Distribution,
+    pub law: Distribution,
     pub mtbf: Spanned<RawPeriods>,
     #[serde(default)]
     pub detection: Option<Spanned<Period>>,

@@ -13,7 +13,7 @@ levels = ["model"]
 work = "10h"
 
 [failures]
-distribution = "exponential"
+law = "exponential"
 mtbf = ["1h", "2h"]
 
 [checkpoint]
