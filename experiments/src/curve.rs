@@ -9,11 +9,13 @@ use crate::theory;
 const POINTS: u32 = 240;
 /// How far the curve reaches beyond the outermost interval of its cells, as a factor.
 const MARGIN: f64 = 3.0;
+/// Times beyond the age of the universe are no use to a figure, and soon no numbers either.
+const SECONDS_MAX: f64 = 1e17;
 /// Name of the dense curve; the other rows of a file are markers named after their policy.
 const DENSE: &str = "expected";
 
 /// The rows of `theory.csv`. For each MTBF and set of costs, in the order of the plan: a dense curve with logarithmic
-/// spacing, then the interval of each policy that computes one, and `never`. What is too large for a number is left out.
+/// spacing, then the interval of each policy that computes one, and `never`. What takes longer than 10¹⁷ s is left out.
 pub fn rows(plan: &Plan) -> Vec<TheoryRow> {
     let mut rows = Vec::new();
     let mut done = Vec::new();
@@ -34,7 +36,8 @@ pub fn rows(plan: &Plan) -> Vec<TheoryRow> {
                     scenario.expected_lost_never_s(),
                 ),
             };
-            if !makespan_s.is_finite() || !lost_s.is_finite() {
+            // Not a number is not above the limit either.
+            if !(makespan_s <= SECONDS_MAX && lost_s <= SECONDS_MAX) {
                 return;
             }
             let identity = Identity::of(plan, cell);

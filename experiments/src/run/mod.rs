@@ -340,23 +340,46 @@ fn summarise(
     Ok(counts)
 }
 
-/// Where the formulas that Young's and Daly's intervals rest on are rough, once a point.
+/// Where the formulas that Young's and Daly's intervals rest on are rough: a line for each degree, with the points it is said of.
 fn first_order_warnings(plan: &Plan) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let mut last = None;
+    let (mut rough, mut invalid) = (Vec::new(), Vec::new());
     for cell in &plan.cells {
-        let Some(tau) = cell.interval.filter(|_| last != Some(cell.point)) else {
-            continue;
-        };
-        last = Some(cell.point);
-        let words = match plan.scenario(cell).first_order_validity(tau.as_secs_f64()) {
-            FirstOrder::Good => continue,
-            FirstOrder::Rough => "the period is long beside the MTBF: first-order waste is rough",
-            FirstOrder::Invalid => "first-order waste does not hold: D + R + T/2 exceeds the MTBF",
-        };
-        warnings.push(format!("point {}: {words}", cell.point));
+        let Some(tau) = cell.interval else { continue };
+        match plan.scenario(cell).first_order_validity(tau.as_secs_f64()) {
+            FirstOrder::Good => {}
+            FirstOrder::Rough => rough.push(cell.point),
+            FirstOrder::Invalid => invalid.push(cell.point),
+        }
     }
-    warnings
+    let words = [
+        (
+            rough,
+            "the period is long beside the MTBF: first-order waste is rough",
+        ),
+        (
+            invalid,
+            "first-order waste does not hold: D + R + T/2 exceeds the MTBF",
+        ),
+    ];
+    let said = words.into_iter().filter(|(points, _)| !points.is_empty());
+    said.map(|(points, words)| format!("points {}: {words}", runs(points)))
+        .collect()
+}
+
+/// Ascending numbers, repeated or not, with neighbours drawn together: `1-3, 7`.
+fn runs(numbers: Vec<u32>) -> String {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if number <= *last + 1 => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let shown = runs.iter().map(|(first, last)| match last - first {
+        0 => first.to_string(),
+        _ => format!("{first}-{last}"),
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 /// The folder an experiment's results go to unless told otherwise.
