@@ -17,6 +17,7 @@ pub mod ladder;
 pub mod manifest;
 pub mod model;
 pub mod outcome;
+pub mod paired;
 pub mod plan;
 pub mod plot;
 pub mod record;

@@ -180,6 +180,25 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Expected makespan and work lost of a trial of the cell by the closed form, in seconds; `None` where it does not hold or is
+    /// too large for a number.
+    pub fn expected(&self, cell: &Cell) -> Option<(f64, f64)> {
+        let scenario = self.scenario(cell);
+        let (makespan_s, lost_s) = match cell.interval.map(|tau| tau.as_secs_f64()) {
+            Some(tau_s) => (
+                scenario.expected_makespan_s(tau_s),
+                scenario.expected_lost_s(tau_s),
+            ),
+            None => (
+                scenario.expected_makespan_never_s(),
+                scenario.expected_lost_never_s(),
+            ),
+        };
+        (makespan_s.is_finite() && lost_s.is_finite()).then_some((makespan_s, lost_s))
+    }
+}
+
 /// The programs of a setting; `None` stands for the job without a guest.
 fn programs(setting: &Setting) -> Vec<Option<Program>> {
     match &setting.guest {

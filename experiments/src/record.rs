@@ -133,10 +133,18 @@ pub struct SummaryRow {
     pub waste_ci95_hi: Option<f64>,
     /// Median waste; trials given up count as the most wasteful.
     pub waste_median: Option<f64>,
+    /// Low end of the 95 % confidence interval of the median, between order statistics.
+    pub waste_median_ci95_lo: Option<f64>,
+    /// High end.
+    pub waste_median_ci95_hi: Option<f64>,
     /// 5 % quantile of the waste.
     pub waste_p05: Option<f64>,
     /// 95 % quantile of the waste.
     pub waste_p95: Option<f64>,
+    /// Low end of the 95 % confidence interval of the 95 % quantile, between order statistics.
+    pub waste_p95_ci95_lo: Option<f64>,
+    /// High end; empty where the sample is too small to have one.
+    pub waste_p95_ci95_hi: Option<f64>,
     /// Mean work lost.
     pub lost_mean_s: Option<f64>,
     /// Low end of the 95 % confidence interval of the mean work lost.
@@ -151,6 +159,51 @@ pub struct SummaryRow {
     pub theory_lost_s: Option<f64>,
     /// Mean makespan / expected makespan − 1.
     pub rel_err: Option<f64>,
+}
+
+/// A line of `paired.csv`: a cell beside the baseline of its group, trial by trial.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PairedRow {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// `model` or `sim`.
+    pub level: String,
+    /// Guest program.
+    pub program: Option<String>,
+    /// Law of the times between failures.
+    pub law: String,
+    /// Its shape.
+    pub shape: Option<f64>,
+    /// Nodes whose failures strike the job.
+    pub nodes: u64,
+    /// Swept keys without a column of their own.
+    pub setting: String,
+    /// Mean time between failures (M).
+    pub mtbf_s: f64,
+    /// Policy of the cell.
+    pub policy: String,
+    /// Its nominal interval τ.
+    pub interval_s: Option<f64>,
+    /// Policy it is held against.
+    pub baseline_policy: String,
+    /// That one's nominal interval.
+    pub baseline_interval_s: Option<f64>,
+    /// Pairs.
+    pub n: u64,
+    /// Pairs of which both were completed. Where that is fewer, the comparison is empty.
+    pub n_completed: u64,
+    /// Mean of makespan − makespan under the baseline.
+    pub makespan_diff_mean_s: Option<f64>,
+    /// Low end of its 95 % confidence interval (Student's t).
+    pub makespan_diff_ci95_lo_s: Option<f64>,
+    /// High end.
+    pub makespan_diff_ci95_hi_s: Option<f64>,
+    /// Mean makespan / mean makespan under the baseline.
+    pub ratio_mean: Option<f64>,
+    /// Low end of its 95 % bootstrap interval.
+    pub ratio_ci95_lo: Option<f64>,
+    /// High end.
+    pub ratio_ci95_hi: Option<f64>,
 }
 
 /// A line of `theory.csv`: a point of a curve.
@@ -337,8 +390,8 @@ mod tests {
             header::<SummaryRow>(),
             "experiment,point,level,policy,program,law,shape,nodes,setting,mtbf_s,interval_s,work_s,checkpoint_s,restart_s,downtime_s,n,\
              n_completed,failures_mean,checkpoints_mean,makespan_mean_s,makespan_sd_s,makespan_ci95_lo_s,\
-             makespan_ci95_hi_s,waste_mean,waste_sd,waste_ci95_lo,waste_ci95_hi,waste_median,waste_p05,waste_p95,\
-             lost_mean_s,lost_ci95_lo_s,lost_ci95_hi_s,theory_makespan_s,theory_waste,theory_lost_s,rel_err\n"
+             makespan_ci95_hi_s,waste_mean,waste_sd,waste_ci95_lo,waste_ci95_hi,waste_median,waste_median_ci95_lo,\
+             waste_median_ci95_hi,waste_p05,waste_p95,waste_p95_ci95_lo,waste_p95_ci95_hi,lost_mean_s,lost_ci95_lo_s,lost_ci95_hi_s,theory_makespan_s,theory_waste,theory_lost_s,rel_err\n"
         );
         assert_eq!(
             header::<TheoryRow>(),

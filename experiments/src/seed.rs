@@ -32,6 +32,8 @@ pub enum Purpose {
     FailureTimes,
     /// Whether a failure takes the host with it.
     FailureKinds,
+    /// Which trials a bootstrap resamples.
+    Bootstrap,
 }
 
 impl Purpose {
@@ -39,6 +41,7 @@ impl Purpose {
         match self {
             Purpose::FailureTimes => b"failure times",
             Purpose::FailureKinds => b"failure kinds",
+            Purpose::Bootstrap => b"bootstrap",
         }
     }
 }

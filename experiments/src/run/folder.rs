@@ -14,6 +14,8 @@ pub const MANIFEST: &str = "manifest.json";
 pub const TRIALS: &str = "trials.csv";
 /// A row a cell.
 pub const SUMMARY: &str = "summary.csv";
+/// A row a policy and its baseline: differences trial by trial.
+pub const PAIRED: &str = "paired.csv";
 /// Closed forms to draw under it.
 pub const THEORY: &str = "theory.csv";
 /// How long captures suspended the guest.
@@ -24,7 +26,9 @@ pub const RECOVERY: &str = "recovery.hlog";
 pub const FIGURES: &str = "figures";
 
 /// The files a run writes, and which `overwrite` may therefore remove.
-const FILES: [&str; 7] = [SPEC, MANIFEST, TRIALS, SUMMARY, THEORY, DOWNTIME, RECOVERY];
+const FILES: [&str; 8] = [
+    SPEC, MANIFEST, TRIALS, SUMMARY, PAIRED, THEORY, DOWNTIME, RECOVERY,
+];
 
 /// A run's folder.
 #[derive(Debug, Clone)]

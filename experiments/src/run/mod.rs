@@ -11,6 +11,8 @@ mod error;
 mod folder;
 mod ordered;
 mod resume;
+mod rows;
+mod summarise;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -18,21 +20,18 @@ use std::sync::atomic::AtomicBool;
 use revenant_core::Clock;
 use serde::Deserialize;
 
-use crate::curve;
 use crate::hlog::{self, CellHistograms};
 use crate::manifest::{Counts, Identity, Manifest, Status};
 use crate::model::Costs;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
-use crate::record::{self, SummaryRow, TheoryRow, TrialRow};
+use crate::record::{self, TrialRow};
 use crate::sim;
 use crate::spec::{Cost, Setting, Spec};
-use crate::summary::CellSummary;
-use crate::theory::FirstOrder;
 use crate::trial::{self, TrialError};
 
 pub use error::RunError;
-pub use folder::{DOWNTIME, FIGURES, MANIFEST, RECOVERY, SPEC, SUMMARY, THEORY, TRIALS};
+pub use folder::{DOWNTIME, FIGURES, MANIFEST, PAIRED, RECOVERY, SPEC, SUMMARY, THEORY, TRIALS};
 use folder::{Folder, LineFile};
 use resume::Remains;
 
@@ -106,9 +105,9 @@ pub fn run(
     manifest.counts.trials_done = done;
     manifest.status = Status::Interrupted;
     if done == plan.trials() {
-        manifest.counts = summarise(&plan, &folder, manifest.counts, &mut manifest.warnings)?;
+        manifest.counts = summarise::summarise(&plan, &folder, manifest.counts, &mut manifest.warnings)?;
         manifest.status = Status::Complete;
-        for name in [SPEC, TRIALS, SUMMARY, THEORY, DOWNTIME, RECOVERY] {
+        for name in [SPEC, TRIALS, SUMMARY, PAIRED, THEORY, DOWNTIME, RECOVERY] {
             manifest
                 .outputs_blake3
                 .insert(name.to_owned(), folder.digest(name)?);
@@ -298,88 +297,6 @@ impl ordered::Sink<Result<Outcome, TrialError>> for Rows<'_> {
     fn idle(&mut self) -> Result<(), RunError> {
         self.trials.flush()
     }
-}
-
-/// Writes `summary.csv` and `theory.csv` from `trials.csv`.
-fn summarise(
-    plan: &Plan,
-    folder: &Folder,
-    mut counts: Counts,
-    warnings: &mut Vec<String>,
-) -> Result<Counts, RunError> {
-    let mut summary = record::header::<SummaryRow>();
-    let mut rows = resume::rows(folder)?;
-    for cell in &plan.cells {
-        let mut gathered = CellSummary::default();
-        let mut reasons = std::collections::BTreeMap::<String, u64>::new();
-        for _ in 0..cell.trials {
-            let row: TrialRow = rows.next()?;
-            counts.failures += row.failures;
-            if let Some(reason) = &row.reason {
-                counts.given_up += 1;
-                *reasons.entry(reason.clone()).or_default() += 1;
-            }
-            gathered.add(&row);
-        }
-        let tag = hlog::tag(cell);
-        for (reason, count) in reasons {
-            warnings.push(format!(
-                "cell {tag}: {count} of {} trials given up ({reason})",
-                cell.trials
-            ));
-        }
-        summary += &record::line(&gathered.finish(plan, cell));
-    }
-    folder.write(SUMMARY, summary.as_bytes())?;
-    let header = record::header::<TheoryRow>();
-    let theory = curve::rows(plan)
-        .iter()
-        .fold(header, |all, row| all + &record::line(row));
-    folder.write(THEORY, theory.as_bytes())?;
-    warnings.extend(first_order_warnings(plan));
-    Ok(counts)
-}
-
-/// Where the formulas that Young's and Daly's intervals rest on are rough: a line for each degree, with the points it is said of.
-fn first_order_warnings(plan: &Plan) -> Vec<String> {
-    let (mut rough, mut invalid) = (Vec::new(), Vec::new());
-    for cell in &plan.cells {
-        let Some(tau) = cell.interval else { continue };
-        match plan.scenario(cell).first_order_validity(tau.as_secs_f64()) {
-            FirstOrder::Good => {}
-            FirstOrder::Rough => rough.push(cell.point),
-            FirstOrder::Invalid => invalid.push(cell.point),
-        }
-    }
-    let words = [
-        (
-            rough,
-            "the period is long beside the MTBF: first-order waste is rough",
-        ),
-        (
-            invalid,
-            "first-order waste does not hold: D + R + T/2 exceeds the MTBF",
-        ),
-    ];
-    let said = words.into_iter().filter(|(points, _)| !points.is_empty());
-    said.map(|(points, words)| format!("points {}: {words}", runs(points)))
-        .collect()
-}
-
-/// Ascending numbers, repeated or not, with neighbours drawn together: `1-3, 7`.
-fn runs(numbers: Vec<u32>) -> String {
-    let mut runs: Vec<(u32, u32)> = Vec::new();
-    for number in numbers {
-        match runs.last_mut() {
-            Some((_, last)) if number <= *last + 1 => *last = number,
-            _ => runs.push((number, number)),
-        }
-    }
-    let shown = runs.iter().map(|(first, last)| match last - first {
-        0 => first.to_string(),
-        _ => format!("{first}-{last}"),
-    });
-    shown.collect::<Vec<_>>().join(", ")
 }
 
 /// The folder an experiment's results go to unless told otherwise.

@@ -42,7 +42,7 @@ kind = "daly-higher"
 kind = "never"
 "#;
 
-const OUTPUTS: [&str; 6] = [SPEC, TRIALS, SUMMARY, THEORY, DOWNTIME, RECOVERY];
+const OUTPUTS: [&str; 7] = [SPEC, TRIALS, SUMMARY, PAIRED, THEORY, DOWNTIME, RECOVERY];
 
 fn spec() -> Spec {
     Spec::parse(SPEC_TEXT, Path::new("small.toml")).unwrap()
@@ -124,7 +124,7 @@ fn the_number_of_jobs_does_not_show_in_simulated_worlds_either() {
 #[test]
 fn waste_stays_a_share_where_few_trials_say_little() {
     let plan = Plan::new(&spec(), &[vec![Costs::default()]]);
-    let mut cell = CellSummary::default();
+    let mut cell = crate::summary::CellSummary::default();
     for makespan_s in [37_000.0, 900_000.0] {
         cell.add(&TrialRow {
             completed: true,
@@ -134,7 +134,9 @@ fn waste_stays_a_share_where_few_trials_say_little() {
             ..TrialRow::default()
         });
     }
-    let row = cell.finish(&plan, &plan.cells[0]);
+    let row = cell
+        .finish(&plan, &plan.cells[0], |_| -> Result<(), ()> { Ok(()) })
+        .unwrap();
     assert!(row.makespan_ci95_lo_s.unwrap() < 0.0);
     let (mean, high) = (row.waste_mean.unwrap(), row.waste_ci95_hi.unwrap());
     assert_eq!(row.waste_ci95_lo, Some(0.0));
@@ -145,7 +147,7 @@ fn waste_stays_a_share_where_few_trials_say_little() {
 fn a_summary_has_a_row_a_cell_and_tells_what_was_given_up() {
     let (dir, _) = reference();
     let text = fs::read_to_string(dir.path().join(SUMMARY)).unwrap();
-    let rows: Vec<SummaryRow> = text
+    let rows: Vec<record::SummaryRow> = text
         .split_inclusive('\n')
         .skip(1)
         .map(|line| record::parse(line).unwrap())

@@ -3,7 +3,7 @@ use std::path::Path;
 use super::*;
 use crate::model::Costs;
 use crate::spec::{Checkpoint, Level, Method, Spec};
-use crate::stats::Moments;
+use crate::stats::Running;
 
 const SPEC: &str = r#"
 name = "sim"
@@ -97,15 +97,15 @@ fn the_model_and_the_simulated_world_agree() {
     let plan = plan(&spec());
     for (pair, model) in plan.cells.chunks(2).enumerate() {
         let program = model[0].program;
-        let differences: Vec<f64> = (0..model[0].trials)
-            .map(|trial| {
-                let run = |cell| crate::trial::run(&plan, WorkItem { cell, trial }).unwrap();
-                let (model, sim) = (run(2 * pair), run(2 * pair + 1));
-                assert_eq!(model.end, End::Completed);
-                (sim.makespan.as_secs_f64() - model.makespan.as_secs_f64()) / model.makespan.as_secs_f64()
-            })
-            .collect();
-        let moments = Moments::of(&differences).unwrap();
+        let mut differences = Running::default();
+        for trial in 0..model[0].trials {
+            let run = |cell| crate::trial::run(&plan, WorkItem { cell, trial }).unwrap();
+            let (model, sim) = (run(2 * pair), run(2 * pair + 1));
+            assert_eq!(model.end, End::Completed);
+            let model_s = model.makespan.as_secs_f64();
+            differences.add((sim.makespan.as_secs_f64() - model_s) / model_s);
+        }
+        let moments = differences.moments().unwrap();
         let (low, high) = moments.ci95.unwrap();
         assert!(low < 0.01 && high > -0.01, "{program:?}: {low} .. {high}");
         assert!(moments.mean.abs() < 0.04, "{program:?}: {moments:?}");

@@ -77,7 +77,7 @@ fn errors_name_what_is_missing() {
         ),
         (
             complaint("summary.csv", |text| text.replacen(",sim,", ",", 1)),
-            "summary.csv, line 3: 36 fields, expected 37",
+            "summary.csv, line 3: 40 fields, expected 41",
         ),
         (
             complaint("summary.csv", |text| {
