@@ -14,6 +14,7 @@ pub mod failures;
 mod hlog;
 pub mod interval;
 pub mod ladder;
+pub mod logs;
 pub mod manifest;
 pub mod model;
 pub mod outcome;

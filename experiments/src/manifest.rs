@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use revenant_sim::Program;
 
+use crate::failures::Process;
 use crate::plan::Plan;
 use crate::seed;
 use crate::spec::{Setting, Spec};
@@ -30,6 +31,9 @@ pub struct Identity {
     pub spec_blake3: String,
     /// Master seed as run.
     pub seed: u64,
+    /// BLAKE3 of the failure logs it replays, in hex, by name.
+    #[serde(default)]
+    pub logs_blake3: BTreeMap<String, String>,
     /// Trials in all.
     pub trials: u64,
     /// Trials a cell at each level, as run.
@@ -114,8 +118,13 @@ impl Identity {
     pub fn of(plan: &Plan) -> Identity {
         let spec = &plan.spec;
         let a_cell = |level: &crate::spec::Level| (level.name().to_owned(), spec.trials.at(*level));
+        let log = |setting: &Setting| match &setting.failures.process {
+            Process::Recorded(log) => Some((log.name.clone(), log.blake3.clone())),
+            Process::Drawn { .. } => None,
+        };
         Identity {
             spec_blake3: blake3::hash(spec.source.as_bytes()).to_hex().to_string(),
+            logs_blake3: spec.settings.iter().filter_map(log).collect(),
             seed: spec.seed,
             trials: plan.trials(),
             trials_a_cell: spec.levels.iter().map(a_cell).collect(),
@@ -127,12 +136,14 @@ impl Identity {
     /// The first thing in which another run differs: its name, what it is there, what it is here.
     pub fn difference(&self, there: &Identity) -> Option<(&'static str, String, String)> {
         let trials = |identity: &Identity| format!("{:?}", identity.trials_a_cell);
+        let logs = |identity: &Identity| format!("{:?}", identity.logs_blake3);
         [
             (
                 "spec (BLAKE3)",
                 there.spec_blake3.clone(),
                 self.spec_blake3.clone(),
             ),
+            ("failure logs (BLAKE3)", logs(there), logs(self)),
             ("seed", there.seed.to_string(), self.seed.to_string()),
             ("trials a cell", trials(there), trials(self)),
             ("trials", there.trials.to_string(), self.trials.to_string()),
@@ -188,13 +199,14 @@ impl Manifest {
 
 fn conventions(spec: &Spec) -> BTreeMap<String, String> {
     let last = |setting: &Setting| {
-        if setting.job.final_checkpoint {
+        let last = if setting.job.final_checkpoint {
             "taken"
         } else {
             "not taken"
-        }
+        };
+        last.to_owned()
     };
-    let law = |setting: &Setting| setting.failures.law.name();
+    let law = |setting: &Setting| setting.failures.process.name();
     [
         (
             "interval",
@@ -217,9 +229,13 @@ fn conventions(spec: &Spec) -> BTreeMap<String, String> {
 }
 
 /// What holds in the settings: each answer once, in order.
-fn of_settings(spec: &Spec, ask: impl Fn(&Setting) -> &'static str) -> String {
-    let mut answers: Vec<&str> = spec.settings.iter().map(ask).collect();
-    answers.dedup();
+fn of_settings(spec: &Spec, ask: impl Fn(&Setting) -> String) -> String {
+    let mut answers: Vec<String> = Vec::new();
+    for answer in spec.settings.iter().map(ask) {
+        if !answers.contains(&answer) {
+            answers.push(answer);
+        }
+    }
     answers.join(", ")
 }
 

@@ -222,7 +222,7 @@ impl<'a> World<'a> {
         self.lost_at.get_or_insert(self.now);
         let reason = match self.kind {
             FailureKind::GuestCrash => GoneReason::GuestCrashed,
-            FailureKind::HostLoss => GoneReason::HostLost,
+            _ => GoneReason::HostLost,
         };
         let next = self.failures.draw();
         self.strike = self.now + next.gap;
@@ -285,8 +285,8 @@ mod tests {
     use revenant_core::policy::{Fixed, Never};
 
     use super::*;
+    use crate::failures::{Kinds, Process};
     use crate::seed::TrialSeed;
-    use crate::spec::Distribution;
     use crate::theory::Scenario;
 
     fn job(mtbf_s: u64) -> ModelJob {
@@ -327,7 +327,7 @@ mod tests {
         let seed = TrialSeed::derive(1, trial);
         job.run(
             policy,
-            FailureStream::new(seed, Distribution::Exponential, job.mtbf, 0.5),
+            FailureStream::new(seed, &Process::EXPONENTIAL, job.mtbf, Kinds::default()),
         )
     }
 

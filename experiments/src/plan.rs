@@ -145,9 +145,9 @@ impl Plan {
         let failures = &self.setting(cell).failures;
         FailureStream::new(
             self.seed(item.trial),
-            failures.law,
+            &failures.process,
             cell.mtbf,
-            failures.host_loss_share,
+            failures.kinds,
         )
     }
 
@@ -184,6 +184,9 @@ impl Plan {
     /// Expected makespan and work lost of a trial of the cell by the closed form, in seconds; `None` where it does not hold or is
     /// too large for a number.
     pub fn expected(&self, cell: &Cell) -> Option<(f64, f64)> {
+        if !self.setting(cell).failures.process.is_memoryless() {
+            return None;
+        }
         let scenario = self.scenario(cell);
         let (makespan_s, lost_s) = match cell.interval.map(|tau| tau.as_secs_f64()) {
             Some(tau_s) => (

@@ -325,9 +325,9 @@ impl Identity {
         let (scenario, setting) = (plan.scenario(cell), plan.setting(cell));
         Identity {
             experiment: plan.spec.name.clone(),
-            law: setting.failures.law.name().to_owned(),
-            shape: None,
-            nodes: 1,
+            law: setting.failures.process.name(),
+            shape: setting.failures.process.shape(),
+            nodes: setting.failures.process.nodes(),
             setting: setting.name.clone(),
             mtbf_s: scenario.mtbf_s,
             interval_s: cell.interval.map(|interval| interval.as_secs_f64()),

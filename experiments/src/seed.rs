@@ -30,8 +30,10 @@ pub struct TrialSeed(pub u64);
 pub enum Purpose {
     /// When failures strike.
     FailureTimes,
-    /// Whether a failure takes the host with it.
+    /// What a failure takes with it.
     FailureKinds,
+    /// Whether a failure brings another with it, and how soon.
+    FailureBursts,
     /// Which trials a bootstrap resamples.
     Bootstrap,
 }
@@ -41,6 +43,7 @@ impl Purpose {
         match self {
             Purpose::FailureTimes => b"failure times",
             Purpose::FailureKinds => b"failure kinds",
+            Purpose::FailureBursts => b"failure bursts",
             Purpose::Bootstrap => b"bootstrap",
         }
     }

@@ -106,7 +106,7 @@ fn the_number_of_jobs_does_not_show_in_simulated_worlds_either() {
         .replace("interval = [\"10min\", \"1h\"]", "interval = [\"3min\"]")
         .replace(
             "mtbf = [\"2h\", \"1000h\"]",
-            "mtbf = [\"12min\"]\nhost_loss_share = 0.5",
+            "mtbf = [\"12min\"]\nkinds = { guest-crash = 0.5, host-loss = 0.5 }",
         )
         .replace("[limits]", "[world]\nrepresents = 10000\n[limits]");
     let spec = Spec::parse(&text, Path::new("sim.toml")).unwrap();

@@ -45,7 +45,7 @@ pub(crate) fn probe(setting: &Setting, program: Program, seed: u64) -> Result<Co
             .map(Duration::as_secs_f64)
             .ok_or(SimError::ProbeUnfinished)
     };
-    let share = setting.failures.host_loss_share;
+    let share = setting.failures.kinds.host_loss;
     let restart_s = recovery(Loss::Guest)? * (1.0 - share) + recovery(Loss::Host)? * share;
     Ok(Costs {
         checkpoint: capture.suspended_for,

@@ -23,7 +23,7 @@ law = "exponential"
 mtbf = ["8min"]
 detection = "5s"
 downtime = "20s"
-host_loss_share = 0.5
+kinds = { guest-crash = 0.5, host-loss = 0.5 }
 [checkpoint]
 cost = "measured"
 restart = "measured"

@@ -7,12 +7,11 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::error::Problem;
-use super::raw::{
-    Raw, RawCheckpoint, RawFailures, RawGuest, RawJob, RawLimits, RawPeriods, RawPolicy, RawTrials,
-};
+use super::failures;
+use super::raw::{Raw, RawCheckpoint, RawGuest, RawJob, RawLimits, RawPeriods, RawPolicy, RawTrials};
 use super::{
-    Checkpoint, Cost, Failures, FigureFormat, Figures, Guest, Job, Level, Limits, Method, Policy, PolicyKind,
-    Setting, Spec, Trials,
+    Checkpoint, Cost, FigureFormat, Figures, Guest, Job, Level, Limits, Method, Policy, PolicyKind, Setting,
+    Spec, Trials,
 };
 use revenant_core::quantity::{Period, Size};
 use revenant_sim::{CostProfile, Program};
@@ -21,9 +20,9 @@ use revenant_sim::{CostProfile, Program};
 type Complaint = (usize, Problem);
 
 /// Shorter quantities drown in the nanosecond clock and the rounding of seconds to floats.
-const PERIOD_MIN: Period = Period(Duration::from_millis(1));
+pub(super) const PERIOD_MIN: Period = Period(Duration::from_millis(1));
 /// A year-long interval or MTBF of a century is fine; beyond, nanoseconds no longer fit 64 bits after a few failures.
-const PERIOD_MAX: Period = Period(Duration::from_secs(100 * 365 * 86_400));
+pub(super) const PERIOD_MAX: Period = Period(Duration::from_secs(100 * 365 * 86_400));
 /// More trials than this belong into several runs.
 const TRIALS_MAX: u64 = 100_000_000;
 /// Guest memory in the simulated world is real memory of this machine.
@@ -68,7 +67,7 @@ pub(super) fn spec(raw: &Raw, settings: Vec<Setting>, source: &str, path: &Path)
 }
 
 /// What may differ from point to point.
-pub(super) fn setting(raw: &Raw, name: String) -> Result<Setting, Complaint> {
+pub(super) fn setting(raw: &Raw, name: String, path: &Path) -> Result<Setting, Complaint> {
     let levels = checked_levels(raw)?;
     let job = checked_job(&raw.job)?;
     check_costs(&raw.checkpoint, &levels)?;
@@ -82,10 +81,15 @@ pub(super) fn setting(raw: &Raw, name: String) -> Result<Setting, Complaint> {
     if let (Some(world), None) = (&raw.world, &guest) {
         return Err((world.span().start, Problem::WorldUnused));
     }
+    let failures = failures::checked(&raw.failures, path)?;
+    let kinds = failures.kinds;
+    if levels.contains(&Level::Sim) && kinds.guest_crash + kinds.host_loss < 1.0 - f64::EPSILON {
+        return Err((raw.levels.span().start, Problem::KindsAtSim));
+    }
     Ok(Setting {
         name,
         guest,
-        failures: checked_failures(&raw.failures)?,
+        failures,
         checkpoint: Checkpoint {
             cost: *raw.checkpoint.cost.get_ref(),
             restart: *raw.checkpoint.restart.get_ref(),
@@ -177,7 +181,7 @@ fn distinct<T: Clone, S: Display>(
     Ok(list.get_ref().iter().map(|item| item.get_ref().clone()).collect())
 }
 
-fn within(
+pub(super) fn within(
     found: Period,
     offset: usize,
     key: &'static str,
@@ -214,7 +218,7 @@ fn periods(
 }
 
 /// One mean time between failures, or a list of them.
-fn mtbfs(mtbf: &Spanned<RawPeriods>) -> Result<Vec<Duration>, Complaint> {
+pub(super) fn mtbfs(mtbf: &Spanned<RawPeriods>) -> Result<Vec<Duration>, Complaint> {
     let (span, key) = (mtbf.span(), "failures.mtbf");
     let list = match mtbf.get_ref() {
         RawPeriods::One(period) => vec![Spanned::new(span.clone(), *period)],
@@ -361,42 +365,6 @@ fn checked_guest(guest: &RawGuest, raw: &Raw) -> Result<Guest, Complaint> {
         pages: found.bytes / frame,
         step: step.0,
         world,
-    })
-}
-
-fn checked_failures(failures: &RawFailures) -> Result<Failures, Complaint> {
-    let optional = |period: &Option<Spanned<Period>>, key| match period {
-        None => Ok(Duration::ZERO),
-        Some(period) => within(
-            *period.get_ref(),
-            period.span().start,
-            key,
-            Period::default(),
-            PERIOD_MAX,
-        ),
-    };
-    let host_loss_share = failures
-        .host_loss_share
-        .as_ref()
-        .map_or(0.0, |share| *share.get_ref());
-    if !(0.0..=1.0).contains(&host_loss_share) {
-        let offset = failures
-            .host_loss_share
-            .as_ref()
-            .map_or(0, |share| share.span().start);
-        return Err((
-            offset,
-            Problem::NotAShare {
-                key: "failures.host_loss_share",
-            },
-        ));
-    }
-    Ok(Failures {
-        law: failures.law,
-        mtbf: mtbfs(&failures.mtbf)?,
-        detection: optional(&failures.detection, "failures.detection")?,
-        downtime: optional(&failures.downtime, "failures.downtime")?,
-        host_loss_share,
     })
 }
 

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use revenant_core::quantity::{Period, Size};
 use revenant_sim::{ProfileError, UnknownProgram};
 
+use crate::failures::BathtubError;
+
 /// A spec cannot be used. Messages name the file, the line and what would be right.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
@@ -94,12 +96,46 @@ pub enum Problem {
         /// The most that makes sense.
         most: u64,
     },
-    /// A share out of range.
-    #[error("{key} must be between 0 and 1")]
-    NotAShare {
+    /// A law that is drawn has no scale of its own.
+    #[error("failures.mtbf is missing: give the mean time between failures, such as mtbf = \"24h\"")]
+    MtbfMissing,
+    /// Kinds that are no shares.
+    #[error("failures.kinds must be shares between 0 and 1 that add up to 1")]
+    NotShares,
+    /// A law that cannot be drawn.
+    #[error("failures.law: the shape of {law} must be between {least} and {most}")]
+    BadShape {
+        /// The law.
+        law: &'static str,
+        /// The least shape.
+        least: String,
+        /// The greatest.
+        most: String,
+    },
+    /// A bathtub that cannot be drawn.
+    #[error("failures.law: bathtub: {0}")]
+    BadBathtub(BathtubError),
+    /// A burst that never ends.
+    #[error("failures.bursts.probability must be at least 0 and less than 1")]
+    BurstProbability,
+    /// Bursts that last longer than the time between failures.
+    #[error("failures.bursts: probability × delay must be less than every failures.mtbf")]
+    BurstsTooLong,
+    /// A log is one recorded process.
+    #[error("{key} is not used: the failures are those of a log")]
+    NotOfALog {
         /// The key.
         key: &'static str,
     },
+    /// A log that cannot be used.
+    #[error("failures.law: log: {why}")]
+    BadLog {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Kinds of failures that a level does not know.
+    #[error("failures.kinds: level \"sim\" knows guest-crash and host-loss only")]
+    KindsAtSim,
     /// `kind = "fixed"` without its intervals.
     #[error("a fixed policy needs interval = [\"10min\", …]: the work between two checkpoints")]
     FixedWithoutInterval,

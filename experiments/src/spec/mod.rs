@@ -9,6 +9,7 @@
 
 mod check;
 mod error;
+mod failures;
 mod raw;
 mod sweep;
 
@@ -20,6 +21,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 pub use error::{Problem, SpecError};
+pub use failures::Failures;
 use raw::Raw;
 pub use revenant_core::quantity::{Period, QuantityError, Size};
 use revenant_sim::{CostProfile, Program};
@@ -125,38 +127,6 @@ pub struct Guest {
     pub step: Duration,
     /// What things cost in its world.
     pub world: CostProfile,
-}
-
-/// How failures are spread in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Distribution {
-    /// Memoryless, rate 1/MTBF.
-    Exponential,
-}
-
-impl Distribution {
-    /// As specs spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Distribution::Exponential => "exponential",
-        }
-    }
-}
-
-/// What strikes the guest, and what follows before a restart can begin.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Failures {
-    /// How they are spread.
-    pub law: Distribution,
-    /// Mean times between failures of guest and host together, one cell each (M).
-    pub mtbf: Vec<Duration>,
-    /// From the failure until it is noticed.
-    pub detection: Duration,
-    /// From then until a host is ready for the restart.
-    pub downtime: Duration,
-    /// Share of the failures that take the host with them; the others are crashes of the guest. Matters to level `sim`.
-    pub host_loss_share: f64,
 }
 
 /// A cost that is given, or found by trying.
@@ -297,14 +267,14 @@ impl Spec {
         };
         if combinations.is_empty() {
             let raw = read(base)?;
-            let setting = check::setting(&raw, String::new()).map_err(invalid)?;
+            let setting = check::setting(&raw, String::new(), path).map_err(invalid)?;
             return check::spec(&raw, vec![setting], source, path).map_err(invalid);
         }
         let mut first = None;
         let mut settings = Vec::with_capacity(combinations.len());
         for combination in combinations {
             let raw = read(combination.document(&base).map_err(invalid)?)?;
-            settings.push(check::setting(&raw, combination.name).map_err(invalid)?);
+            settings.push(check::setting(&raw, combination.name, path).map_err(invalid)?);
             first.get_or_insert(raw);
         }
         let first = first.expect("there is a combination");

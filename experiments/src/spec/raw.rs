@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
-use super::{Cost, Distribution, FigureFormat, Level, Method, PolicyKind};
+use super::failures::RawFailures;
+use super::{Cost, FigureFormat, Level, Method, PolicyKind};
 use revenant_core::quantity::{Period, Size};
 use revenant_sim::CostProfile;
 
@@ -45,18 +46,6 @@ pub(super) struct RawGuest {
     pub programs: Spanned<Vec<Spanned<String>>>,
     pub memory: Option<Spanned<Size>>,
     pub step: Option<Spanned<Period>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawFailures {
-    pub law: Distribution,
-    pub mtbf: Spanned<RawPeriods>,
-    #[serde(default)]
-    pub detection: Option<Spanned<Period>>,
-    #[serde(default)]
-    pub downtime: Option<Spanned<Period>>,
-    pub host_loss_share: Option<Spanned<f64>>,
 }
 
 #[derive(Debug, Deserialize)]

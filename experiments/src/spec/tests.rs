@@ -2,6 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::failures::{Bursts, Law, Process, Rejuvenate};
 
 const GOOD: &str = r#"name = "a-test"
 question = "what for?"
@@ -55,7 +56,7 @@ fn a_good_spec_is_read_with_its_defaults() {
 
 /// What to replace, by what, and how the complaint begins or what it contains.
 #[rustfmt::skip]
-const COMPLAINTS: [(&str, &str, &str); 27] = [
+const COMPLAINTS: [(&str, &str, &str); 26] = [
     ("work = \"10h\"", "work = \"10h\"\nwrok = 1", "x.toml:9: unknown field `wrok`, expected"),
     ("work = \"10h\"", "work = 600", "x.toml:8: invalid type: integer `600`, expected a duration with units"),
     ("work = \"10h\"", "work = \"10m\"", "x.toml:8: \"10m\": unknown unit \"m\"; expected a duration with units"),
@@ -75,7 +76,6 @@ const COMPLAINTS: [(&str, &str, &str); 27] = [
     ("[job]", "[world]\nrepresents = 2\n[job]", "x.toml:7: [world] is not used"),
     ("\"2h\"]", "\"60min\"]", "x.toml:12: failures.mtbf has 1h twice"),
     ("[\"1h\", \"2h\"]", "[]", "x.toml:12: failures.mtbf lists nothing: give at least one mean time between"),
-    ("\"exponential\"", "\"weibull\"", "x.toml:11: unknown variant `weibull`, expected `exponential`"),
     ("interval = [\"10min\", \"20min\"]", "", "x.toml:18: a fixed policy needs interval"),
     ("kind = \"young\"", "kind = \"young\"\ninterval = [\"1h\"]", "x.toml:24: policy young computes its interval"),
     ("kind = \"young\"", "kind = \"fixed\"", "x.toml:22: policy has fixed twice"),
@@ -137,15 +137,136 @@ fn complaints_about_the_guest_do_too() {
     }
 }
 
+/// `[failures]` with these lines in place of the law.
+fn failures(lines: &str) -> Result<Failures, String> {
+    let spec = parse(&GOOD.replace("law = \"exponential\"", lines))?;
+    Ok(spec.settings[0].failures.clone())
+}
+
 #[test]
-fn a_share_is_a_share() {
-    let text = GOOD.replace("[checkpoint]", "host_loss_share = 1.5\n[checkpoint]");
-    assert_eq!(
-        parse(&text).unwrap_err(),
-        "x.toml:14: failures.host_loss_share must be between 0 and 1"
+fn laws_are_read() {
+    let law = |text: &str| match failures(text).unwrap().process {
+        Process::Drawn { law, .. } => law,
+        Process::Recorded(log) => panic!("{log:?}"),
+    };
+    assert_eq!(law("law = { weibull = 0.7 }"), Law::Weibull { shape: 0.7 });
+    assert_eq!(law("law = { lognormal = 1.2 }"), Law::LogNormal { sigma: 1.2 });
+    assert_eq!(law("law = { gamma = 3.0 }"), Law::Gamma { shape: 3.0 });
+    let bathtub = "law = { bathtub = { infant_shape = 0.5, infant_share = 0.1, wear_out_shape = 3.0, wear_out_share = 0.2 } }";
+    assert_eq!(law(bathtub).name(), "bathtub");
+    let many = failures(
+        "law = { weibull = 0.7 }\nnodes = 100\nrejuvenate = \"all\"\nbursts = { probability = 0.5, delay = \"1min\" }",
     );
-    let text = GOOD.replace("[checkpoint]", "host_loss_share = nan\n[checkpoint]");
-    assert!(parse(&text).is_err());
+    let Process::Drawn {
+        nodes,
+        rejuvenate,
+        bursts,
+        ..
+    } = many.unwrap().process
+    else {
+        panic!("drawn")
+    };
+    assert_eq!((nodes, rejuvenate), (100, Rejuvenate::All));
+    assert_eq!(
+        bursts,
+        Some(Bursts {
+            probability: 0.5,
+            delay: Duration::from_secs(60)
+        })
+    );
+}
+
+#[test]
+fn failures_that_make_no_sense_are_refused_with_their_line() {
+    for (lines, complaint) in [
+        (
+            "law = \"weibul\"",
+            "x.toml:11: unknown variant `weibul`, expected one of",
+        ),
+        ("law = \"weibull\"", "x.toml:11: "),
+        (
+            "law = { weibull = 0.0 }",
+            "x.toml:11: failures.law: the shape of weibull must be between 0.1 and 20",
+        ),
+        (
+            "law = { weibull = nan }",
+            "x.toml:11: failures.law: the shape of weibull must be between 0.1 and 20",
+        ),
+        ("law = { weibull = \"k\" }", "x.toml:11: invalid type: string"),
+        (
+            "law = { bathtub = { infant_shape = 2.0, infant_share = 0.1, wear_out_shape = 3.0, wear_out_share = 0.2 } }",
+            "x.toml:11: failures.law: bathtub: infant_shape must",
+        ),
+        (
+            "law = \"exponential\"\nnodes = 0",
+            "x.toml:12: failures.nodes = 0 must be between 1 and 10000000",
+        ),
+        (
+            "law = \"exponential\"\nrejuvenate = \"some\"",
+            "x.toml:12: unknown variant `some`",
+        ),
+        (
+            "law = \"exponential\"\nbursts = { probability = 1.0, delay = \"1min\" }",
+            "x.toml:12: failures.bursts.probability must",
+        ),
+        (
+            "law = \"exponential\"\nbursts = { probability = 0.9, delay = \"5h\" }",
+            "x.toml:12: failures.bursts: probability × delay",
+        ),
+        (
+            "law = \"exponential\"\nkinds = { hang = 0.5 }",
+            "x.toml:12: failures.kinds must be shares between 0 and 1 that add",
+        ),
+        (
+            "law = \"exponential\"\nkinds = { hang = nan, guest-crash = 1.0 }",
+            "x.toml:12: failures.kinds must be shares",
+        ),
+        (
+            "law = \"exponential\"\nkinds = { hung = 0.5 }",
+            "x.toml:12: unknown field `hung`",
+        ),
+        (
+            "law = { log = { file = \"absent.csv\", format = \"csv\", mode = \"replay\" } }",
+            "x.toml:11: failures.law: log: cannot read absent.csv: ",
+        ),
+        (
+            "law = { log = { file = \"absent.csv\", format = \"cvs\", mode = \"replay\" } }",
+            "x.toml:11: unknown variant `cvs`",
+        ),
+        (
+            "law = { log = { file = \"a\", format = \"csv\", mode = \"replay\" } }\nnodes = 3",
+            "x.toml:12: failures.nodes is not used",
+        ),
+    ] {
+        let found = failures(lines).expect_err(lines);
+        assert!(
+            found.contains(complaint),
+            "{lines}:\n  found  {found}\n  wanted {complaint}"
+        );
+    }
+}
+
+#[test]
+fn a_law_that_is_drawn_needs_an_mtbf() {
+    let missing = parse(&GOOD.replace("mtbf = [\"1h\", \"2h\"]\n", "")).unwrap_err();
+    assert!(
+        missing.starts_with("x.toml:11: failures.mtbf is missing"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn a_log_is_looked_for_beside_the_spec_and_has_its_own_mtbf() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("log.csv"), "gap_s\n1\n100\n300\n").unwrap();
+    let law = "law = { log = { file = \"log.csv\", format = \"csv\", mode = \"bootstrap\" } }";
+    let text = GOOD
+        .replace("law = \"exponential\"", law)
+        .replace("mtbf = [\"1h\", \"2h\"]\n", "");
+    let spec = Spec::parse(&text, &folder.path().join("x.toml")).unwrap();
+    let failures = &spec.settings[0].failures;
+    assert_eq!(failures.mtbf, [Duration::from_secs(200)]);
+    assert_eq!(failures.process.name(), "bootstrap log");
 }
 
 /// What a sweep of the good spec makes.
