@@ -11,6 +11,7 @@
 
 pub mod curve;
 pub mod failures;
+mod fast;
 mod hlog;
 pub mod interval;
 pub mod ladder;

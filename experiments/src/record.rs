@@ -345,6 +345,39 @@ pub fn header<R: Serialize + Default>() -> String {
     both.split_inclusive('\n').next().unwrap_or_default().to_owned()
 }
 
+/// Rows as lines, each with its line feed; one writer for all of them, for making one takes longer than using it.
+#[derive(Debug)]
+pub struct LineWriter {
+    writer: csv::Writer<Vec<u8>>,
+    /// Bytes of the lines so far.
+    lines: usize,
+}
+
+impl Default for LineWriter {
+    fn default() -> Self {
+        let mut builder = csv::WriterBuilder::new();
+        LineWriter {
+            writer: builder.has_headers(false).from_writer(Vec::new()),
+            lines: 0,
+        }
+    }
+}
+
+impl LineWriter {
+    /// A row as a line.
+    pub fn line<R: Serialize>(&mut self, row: &R) -> String {
+        self.writer
+            .serialize(row)
+            .expect("a flat struct of numbers and texts, written to memory");
+        self.writer.flush().expect("memory accepts every byte");
+        let start = self.lines;
+        let bytes = self.writer.get_ref();
+        let line = String::from_utf8(bytes[start..].to_vec()).expect("the fields are UTF-8");
+        self.lines = bytes.len();
+        line
+    }
+}
+
 /// A row as a line, with its line feed.
 pub fn line<R: Serialize>(row: &R) -> String {
     encode(std::slice::from_ref(row), false)

@@ -14,6 +14,7 @@ mod resume;
 mod rows;
 mod summarise;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -25,9 +26,9 @@ use crate::manifest::{Counts, Identity, Manifest, Status};
 use crate::model::Costs;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
-use crate::record::{self, TrialRow};
+use crate::record::{self, LineWriter, TrialRow};
 use crate::sim;
-use crate::spec::{Cost, Setting, Spec};
+use crate::spec::{Cost, Level, Setting, Spec};
 use crate::trial::{self, TrialError};
 
 pub use error::RunError;
@@ -203,11 +204,34 @@ fn run_trials(
     };
     let (first, rows) = (remains.restart_at, remains.rows);
     let mut sink = Rows::open(plan, folder, remains, progress)?;
-    let work = |number| trial::run(plan, plan.item(number));
-    let end = ordered::run(jobs, first..plan.trials(), cancel, work, &mut sink)?;
+    let work = |numbers: Range<u64>| {
+        let mut lines = LineWriter::default();
+        let done = |number| {
+            let item = plan.item(number);
+            let outcome = trial::run(plan, item)?;
+            let line = lines.line(&TrialRow::new(plan, item, &outcome));
+            Ok(Done { outcome, line })
+        };
+        numbers.map(done).collect()
+    };
+    let batch = |number| match plan.cells[plan.item(number).cell].level {
+        Level::Model => MODEL_BATCH,
+        Level::Sim => 1,
+    };
+    let end = ordered::run(jobs, first..plan.trials(), cancel, batch, work, &mut sink)?;
     sink.finish()?;
     // A cancel may have come while rows that are already there were computed again.
     Ok(end.max(rows))
+}
+
+/// Trials of level `model` that a thread takes at a time: each takes microseconds, and handing over costs as much.
+const MODEL_BATCH: u64 = 256;
+
+/// A trial that was run.
+struct Done {
+    outcome: Outcome,
+    /// Its row.
+    line: String,
 }
 
 /// Takes outcomes in order and writes rows and histograms.
@@ -262,19 +286,18 @@ impl<'a> Rows<'a> {
     }
 }
 
-impl ordered::Sink<Result<Outcome, TrialError>> for Rows<'_> {
+impl ordered::Sink<Result<Done, TrialError>> for Rows<'_> {
     type Error = RunError;
 
-    fn take(&mut self, number: u64, result: Result<Outcome, TrialError>) -> Result<(), RunError> {
+    fn take(&mut self, number: u64, result: Result<Done, TrialError>) -> Result<(), RunError> {
         let item = self.plan.item(number);
         let cell = &self.plan.cells[item.cell];
-        let outcome = result.map_err(|source| RunError::Trial {
+        let Done { outcome, line } = result.map_err(|source| RunError::Trial {
             point: cell.point,
             level: cell.level.name(),
             trial: item.trial,
             source,
         })?;
-        let line = record::line(&TrialRow::new(self.plan, item, &outcome));
         if !self.remains.kept.check(number, &line)? {
             self.trials.append(&line)?;
             self.state.trials_done = number + 1;
