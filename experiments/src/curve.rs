@@ -1,6 +1,6 @@
 //! ④ Theory to draw under the trials: the expected makespan over the interval, for each MTBF and set of costs.
 
-use crate::plan::Plan;
+use crate::plan::{Cell, Plan};
 use crate::record::{Identity, TheoryRow};
 use crate::spec::PolicyKind;
 use crate::theory;
@@ -80,7 +80,9 @@ pub fn rows(plan: &Plan) -> Vec<TheoryRow> {
                 push(DENSE, Some(tau_s));
             }
         }
-        for marker in group.iter().filter(|cell| cell.policy != PolicyKind::Fixed) {
+        let constant =
+            |cell: &&&Cell| cell.policy != PolicyKind::Fixed && plan.interval_policy(cell).is_constant();
+        for marker in group.iter().filter(constant) {
             push(marker.policy.name(), marker.interval.map(|tau| tau.as_secs_f64()));
         }
     }

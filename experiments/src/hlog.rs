@@ -128,6 +128,7 @@ mod tests {
             program: None,
             mtbf: Duration::from_secs(1),
             policy: PolicyKind::Never,
+            parameters: crate::spec::Parameters::default(),
             interval: None,
             costs: crate::model::Costs::default(),
             trials: 1,

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use revenant_core::policy::{
-    DalyFirstOrder, DalyHigherOrder, Exact, Fixed, IntervalPolicy, Never, Seen, Young,
+    Adaptive, DalyFirstOrder, DalyHigherOrder, Di, Exact, Fixed, IntervalPolicy, Lazy, Never, Seen, Young,
 };
 
 use revenant_sim::Program;
@@ -18,7 +18,7 @@ use revenant_sim::Program;
 use crate::failures::FailureStream;
 use crate::model::{Costs, ModelJob};
 use crate::seed::TrialSeed;
-use crate::spec::{Level, Policy, PolicyKind, Setting, Spec};
+use crate::spec::{Level, Parameters, Policy, PolicyKind, Setting, Spec};
 use crate::theory::Scenario;
 
 /// All that is to be run, in order.
@@ -33,7 +33,7 @@ pub struct Plan {
 }
 
 /// One combination of factors at one level.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
     /// Number of the point, counted from 0; a point has the same number at each level.
     pub point: u32,
@@ -47,6 +47,8 @@ pub struct Cell {
     pub mtbf: Duration,
     /// The policy.
     pub policy: PolicyKind,
+    /// What it is told beside costs and MTBF.
+    pub parameters: Parameters,
     /// Its nominal interval τ at the nominal costs; `None`: no checkpoints.
     pub interval: Option<Duration>,
     /// Nominal costs: those given, or those measured.
@@ -78,7 +80,7 @@ impl Plan {
             assert_eq!(programs.len(), costs.len(), "one entry of costs a program");
             for (program, costs) in programs.into_iter().zip(costs) {
                 for &mtbf in &setting.failures.mtbf {
-                    for (policy, interval) in intervals(&setting.policies, *costs, mtbf) {
+                    for (policy, parameters, interval) in intervals(setting, *costs, mtbf) {
                         cells.extend(spec.levels.iter().map(|&level| Cell {
                             point,
                             setting: index,
@@ -86,6 +88,7 @@ impl Plan {
                             program,
                             mtbf,
                             policy,
+                            parameters,
                             interval,
                             costs: *costs,
                             trials: spec.trials.at(level),
@@ -184,7 +187,7 @@ impl Plan {
     /// Expected makespan and work lost of a trial of the cell by the closed form, in seconds; `None` where it does not hold or is
     /// too large for a number.
     pub fn expected(&self, cell: &Cell) -> Option<(f64, f64)> {
-        if !self.setting(cell).failures.process.is_memoryless() {
+        if !self.setting(cell).failures.process.is_memoryless() || !self.interval_policy(cell).is_constant() {
             return None;
         }
         let scenario = self.scenario(cell);
@@ -210,41 +213,59 @@ fn programs(setting: &Setting) -> Vec<Option<Program>> {
     }
 }
 
-impl Cell {
-    /// The policy as the protect loop takes it.
-    pub fn interval_policy(&self) -> Box<dyn IntervalPolicy> {
-        match (self.policy, self.interval) {
+impl Plan {
+    /// The cell's policy as the protect loop takes it.
+    pub fn interval_policy(&self, cell: &Cell) -> Box<dyn IntervalPolicy> {
+        match (cell.policy, cell.interval) {
             (PolicyKind::Fixed, Some(interval)) => Box::new(Fixed(interval)),
-            (kind, _) => formula(kind),
+            (kind, _) => formula(kind, cell.parameters, self.setting(cell).job.work),
         }
     }
 }
 
-/// Each policy of the spec with its interval, the grid of a fixed one spread out.
-fn intervals(policies: &[Policy], costs: Costs, mtbf: Duration) -> Vec<(PolicyKind, Option<Duration>)> {
+/// Each policy of the setting with its interval as the job begins, the grid of a fixed one spread out.
+fn intervals(
+    setting: &Setting,
+    costs: Costs,
+    mtbf: Duration,
+) -> Vec<(PolicyKind, Parameters, Option<Duration>)> {
     let seen = Seen {
         checkpoint_cost: costs.checkpoint,
         restart_cost: costs.restart,
         mtbf,
         since_failure: Duration::ZERO,
         failures: 0,
+        elapsed: Duration::ZERO,
     };
-    policies
-        .iter()
-        .flat_map(|policy| match policy {
-            Policy::Fixed(grid) => grid.iter().map(|&tau| (PolicyKind::Fixed, Some(tau))).collect(),
-            Policy::Formula(kind) => vec![(*kind, formula(*kind).interval(&seen))],
-        })
-        .collect()
+    let of = |policy: &Policy| match policy {
+        Policy::Fixed(grid) => {
+            let fixed = |&tau| (PolicyKind::Fixed, Parameters::default(), Some(tau));
+            grid.iter().map(fixed).collect()
+        }
+        Policy::Formula(kind, parameters) => {
+            let interval = formula(*kind, *parameters, setting.job.work).interval(&seen);
+            vec![(*kind, *parameters, interval)]
+        }
+    };
+    setting.policies.iter().flat_map(of).collect()
 }
 
 /// The policies that need no interval from outside; a fixed one without a grid never checkpoints.
-pub(crate) fn formula(kind: PolicyKind) -> Box<dyn IntervalPolicy> {
+pub(crate) fn formula(kind: PolicyKind, parameters: Parameters, work: Duration) -> Box<dyn IntervalPolicy> {
+    let Parameters {
+        shape,
+        prior,
+        weight,
+        failures,
+    } = parameters;
     match kind {
         PolicyKind::Young => Box::new(Young),
         PolicyKind::Daly => Box::new(DalyFirstOrder),
         PolicyKind::DalyHigher => Box::new(DalyHigherOrder),
         PolicyKind::Exact => Box::new(Exact),
+        PolicyKind::Di => Box::new(Di { work, failures }),
+        PolicyKind::Lazy => Box::new(Lazy { shape }),
+        PolicyKind::Adaptive => Box::new(Adaptive { prior, weight }),
         PolicyKind::Fixed | PolicyKind::Never => Box::new(Never),
     }
 }

@@ -20,10 +20,11 @@ pub fn run(plan: &Plan, item: WorkItem) -> Result<Outcome, TrialError> {
     match cell.level {
         Level::Model => {
             let job = plan.model_job(item.cell);
-            let shortcut = fast::applies(&job)
+            let policy = plan.interval_policy(cell);
+            let shortcut = (policy.is_constant() && fast::applies(&job))
                 .then(|| fast::run(&job, cell.interval, &mut plan.failures(item)))
                 .flatten();
-            Ok(shortcut.unwrap_or_else(|| job.run(cell.interval_policy(), plan.failures(item))))
+            Ok(shortcut.unwrap_or_else(|| job.run(policy, plan.failures(item))))
         }
         Level::Sim => Ok(sim::run(plan, item)?),
     }

@@ -71,7 +71,7 @@ pub(crate) fn run(plan: &Plan, item: WorkItem) -> Result<Outcome, SimError> {
         };
         Some((failure.gap, loss))
     };
-    outcome(driver::run(&scenario, cell.interval_policy(), &mut losses))
+    outcome(driver::run(&scenario, plan.interval_policy(cell), &mut losses))
 }
 
 /// What a setting says of every trial with this program. The guest's data differ from trial to trial.

@@ -10,8 +10,8 @@ use super::error::Problem;
 use super::failures;
 use super::raw::{Raw, RawCheckpoint, RawGuest, RawJob, RawLimits, RawPeriods, RawPolicy, RawTrials};
 use super::{
-    Checkpoint, Cost, FigureFormat, Figures, Guest, Job, Level, Limits, Method, Policy, PolicyKind, Setting,
-    Spec, Trials,
+    Checkpoint, Cost, FigureFormat, Figures, Guest, Job, Level, Limits, Method, Parameters, Policy,
+    PolicyKind, Setting, Spec, Trials,
 };
 use revenant_core::quantity::{Period, Size};
 use revenant_sim::{CostProfile, Program};
@@ -122,7 +122,7 @@ impl Setting {
             .iter()
             .map(|policy| match policy {
                 Policy::Fixed(intervals) => intervals.len(),
-                Policy::Formula(_) => 1,
+                Policy::Formula(..) => 1,
             })
             .sum();
         programs * self.failures.mtbf.len() * policies
@@ -375,21 +375,65 @@ fn checked_policies(policies: &Spanned<Vec<Spanned<RawPolicy>>>) -> Result<Vec<P
         "policy ([[policy]] with kind = \"…\")",
         |policy| policy.kind.name(),
     )?;
-    policies
-        .get_ref()
-        .iter()
-        .map(
-            |policy| match (policy.get_ref().kind, &policy.get_ref().interval) {
-                (PolicyKind::Fixed, None) => Err((policy.span().start, Problem::FixedWithoutInterval)),
-                (PolicyKind::Fixed, Some(grid)) => Ok(Policy::Fixed(periods(grid, "interval", "interval")?)),
-                (kind, Some(grid)) => Err((
-                    grid.span().start,
-                    Problem::IntervalNotWanted { policy: kind.name() },
-                )),
-                (kind, None) => Ok(Policy::Formula(kind)),
-            },
-        )
-        .collect()
+    policies.get_ref().iter().map(checked_policy).collect()
+}
+
+fn checked_policy(policy: &Spanned<RawPolicy>) -> Result<Policy, Complaint> {
+    let (raw, kind) = (policy.get_ref(), policy.get_ref().kind);
+    // A key, whose it is, and between what it must lie.
+    let known = [
+        ("shape", &raw.shape, PolicyKind::Lazy, 0.1, 1.0),
+        ("prior", &raw.prior, PolicyKind::Adaptive, 1e-6, 1e6),
+        ("weight", &raw.weight, PolicyKind::Adaptive, 1e-6, 1e6),
+        ("failures", &raw.failures, PolicyKind::Di, 1e-9, 1e9),
+    ];
+    for (key, value, of, least, most) in known {
+        let Some(value) = value else { continue };
+        let offset = value.span().start;
+        if kind != of {
+            return Err((
+                offset,
+                Problem::NotOfPolicy {
+                    key,
+                    policy: kind.name(),
+                },
+            ));
+        }
+        if !(least..=most).contains(value.get_ref()) {
+            let (least, most) = (least.to_string(), most.to_string());
+            return Err((
+                offset,
+                Problem::BadParameter {
+                    key,
+                    policy: kind.name(),
+                    least,
+                    most,
+                },
+            ));
+        }
+    }
+    match (kind, &raw.interval) {
+        (PolicyKind::Fixed, None) => Err((policy.span().start, Problem::FixedWithoutInterval)),
+        (PolicyKind::Fixed, Some(grid)) => Ok(Policy::Fixed(periods(grid, "interval", "interval")?)),
+        (PolicyKind::Lazy, None) if raw.shape.is_none() => {
+            Err((policy.span().start, Problem::LazyWithoutShape))
+        }
+        (kind, Some(grid)) => Err((
+            grid.span().start,
+            Problem::IntervalNotWanted { policy: kind.name() },
+        )),
+        (kind, None) => {
+            let given = |value: &Option<Spanned<f64>>| value.as_ref().map(|value| *value.get_ref());
+            let default = Parameters::default();
+            let parameters = Parameters {
+                shape: given(&raw.shape).unwrap_or(default.shape),
+                prior: given(&raw.prior).unwrap_or(default.prior),
+                weight: given(&raw.weight).unwrap_or(default.weight),
+                failures: given(&raw.failures),
+            };
+            Ok(Policy::Formula(kind, parameters))
+        }
+    }
 }
 
 fn checked_limits(limits: &RawLimits, work: Duration) -> Result<Limits, Complaint> {

@@ -145,6 +145,29 @@ pub enum Problem {
         /// The policy's name.
         policy: &'static str,
     },
+    /// A parameter of another policy.
+    #[error("policy {policy} has no parameter {key}: take it out")]
+    NotOfPolicy {
+        /// The key.
+        key: &'static str,
+        /// The policy's name.
+        policy: &'static str,
+    },
+    /// A parameter out of range.
+    #[error("policy {policy}: {key} must be between {least} and {most}")]
+    BadParameter {
+        /// The key.
+        key: &'static str,
+        /// The policy's name.
+        policy: &'static str,
+        /// The least value.
+        least: String,
+        /// The greatest.
+        most: String,
+    },
+    /// Lazy checkpointing rests on a Weibull law.
+    #[error("policy lazy needs shape = k, the shape of the Weibull law it takes the failures for")]
+    LazyWithoutShape,
     /// Simulated or measured, but of no guest.
     #[error("{needed_by} needs a guest: add [guest] with programs = [\"…\"]")]
     GuestMissing {

@@ -175,6 +175,12 @@ pub enum PolicyKind {
     DalyHigher,
     /// The exact optimum for exponential failures.
     Exact,
+    /// Equal intervals from the mean number of failures, Di et al. 2013.
+    Di,
+    /// Longer intervals the longer nothing has failed, Tiwari et al. 2014.
+    Lazy,
+    /// Young's interval for the rate of failures as it is seen.
+    Adaptive,
     /// No checkpoints.
     Never,
 }
@@ -188,18 +194,45 @@ impl PolicyKind {
             PolicyKind::Daly => "daly",
             PolicyKind::DalyHigher => "daly-higher",
             PolicyKind::Exact => "exact",
+            PolicyKind::Di => "di",
+            PolicyKind::Lazy => "lazy",
+            PolicyKind::Adaptive => "adaptive",
             PolicyKind::Never => "never",
         }
     }
 }
 
+/// What some policies are told beside costs and MTBF.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Parameters {
+    /// Of `lazy`: shape of the Weibull law it takes the failures for.
+    pub shape: f64,
+    /// Of `adaptive`: its first guess of the MTBF, as a multiple of the true one.
+    pub prior: f64,
+    /// Of `adaptive`: failures that the first guess weighs as much as.
+    pub weight: f64,
+    /// Of `di`: mean number of failures; `None`: as many as the MTBF makes in the job's work.
+    pub failures: Option<f64>,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Parameters {
+            shape: 1.0,
+            prior: 1.0,
+            weight: 1.0,
+            failures: None,
+        }
+    }
+}
+
 /// A policy to run, with the grid if it is fixed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Policy {
     /// One cell for each interval (τ, the checkpoint's cost left out).
     Fixed(Vec<Duration>),
     /// One cell with the interval that the formula gives.
-    Formula(PolicyKind),
+    Formula(PolicyKind, Parameters),
 }
 
 /// When a trial is given up. It then is a row with a reason.

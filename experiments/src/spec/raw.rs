@@ -62,6 +62,10 @@ pub(super) struct RawCheckpoint {
 pub(super) struct RawPolicy {
     pub kind: PolicyKind,
     pub interval: Option<Spanned<Vec<Spanned<Period>>>>,
+    pub shape: Option<Spanned<f64>>,
+    pub prior: Option<Spanned<f64>>,
+    pub weight: Option<Spanned<f64>>,
+    pub failures: Option<Spanned<f64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
