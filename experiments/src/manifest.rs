@@ -34,6 +34,9 @@ pub struct Identity {
     /// BLAKE3 of the failure logs it replays, in hex, by name.
     #[serde(default)]
     pub logs_blake3: BTreeMap<String, String>,
+    /// Which part of a run this is, as `2/8`.
+    #[serde(default)]
+    pub shard: Option<String>,
     /// Trials in all.
     pub trials: u64,
     /// Trials a cell at each level, as run.
@@ -79,10 +82,30 @@ pub struct Manifest {
     pub costs: BTreeMap<String, CostsRecord>,
     /// Cells and trials, done and given up.
     pub counts: Counts,
+    /// The parts it was put together from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<ShardRecord>,
     /// BLAKE3 of the outputs, in hex.
     pub outputs_blake3: BTreeMap<String, String>,
     /// What to mind when reading the results.
     pub warnings: Vec<String>,
+}
+
+/// A part that went into a merge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShardRecord {
+    /// Which, as `2/8`.
+    pub shard: String,
+    /// Operating system and architecture of its host.
+    pub host_os: String,
+    /// Processors of its host.
+    pub host_cores: usize,
+    /// When the last process began to work on it, UTC.
+    pub started: String,
+    /// When that ended.
+    pub stopped: Option<String>,
+    /// BLAKE3 of its manifest, in hex.
+    pub manifest_blake3: String,
 }
 
 /// Nominal costs in seconds.
@@ -124,6 +147,7 @@ impl Identity {
         };
         Identity {
             spec_blake3: blake3::hash(spec.source.as_bytes()).to_hex().to_string(),
+            shard: plan.shard.map(|shard| shard.to_string()),
             logs_blake3: spec.settings.iter().filter_map(log).collect(),
             seed: spec.seed,
             trials: plan.trials(),
@@ -136,6 +160,7 @@ impl Identity {
     /// The first thing in which another run differs: its name, what it is there, what it is here.
     pub fn difference(&self, there: &Identity) -> Option<(&'static str, String, String)> {
         let trials = |identity: &Identity| format!("{:?}", identity.trials_a_cell);
+        let shard = |identity: &Identity| identity.shard.clone().unwrap_or("none".to_owned());
         let logs = |identity: &Identity| format!("{:?}", identity.logs_blake3);
         [
             (
@@ -145,6 +170,7 @@ impl Identity {
             ),
             ("failure logs (BLAKE3)", logs(there), logs(self)),
             ("seed", there.seed.to_string(), self.seed.to_string()),
+            ("shard", shard(there), shard(self)),
             ("trials a cell", trials(there), trials(self)),
             ("trials", there.trials.to_string(), self.trials.to_string()),
             ("version", there.version.clone(), self.version.clone()),
@@ -181,6 +207,7 @@ impl Manifest {
                 cells: plan.cells.len() as u64,
                 ..Counts::default()
             },
+            shards: Vec::new(),
             outputs_blake3: BTreeMap::new(),
             warnings: Vec::new(),
         }

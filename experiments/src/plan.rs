@@ -17,6 +17,7 @@ use revenant_sim::Program;
 
 use crate::failures::FailureStream;
 use crate::model::{Costs, ModelJob};
+use crate::run::Shard;
 use crate::seed::TrialSeed;
 use crate::spec::{Level, Parameters, Policy, PolicyKind, Setting, Spec};
 use crate::theory::Scenario;
@@ -30,6 +31,8 @@ pub struct Plan {
     pub cells: Vec<Cell>,
     /// Number of the first trial of each cell, and one past the last trial of all.
     starts: Vec<u64>,
+    /// Which part of the run this is, if it is not all of it.
+    pub shard: Option<Shard>,
 }
 
 /// One combination of factors at one level.
@@ -98,6 +101,10 @@ impl Plan {
                 }
             }
         }
+        Plan::of(spec.clone(), cells, None)
+    }
+
+    fn of(spec: Spec, cells: Vec<Cell>, shard: Option<Shard>) -> Plan {
         let starts = std::iter::once(0)
             .chain(cells.iter().scan(0, |sum, cell| {
                 *sum += u64::from(cell.trials);
@@ -105,10 +112,18 @@ impl Plan {
             }))
             .collect();
         Plan {
-            spec: spec.clone(),
+            spec,
             cells,
             starts,
+            shard,
         }
+    }
+
+    /// The part of the plan that a shard runs.
+    #[must_use]
+    pub fn part(&self, shard: Shard) -> Plan {
+        let cells = self.cells[shard.cells(self.cells.len())].to_vec();
+        Plan::of(self.spec.clone(), cells, Some(shard))
     }
 
     /// Trials in all.

@@ -9,9 +9,12 @@
 
 mod error;
 mod folder;
+mod merge;
 mod ordered;
 mod resume;
 mod rows;
+mod shard;
+mod status;
 mod summarise;
 
 use std::ops::Range;
@@ -34,7 +37,10 @@ use crate::trial::{self, TrialError};
 pub use error::RunError;
 pub use folder::{DOWNTIME, FIGURES, MANIFEST, PAIRED, RECOVERY, SPEC, SUMMARY, THEORY, TRIALS};
 use folder::{Folder, LineFile};
+pub use merge::merge;
 use resume::Remains;
+pub use shard::{NoShard, Shard};
+pub use status::{FolderStatus, status};
 
 /// How to run an experiment.
 #[derive(Debug, Clone)]
@@ -47,7 +53,9 @@ pub struct RunOptions {
     pub seed: Option<u64>,
     /// Trials a cell at every level in place of the spec's.
     pub trials: Option<u32>,
-    /// Go on with the run in the folder.
+    /// Run this part alone, in a folder of its own inside the folder for the results.
+    pub shard: Option<Shard>,
+    /// Go on with the run in the folder. A shard that was not begun is begun.
     pub resume: bool,
     /// Replace the run in the folder.
     pub overwrite: bool,
@@ -91,12 +99,26 @@ pub fn run(
     cancel: &AtomicBool,
 ) -> Result<RunReport, RunError> {
     let spec = &spec.clone().with_seed(options.seed).with_trials(options.trials);
-    let plan = Plan::new(spec, &costs(spec)?);
-    let folder = open_folder(&plan, options)?;
+    let mut plan = Plan::new(spec, &costs(spec)?);
+    let mut options = options.clone();
+    if let Some(shard) = options.shard {
+        if shard.of() as usize > plan.cells.len() {
+            return Err(RunError::TooManyShards {
+                of: shard.of(),
+                cells: plan.cells.len(),
+            });
+        }
+        plan = plan.part(shard);
+        options.out = shard.folder(&options.out);
+    }
+    let options = &options;
+    // A task of an array cannot know whether it is the first to try.
+    let begun = options.resume && (options.shard.is_none() || options.out.join(MANIFEST).exists());
+    let folder = open_folder(&plan, options, begun)?;
     let mut manifest = Manifest::begin(&plan, &options.command, clock.now());
-    folder.write(SPEC, spec.source.as_bytes())?;
     folder.write(MANIFEST, manifest.to_json().as_bytes())?;
-    let remains = if options.resume {
+    folder.write(SPEC, spec.source.as_bytes())?;
+    let remains = if begun {
         Remains::find(&folder, &plan)?
     } else {
         Remains::none(&folder)?
@@ -106,9 +128,14 @@ pub fn run(
     manifest.counts.trials_done = done;
     manifest.status = Status::Interrupted;
     if done == plan.trials() {
-        manifest.counts = summarise::summarise(&plan, &folder, manifest.counts, &mut manifest.warnings)?;
+        let mut outputs = vec![SPEC, TRIALS, DOWNTIME, RECOVERY];
+        // A shard is summarised with the others: its baselines may be elsewhere.
+        if plan.shard.is_none() {
+            manifest.counts = summarise::summarise(&plan, &folder, manifest.counts, &mut manifest.warnings)?;
+            outputs.extend([SUMMARY, PAIRED, THEORY]);
+        }
         manifest.status = Status::Complete;
-        for name in [SPEC, TRIALS, SUMMARY, PAIRED, THEORY, DOWNTIME, RECOVERY] {
+        for name in outputs {
             manifest
                 .outputs_blake3
                 .insert(name.to_owned(), folder.digest(name)?);
@@ -169,8 +196,8 @@ struct Begun {
     identity: Identity,
 }
 
-fn open_folder(plan: &Plan, options: &RunOptions) -> Result<Folder, RunError> {
-    if !options.resume {
+fn open_folder(plan: &Plan, options: &RunOptions, begun: bool) -> Result<Folder, RunError> {
+    if !begun {
         return Folder::create(&options.out, options.overwrite);
     }
     let folder = Folder::existing(&options.out)?;
@@ -225,7 +252,7 @@ fn run_trials(
 }
 
 /// Trials of level `model` that a thread takes at a time: each takes microseconds, and handing over costs as much.
-const MODEL_BATCH: u64 = 256;
+const MODEL_BATCH: u64 = 64;
 
 /// A trial that was run.
 struct Done {

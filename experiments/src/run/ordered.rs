@@ -8,7 +8,7 @@ use std::thread;
 
 /// How many batches workers may run ahead of the oldest result that is still missing, for each of them. Bounds the memory
 /// that waiting results take, whatever one slow item costs.
-const AHEAD_PER_WORKER: u64 = 16;
+const AHEAD_PER_WORKER: u64 = 8;
 
 /// Which numbers are taken and which are taken up.
 struct Counter {

@@ -1,5 +1,6 @@
 //! From what was written to what can be run: ranges and combinations.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
@@ -149,6 +150,21 @@ impl Spec {
             sim: instead(self.trials.sim),
         };
         Spec { trials, ..self }
+    }
+}
+
+impl Spec {
+    /// With the seed and the trials a cell of a run that was begun.
+    #[must_use]
+    pub fn with_identity(self, seed: u64, trials_a_cell: &BTreeMap<String, u32>) -> Spec {
+        let at = |level: Level, own: Option<u32>| {
+            own.map(|own| trials_a_cell.get(level.name()).copied().unwrap_or(own))
+        };
+        let trials = Trials {
+            model: at(Level::Model, self.trials.model),
+            sim: at(Level::Sim, self.trials.sim),
+        };
+        Spec { seed, trials, ..self }
     }
 }
 
