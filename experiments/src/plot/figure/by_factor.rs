@@ -147,7 +147,14 @@ fn primary(cells: &[&Cell]) -> Vec<Attribute> {
         "law",
         "Law",
         false,
-        Box::new(|cell| Value::Text(cell.setting.law.clone())),
+        Box::new(|cell| {
+            let law = &cell.setting.law;
+            Value::Text(
+                cell.setting
+                    .shape
+                    .map_or(law.clone(), |shape| format!("{law} {shape}")),
+            )
+        }),
     );
     push("mtbf", "MTBF", true, Box::new(|cell| Value::Number(cell.mtbf_s)));
     push(
@@ -237,7 +244,9 @@ fn draw(
 ) -> Vec<Figure> {
     // What tells series apart: what differs, and neither is the axis nor follows from it.
     let tells = |attribute: &&Attribute| {
+        // The law's name tells its shape.
         attribute.key != factor.key
+            && attribute.key != "shape"
             && !follows(cells, attribute, None, &[])
             && !follows(cells, attribute, Some(factor), &[])
     };
