@@ -172,6 +172,13 @@ fn primary(cells: &[&Cell]) -> Vec<Attribute> {
     all
 }
 
+fn law(cell: &Cell) -> String {
+    let law = &cell.setting.law;
+    cell.setting
+        .shape
+        .map_or(law.clone(), |shape| format!("{law} {shape}"))
+}
+
 /// What a spec may name or what may follow.
 fn secondary() -> Vec<Attribute> {
     type Of = fn(&Cell) -> f64;
