@@ -95,7 +95,7 @@ pub fn advise(input: &InputParams) -> Result<Advice, AdviceError> {
         mtbf: input.mtbf,
         since_failure: Duration::ZERO,
         failures: 0,
-        elapsed: Duration::ZERO,
+        at_risk: Duration::ZERO,
     };
     let scenario = Scenario {
         work_s: input.work.unwrap_or(input.mtbf).as_secs_f64(),

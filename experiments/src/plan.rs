@@ -250,7 +250,7 @@ fn intervals(
         mtbf,
         since_failure: Duration::ZERO,
         failures: 0,
-        elapsed: Duration::ZERO,
+        at_risk: Duration::ZERO,
     };
     let of = |policy: &Policy| match policy {
         Policy::Fixed(grid) => {
