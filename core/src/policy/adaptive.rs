@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{IntervalPolicy, Seen, Young};
+use super::{IntervalPolicy, Kind, Parameter, Preset, Seen, Unit, Young};
 
 /// Young's interval for the MTBF as it is seen: (w M₀ + t) / (w + n) after n failures in a time t at risk, beginning with a guess M₀ that weighs
 /// as much as w failures (the posterior mean of an exponential rate's inverse under a conjugate prior; Gelman et al., Bayesian Data
@@ -14,6 +14,38 @@ pub struct Adaptive {
     /// w, more than 0.
     pub weight: f64,
 }
+
+/// How it is chosen.
+pub(super) const KIND: Kind = Kind {
+    name: "adaptive",
+    formula: "Young's for the MTBF (w M₀ + t) / (w + n) after n failures in a time t at risk",
+    source: "conjugate prior of an exponential rate",
+    parameters: &[
+        Parameter {
+            name: "prior",
+            about: "first guess M₀ over the true MTBF",
+            unit: Unit::Number,
+            preset: Preset::Value(1.0),
+            least: 1e-6,
+            most: 1e6,
+        },
+        Parameter {
+            name: "weight",
+            about: "w, failures that the guess weighs as much as",
+            unit: Unit::Number,
+            preset: Preset::Value(1.0),
+            least: 1e-6,
+            most: 1e6,
+        },
+    ],
+    needs_work: false,
+    make: |told| {
+        Box::new(Adaptive {
+            prior: told.number("prior"),
+            weight: told.number("weight"),
+        })
+    },
+};
 
 impl IntervalPolicy for Adaptive {
     fn interval(&self, seen: &Seen) -> Option<Duration> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DalyFirstOrder, IntervalPolicy, Seen, interval_of};
+use super::{DalyFirstOrder, IntervalPolicy, Kind, Parameter, Preset, Seen, Unit, interval_of};
 
 /// α(t) = α (t/α)^{1−k} for t ≥ α, and α before: the interval α = sqrt(2CM) − C stretched by the fall of a Weibull hazard of
 /// shape k since the last failure, a time t at risk ago (Tiwari, Gupta and Vazhkudai, "Lazy checkpointing", DSN 2014, doi
@@ -12,6 +12,27 @@ pub struct Lazy {
     /// k, at most 1.
     pub shape: f64,
 }
+
+/// How it is chosen.
+pub(super) const KIND: Kind = Kind {
+    name: "lazy",
+    formula: "α (t/α)^{1−k}, α = sqrt(2CM) − C, t ≥ α the time at risk since the last failure",
+    source: "Tiwari et al., DSN 2014",
+    parameters: &[Parameter {
+        name: "shape",
+        about: "k, the shape of the Weibull law that failures are taken to follow",
+        unit: Unit::Number,
+        preset: Preset::Required,
+        least: 0.1,
+        most: 1.0,
+    }],
+    needs_work: false,
+    make: |told| {
+        Box::new(Lazy {
+            shape: told.number("shape"),
+        })
+    },
+};
 
 impl IntervalPolicy for Lazy {
     fn interval(&self, seen: &Seen) -> Option<Duration> {

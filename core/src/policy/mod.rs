@@ -4,23 +4,42 @@
 //! out, as Young and Daly print it (Hérault and Robert print T = τ + C).
 
 mod adaptive;
+mod choice;
 mod daly_first;
 mod daly_higher;
 mod di;
 mod exact;
+mod fixed;
 mod lazy;
+mod never;
 mod young;
 
 use std::fmt;
 use std::time::Duration;
 
 pub use adaptive::Adaptive;
+pub use choice::{Choice, ChoiceError, Kind, Parameter, Preset, Unit, kind};
 pub use daly_first::DalyFirstOrder;
 pub use daly_higher::DalyHigherOrder;
 pub use di::Di;
 pub use exact::{Exact, one_plus_w0};
+pub use fixed::Fixed;
 pub use lazy::Lazy;
+pub use never::Never;
 pub use young::Young;
+
+/// Every policy that can be chosen by name, in the order in which they are listed. A new one is a file and a line here.
+pub const POLICIES: &[&Kind] = &[
+    &fixed::KIND,
+    &young::KIND,
+    &daly_first::KIND,
+    &daly_higher::KIND,
+    &exact::KIND,
+    &di::KIND,
+    &lazy::KIND,
+    &adaptive::KIND,
+    &never::KIND,
+];
 
 /// The shortest interval a formula may ask for. The formulas go to zero with the checkpoint cost (and some
 /// where the cost nears twice the MTBF); a guest that never works between checkpoints would never finish.
@@ -55,34 +74,6 @@ pub trait IntervalPolicy: fmt::Debug + Send + Sync {
     /// Whether the answer depends on costs and MTBF alone, and so stays the same while these do.
     fn is_constant(&self) -> bool {
         false
-    }
-}
-
-/// The same interval every time.
-#[derive(Debug, Clone, Copy)]
-pub struct Fixed(pub Duration);
-
-impl IntervalPolicy for Fixed {
-    fn interval(&self, _: &Seen) -> Option<Duration> {
-        Some(self.0)
-    }
-
-    fn is_constant(&self) -> bool {
-        true
-    }
-}
-
-/// No checkpoints at all: the baseline.
-#[derive(Debug, Clone, Copy)]
-pub struct Never;
-
-impl IntervalPolicy for Never {
-    fn interval(&self, _: &Seen) -> Option<Duration> {
-        None
-    }
-
-    fn is_constant(&self) -> bool {
-        true
     }
 }
 
