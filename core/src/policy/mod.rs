@@ -4,23 +4,42 @@
 //! out, as Young and Daly print it (Hérault and Robert print T = τ + C).
 
 mod adaptive;
+mod choice;
 mod daly_first;
 mod daly_higher;
 mod di;
 mod exact;
+mod fixed;
 mod lazy;
+mod never;
 mod young;
 
 use std::fmt;
 use std::time::Duration;
 
 pub use adaptive::Adaptive;
+pub use choice::{Choice, ChoiceError, Kind, Parameter, Preset, Unit, kind};
 pub use daly_first::DalyFirstOrder;
 pub use daly_higher::DalyHigherOrder;
 pub use di::Di;
 pub use exact::{Exact, one_plus_w0};
+pub use fixed::Fixed;
 pub use lazy::Lazy;
+pub use never::Never;
 pub use young::Young;
+
+/// Every policy that can be chosen by name, in the order in which they are listed. A new one is a file and a line here.
+pub const POLICIES: &[&Kind] = &[
+    &fixed::KIND,
+    &young::KIND,
+    &daly_first::KIND,
+    &daly_higher::KIND,
+    &exact::KIND,
+    &di::KIND,
+    &lazy::KIND,
+    &adaptive::KIND,
+    &never::KIND,
+];
 
 /// The shortest interval a formula may ask for. The formulas go to zero with the checkpoint cost (and some
 /// where the cost nears twice the MTBF); a guest that never works between checkpoints would never finish.
@@ -35,12 +54,13 @@ pub struct Seen {
     pub restart_cost: Duration,
     /// Mean time between failures of guest and host together (M).
     pub mtbf: Duration,
-    /// Time since the last failure, or since the start if there was none.
+    /// Time at risk since the last failure, or since the start if there was none.
     pub since_failure: Duration,
     /// Failures so far.
     pub failures: u32,
-    /// Time since the loop began.
-    pub elapsed: Duration,
+    /// Time at risk since the loop began: work, checkpoints and restarts, but not the downtime in which nothing can
+    /// fail. What passes until a failure is noticed counts, for the loop cannot know when it struck.
+    pub at_risk: Duration,
 }
 
 /// Decides how much work the guest does before its next checkpoint.
@@ -54,34 +74,6 @@ pub trait IntervalPolicy: fmt::Debug + Send + Sync {
     /// Whether the answer depends on costs and MTBF alone, and so stays the same while these do.
     fn is_constant(&self) -> bool {
         false
-    }
-}
-
-/// The same interval every time.
-#[derive(Debug, Clone, Copy)]
-pub struct Fixed(pub Duration);
-
-impl IntervalPolicy for Fixed {
-    fn interval(&self, _: &Seen) -> Option<Duration> {
-        Some(self.0)
-    }
-
-    fn is_constant(&self) -> bool {
-        true
-    }
-}
-
-/// No checkpoints at all: the baseline.
-#[derive(Debug, Clone, Copy)]
-pub struct Never;
-
-impl IntervalPolicy for Never {
-    fn interval(&self, _: &Seen) -> Option<Duration> {
-        None
-    }
-
-    fn is_constant(&self) -> bool {
-        true
     }
 }
 
@@ -104,7 +96,7 @@ mod tests {
             mtbf: Duration::from_secs_f64(mtbf_s),
             since_failure: Duration::ZERO,
             failures: 0,
-            elapsed: Duration::ZERO,
+            at_risk: Duration::ZERO,
         }
     }
 
@@ -149,7 +141,7 @@ mod tests {
             };
             Lazy { shape }.interval(&seen).unwrap().as_secs_f64()
         };
-        let base = Young.interval(&seen(60.0, 60.0, 86_400.0)).unwrap().as_secs_f64();
+        let base = libm::sqrt(2.0 * 60.0 * 86_400.0) - 60.0;
         assert!((at(0.6, 0) / base - 1.0).abs() < 1e-9);
         assert!((at(0.6, 64) / at(0.6, 2) - libm::pow(32.0, 0.4)).abs() < 1e-6);
         assert!((at(1.0, 64) / base - 1.0).abs() < 1e-9);
@@ -162,11 +154,11 @@ mod tests {
             weight: 1.0,
         };
         let after = |failures: u32| {
-            let elapsed = Duration::from_secs(u64::from(failures) * 86_400);
+            let at_risk = Duration::from_secs(u64::from(failures) * 86_400);
             wrong
                 .interval(&Seen {
                     failures,
-                    elapsed,
+                    at_risk,
                     ..seen(60.0, 60.0, 86_400.0)
                 })
                 .unwrap()
