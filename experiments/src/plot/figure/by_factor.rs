@@ -143,19 +143,7 @@ fn primary(cells: &[&Cell]) -> Vec<Attribute> {
         false,
         Box::new(|cell| cell.setting.shape.map_or(Value::Nothing, Value::Number)),
     );
-    push(
-        "law",
-        "Law",
-        false,
-        Box::new(|cell| {
-            let law = &cell.setting.law;
-            Value::Text(
-                cell.setting
-                    .shape
-                    .map_or(law.clone(), |shape| format!("{law} {shape}")),
-            )
-        }),
-    );
+    push("law", "Law", false, Box::new(|cell| Value::Text(law(cell))));
     push("mtbf", "MTBF", true, Box::new(|cell| Value::Number(cell.mtbf_s)));
     push(
         "program",
