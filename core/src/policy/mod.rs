@@ -6,6 +6,8 @@
 mod daly_first;
 mod daly_higher;
 mod exact;
+mod two_level;
+mod verified;
 mod young;
 
 use std::fmt;
@@ -14,6 +16,8 @@ use std::time::Duration;
 pub use daly_first::DalyFirstOrder;
 pub use daly_higher::DalyHigherOrder;
 pub use exact::{Exact, one_plus_w0};
+pub use two_level::{Pattern, TwoLevel};
+pub use verified::Verified;
 pub use young::Young;
 
 /// The shortest interval a formula may ask for. The formulas go to zero with the checkpoint cost (and some
