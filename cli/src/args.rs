@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use revenant_experiments::run::Shard;
 
 /// Checkpoint, store, verify and restore virtual machines; experiment with their failures.
 #[derive(Debug, Parser)]
@@ -22,6 +23,18 @@ pub(crate) enum Command {
   revenant run sweep.toml --out out/sweep --jobs 8
   revenant run sweep.toml --out out/sweep --resume     go on after Ctrl-C or a crash")]
     Run(RunArgs),
+    /// Put the shards of a run together
+    #[command(after_help = "Examples:
+  revenant run sweep.toml --out out/sweep --shard 1/2 & revenant run sweep.toml --out out/sweep --shard 2/2 & wait
+  revenant merge sweep.toml --out out/sweep")]
+    Merge(MergeArgs),
+    /// How far a run and its shards have come
+    Status(StatusArgs),
+    /// Write a Slurm array job that runs an experiment in shards and merges them
+    #[command(after_help = "Examples:
+  revenant slurm sweep.toml --out out/sweep --tasks 40 --time 2:00:00 --sbatch=--partition=short
+  sh out/sweep/slurm/submit.sh")]
+    Slurm(SlurmArgs),
     /// Draw the figures of a run again, from its CSV files alone
     #[command(after_help = "Example:
   revenant plot out/quickstart --format svg --columns two")]
@@ -124,7 +137,10 @@ pub(crate) struct RunArgs {
     /// Trials per cell, instead of the spec's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) trials: Option<u32>,
-    /// Go on with an interrupted run in the same directory
+    /// Run this part of the cells alone, in a directory of its own inside the results
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
+    /// Go on with an interrupted run in the same directory; a shard that was not begun is begun
     #[arg(long)]
     pub(crate) resume: bool,
     /// Replace an earlier run in the same directory
@@ -133,6 +149,57 @@ pub(crate) struct RunArgs {
     /// Do not draw figures
     #[arg(long)]
     pub(crate) no_figures: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// The experiment's spec (TOML)
+    pub(crate) spec: PathBuf,
+    /// Where the shards are and the results go [default: out/NAME, NAME from the spec]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Do not draw figures
+    #[arg(long)]
+    pub(crate) no_figures: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Directory of a run
+    pub(crate) dir: PathBuf,
+    /// Machine-readable output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SlurmArgs {
+    /// The experiment's spec (TOML)
+    pub(crate) spec: PathBuf,
+    /// Where the results and the scripts go [default: out/NAME, NAME from the spec]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Tasks of the array, each of which runs one shard
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) tasks: u32,
+    /// Tasks that may run at the same time [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) at_once: Option<u32>,
+    /// Cores a task
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) cpus_per_task: u16,
+    /// Time limit of a task, as sbatch takes it
+    #[arg(long, value_name = "TIME")]
+    pub(crate) time: Option<String>,
+    /// The largest array the cluster takes (MaxArraySize of slurm.conf)
+    #[arg(long, value_name = "N", default_value_t = 1001)]
+    pub(crate) max_array_size: u32,
+    /// A further option of sbatch, for array and merge alike; may be repeated
+    #[arg(long = "sbatch", value_name = "OPTION", allow_hyphen_values = true)]
+    pub(crate) sbatch: Vec<String>,
+    /// Submit at once
+    #[arg(long)]
+    pub(crate) submit: bool,
 }
 
 #[derive(Debug, Args)]

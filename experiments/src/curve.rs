@@ -1,6 +1,6 @@
 //! ④ Theory to draw under the trials: the expected makespan over the interval, for each MTBF and set of costs.
 
-use crate::plan::Plan;
+use crate::plan::{Cell, Plan};
 use crate::record::{Identity, TheoryRow};
 use crate::spec::PolicyKind;
 use crate::theory;
@@ -9,19 +9,24 @@ use crate::theory;
 const POINTS: u32 = 240;
 /// How far the curve reaches beyond the outermost interval of its cells, as a factor.
 const MARGIN: f64 = 3.0;
+/// Times beyond the age of the universe are no use to a figure, and soon no numbers either.
+const SECONDS_MAX: f64 = 1e17;
 /// Name of the dense curve; the other rows of a file are markers named after their policy.
 const DENSE: &str = "expected";
 
-/// The rows of `theory.csv`. For each MTBF and set of costs, in the order of the plan: a dense curve with logarithmic
-/// spacing, then the interval of each policy that computes one, and `never`. What is too large for a number is left out.
+/// The rows of `theory.csv`, of the plain case, where failures are memoryless. For each MTBF and set of costs, in the order of the plan: a dense curve with logarithmic
+/// spacing, then the interval of each policy that computes one, and `never`. What takes longer than 10¹⁷ s is left out.
 pub fn rows(plan: &Plan) -> Vec<TheoryRow> {
     let mut rows = Vec::new();
     let mut done = Vec::new();
     for cell in &plan.cells {
-        if done.contains(&(cell.mtbf, cell.costs)) {
+        if !plan.is_plain(cell) || !plan.setting(cell).failures.process.is_memoryless() {
             continue;
         }
-        done.push((cell.mtbf, cell.costs));
+        if done.contains(&(cell.setting, cell.mtbf, cell.costs)) {
+            continue;
+        }
+        done.push((cell.setting, cell.mtbf, cell.costs));
         let scenario = plan.scenario(cell);
         let mut push = |curve: &str, tau_s: Option<f64>| {
             let (makespan_s, lost_s) = match tau_s {
@@ -34,13 +39,16 @@ pub fn rows(plan: &Plan) -> Vec<TheoryRow> {
                     scenario.expected_lost_never_s(),
                 ),
             };
-            if !makespan_s.is_finite() || !lost_s.is_finite() {
+            // Not a number is not above the limit either.
+            if !(makespan_s <= SECONDS_MAX && lost_s <= SECONDS_MAX) {
                 return;
             }
             let identity = Identity::of(plan, cell);
             rows.push(TheoryRow {
                 experiment: identity.experiment,
                 curve: curve.to_owned(),
+                setting: identity.setting,
+                work_s: identity.work_s,
                 mtbf_s: identity.mtbf_s,
                 interval_s: tau_s,
                 checkpoint_s: identity.checkpoint_s,
@@ -55,7 +63,10 @@ pub fn rows(plan: &Plan) -> Vec<TheoryRow> {
         let group: Vec<_> = plan
             .cells
             .iter()
-            .filter(|other| (other.mtbf, other.costs, other.level) == (cell.mtbf, cell.costs, cell.level))
+            .filter(|other| {
+                other.level == cell.level
+                    && (other.setting, other.mtbf, other.costs) == (cell.setting, cell.mtbf, cell.costs)
+            })
             .collect();
         let taus = group
             .iter()
@@ -69,7 +80,9 @@ pub fn rows(plan: &Plan) -> Vec<TheoryRow> {
                 push(DENSE, Some(tau_s));
             }
         }
-        for marker in group.iter().filter(|cell| cell.policy != PolicyKind::Fixed) {
+        let constant =
+            |cell: &&&Cell| cell.policy != PolicyKind::Fixed && plan.interval_policy(cell).is_constant();
+        for marker in group.iter().filter(constant) {
             push(marker.policy.name(), marker.interval.map(|tau| tau.as_secs_f64()));
         }
     }

@@ -123,10 +123,12 @@ mod tests {
     fn cell() -> Cell {
         Cell {
             point: 7,
+            setting: 0,
             level: Level::Sim,
             program: None,
             mtbf: Duration::from_secs(1),
             policy: PolicyKind::Never,
+            parameters: crate::spec::Parameters::default(),
             interval: None,
             costs: crate::model::Costs::default(),
             trials: 1,

@@ -6,7 +6,7 @@ use revenant_core::policy::Seen;
 use serde::Serialize;
 
 use crate::plan::formula;
-use crate::spec::PolicyKind;
+use crate::spec::{Parameters, PolicyKind};
 use crate::theory::{FirstOrder, Scenario};
 
 /// What is known about job and machine.
@@ -95,6 +95,7 @@ pub fn advise(input: &InputParams) -> Result<Advice, AdviceError> {
         mtbf: input.mtbf,
         since_failure: Duration::ZERO,
         failures: 0,
+        elapsed: Duration::ZERO,
     };
     let scenario = Scenario {
         work_s: input.work.unwrap_or(input.mtbf).as_secs_f64(),
@@ -107,7 +108,9 @@ pub fn advise(input: &InputParams) -> Result<Advice, AdviceError> {
     let policies: Vec<_> = POLICIES
         .into_iter()
         .map(|policy| {
-            let tau_s = formula(policy).interval(&seen).map(|tau| tau.as_secs_f64());
+            let tau_s = formula(policy, Parameters::default(), input.work.unwrap_or(input.mtbf))
+                .interval(&seen)
+                .map(|tau| tau.as_secs_f64());
             let makespan_s = match tau_s {
                 Some(tau_s) => scenario.daly_makespan_s(tau_s),
                 None => scenario.expected_makespan_never_s(),

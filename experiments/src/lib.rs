@@ -11,12 +11,15 @@
 
 pub mod curve;
 pub mod failures;
+mod fast;
 mod hlog;
 pub mod interval;
 pub mod ladder;
+pub mod logs;
 pub mod manifest;
 pub mod model;
 pub mod outcome;
+pub mod paired;
 pub mod plan;
 pub mod plot;
 pub mod record;

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use revenant_sim::Program;
 
+use crate::failures::Process;
 use crate::plan::Plan;
 use crate::seed;
-use crate::spec::Spec;
+use crate::spec::{Setting, Spec};
 
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,12 @@ pub struct Identity {
     pub spec_blake3: String,
     /// Master seed as run.
     pub seed: u64,
+    /// BLAKE3 of the failure logs it replays, in hex, by name.
+    #[serde(default)]
+    pub logs_blake3: BTreeMap<String, String>,
+    /// Which part of a run this is, as `2/8`.
+    #[serde(default)]
+    pub shard: Option<String>,
     /// Trials in all.
     pub trials: u64,
     /// Trials a cell at each level, as run.
@@ -71,14 +78,34 @@ pub struct Manifest {
     pub started: String,
     /// Absent while it runs.
     pub stopped: Option<String>,
-    /// Nominal costs by program (`-` without a guest).
+    /// Nominal costs by program (`-` without a guest), and by setting of the sweep if there are several.
     pub costs: BTreeMap<String, CostsRecord>,
     /// Cells and trials, done and given up.
     pub counts: Counts,
+    /// The parts it was put together from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<ShardRecord>,
     /// BLAKE3 of the outputs, in hex.
     pub outputs_blake3: BTreeMap<String, String>,
     /// What to mind when reading the results.
     pub warnings: Vec<String>,
+}
+
+/// A part that went into a merge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShardRecord {
+    /// Which, as `2/8`.
+    pub shard: String,
+    /// Operating system and architecture of its host.
+    pub host_os: String,
+    /// Processors of its host.
+    pub host_cores: usize,
+    /// When the last process began to work on it, UTC.
+    pub started: String,
+    /// When that ended.
+    pub stopped: Option<String>,
+    /// BLAKE3 of its manifest, in hex.
+    pub manifest_blake3: String,
 }
 
 /// Nominal costs in seconds.
@@ -114,8 +141,14 @@ impl Identity {
     pub fn of(plan: &Plan) -> Identity {
         let spec = &plan.spec;
         let a_cell = |level: &crate::spec::Level| (level.name().to_owned(), spec.trials.at(*level));
+        let log = |setting: &Setting| match &setting.failures.process {
+            Process::Recorded(log) => Some((log.name.clone(), log.blake3.clone())),
+            Process::Drawn { .. } => None,
+        };
         Identity {
             spec_blake3: blake3::hash(spec.source.as_bytes()).to_hex().to_string(),
+            shard: plan.shard.map(|shard| shard.to_string()),
+            logs_blake3: spec.settings.iter().filter_map(log).collect(),
             seed: spec.seed,
             trials: plan.trials(),
             trials_a_cell: spec.levels.iter().map(a_cell).collect(),
@@ -127,13 +160,17 @@ impl Identity {
     /// The first thing in which another run differs: its name, what it is there, what it is here.
     pub fn difference(&self, there: &Identity) -> Option<(&'static str, String, String)> {
         let trials = |identity: &Identity| format!("{:?}", identity.trials_a_cell);
+        let shard = |identity: &Identity| identity.shard.clone().unwrap_or("none".to_owned());
+        let logs = |identity: &Identity| format!("{:?}", identity.logs_blake3);
         [
             (
                 "spec (BLAKE3)",
                 there.spec_blake3.clone(),
                 self.spec_blake3.clone(),
             ),
+            ("failure logs (BLAKE3)", logs(there), logs(self)),
             ("seed", there.seed.to_string(), self.seed.to_string()),
+            ("shard", shard(there), shard(self)),
             ("trials a cell", trials(there), trials(self)),
             ("trials", there.trials.to_string(), self.trials.to_string()),
             ("version", there.version.clone(), self.version.clone()),
@@ -170,6 +207,7 @@ impl Manifest {
                 cells: plan.cells.len() as u64,
                 ..Counts::default()
             },
+            shards: Vec::new(),
             outputs_blake3: BTreeMap::new(),
             warnings: Vec::new(),
         }
@@ -187,27 +225,45 @@ impl Manifest {
 }
 
 fn conventions(spec: &Spec) -> BTreeMap<String, String> {
-    let last = if spec.job.final_checkpoint {
-        "taken"
-    } else {
-        "not taken"
+    let last = |setting: &Setting| {
+        let last = if setting.job.final_checkpoint {
+            "taken"
+        } else {
+            "not taken"
+        };
+        last.to_owned()
     };
+    let law = |setting: &Setting| setting.failures.process.name();
     [
         (
             "interval",
             "tau: work between two checkpoints, the checkpoint's cost left out",
         ),
         ("waste", "1 - work / makespan"),
-        ("checkpoint of the finished guest", last),
+        (
+            "checkpoint of the finished guest",
+            of_settings(spec, last).as_str(),
+        ),
         (
             "failures",
             "strike in work, checkpoint and restart; not in detection and downtime",
         ),
         ("start from nothing", "costs as much as a restart"),
-        ("failure distribution", spec.failures.distribution.name()),
+        ("failure law", of_settings(spec, law).as_str()),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into()
+}
+
+/// What holds in the settings: each answer once, in order.
+fn of_settings(spec: &Spec, ask: impl Fn(&Setting) -> String) -> String {
+    let mut answers: Vec<String> = Vec::new();
+    for answer in spec.settings.iter().map(ask) {
+        if !answers.contains(&answer) {
+            answers.push(answer);
+        }
+    }
+    answers.join(", ")
 }
 
 fn costs(plan: &Plan) -> BTreeMap<String, CostsRecord> {
@@ -220,7 +276,12 @@ fn costs(plan: &Plan) -> BTreeMap<String, CostsRecord> {
                 lead_s: cell.costs.lead.as_secs_f64(),
                 commit_latency_s: cell.costs.commit_latency.as_secs_f64(),
             };
-            (cell.program.map_or("-", Program::name).to_owned(), record)
+            let program = cell.program.map_or("-", Program::name);
+            let of = match plan.spec.settings.len() {
+                1 => program.to_owned(),
+                _ => format!("{program}, setting {}", cell.setting),
+            };
+            (of, record)
         })
         .collect()
 }

@@ -1,24 +1,25 @@
 //! ② From a spec to an ordered list of trials.
 //!
 //! ```text
-//! spec, costs ─▶ points (program × MTBF × policy and interval) ─▶ cells (point × level) ─▶ trials
+//! spec, costs ─▶ points (setting × program × MTBF × policy and interval) ─▶ cells (point × level) ─▶ trials
 //! ```
 //!
-//! The order is the order of the rows: programs, then MTBFs, then policies, as the spec lists them; of each point
-//! its levels; of each cell its trials. A trial's position in that list is its [`WorkItem`] number.
+//! The order is the order of the rows: settings of the sweep, then programs, then MTBFs, then policies, as the spec lists them;
+//! of each point its levels; of each cell its trials. A trial's position in that list is its [`WorkItem`] number.
 
 use std::time::Duration;
 
 use revenant_core::policy::{
-    DalyFirstOrder, DalyHigherOrder, Exact, Fixed, IntervalPolicy, Never, Seen, Young,
+    Adaptive, DalyFirstOrder, DalyHigherOrder, Di, Exact, Fixed, IntervalPolicy, Lazy, Never, Seen, Young,
 };
 
 use revenant_sim::Program;
 
 use crate::failures::FailureStream;
-use crate::model::{Costs, ModelJob};
+use crate::model::{Costs, ModelJob, Rules};
+use crate::run::Shard;
 use crate::seed::TrialSeed;
-use crate::spec::{Level, Policy, PolicyKind, Spec};
+use crate::spec::{Level, Parameters, Policy, PolicyKind, Setting, Spec};
 use crate::theory::Scenario;
 
 /// All that is to be run, in order.
@@ -30,13 +31,17 @@ pub struct Plan {
     pub cells: Vec<Cell>,
     /// Number of the first trial of each cell, and one past the last trial of all.
     starts: Vec<u64>,
+    /// Which part of the run this is, if it is not all of it.
+    pub shard: Option<Shard>,
 }
 
 /// One combination of factors at one level.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
     /// Number of the point, counted from 0; a point has the same number at each level.
     pub point: u32,
+    /// Index of its setting in the spec.
+    pub setting: usize,
     /// Who runs it.
     pub level: Level,
     /// The guest program; `None` if the experiment has no guest.
@@ -45,6 +50,8 @@ pub struct Cell {
     pub mtbf: Duration,
     /// The policy.
     pub policy: PolicyKind,
+    /// What it is told beside costs and MTBF.
+    pub parameters: Parameters,
     /// Its nominal interval τ at the nominal costs; `None`: no checkpoints.
     pub interval: Option<Duration>,
     /// Nominal costs: those given, or those measured.
@@ -63,32 +70,41 @@ pub struct WorkItem {
 }
 
 impl Plan {
-    /// Expands a spec. `costs` holds one entry a guest program, or one alone where there is no guest.
-    pub fn new(spec: &Spec, costs: &[Costs]) -> Plan {
-        let programs: Vec<Option<Program>> = match &spec.guest {
-            Some(guest) => guest.programs.iter().copied().map(Some).collect(),
-            None => vec![None],
-        };
-        assert_eq!(programs.len(), costs.len(), "one entry of costs a program");
+    /// Expands a spec. `costs` holds a list a setting, with one entry a guest program, or one alone where there is no guest.
+    ///
+    /// # Panics
+    /// If the costs are not of that shape.
+    pub fn new(spec: &Spec, costs: &[Vec<Costs>]) -> Plan {
+        assert_eq!(spec.settings.len(), costs.len(), "one list of costs a setting");
         let mut cells = Vec::with_capacity(spec.points() * spec.levels.len());
         let mut point = 0;
-        for (&program, costs) in programs.iter().zip(costs) {
-            for &mtbf in &spec.failures.mtbf {
-                for (policy, interval) in intervals(&spec.policies, *costs, mtbf) {
-                    cells.extend(spec.levels.iter().map(|&level| Cell {
-                        point,
-                        level,
-                        program,
-                        mtbf,
-                        policy,
-                        interval,
-                        costs: *costs,
-                        trials: spec.trials.at(level),
-                    }));
-                    point += 1;
+        for (index, (setting, costs)) in spec.settings.iter().zip(costs).enumerate() {
+            let programs = programs(setting);
+            assert_eq!(programs.len(), costs.len(), "one entry of costs a program");
+            for (program, costs) in programs.into_iter().zip(costs) {
+                for &mtbf in &setting.failures.mtbf {
+                    for (policy, parameters, interval) in intervals(setting, *costs, mtbf) {
+                        cells.extend(spec.levels.iter().map(|&level| Cell {
+                            point,
+                            setting: index,
+                            level,
+                            program,
+                            mtbf,
+                            policy,
+                            parameters,
+                            interval,
+                            costs: *costs,
+                            trials: spec.trials.at(level),
+                        }));
+                        point += 1;
+                    }
                 }
             }
         }
+        Plan::of(spec.clone(), cells, None)
+    }
+
+    fn of(spec: Spec, cells: Vec<Cell>, shard: Option<Shard>) -> Plan {
         let starts = std::iter::once(0)
             .chain(cells.iter().scan(0, |sum, cell| {
                 *sum += u64::from(cell.trials);
@@ -96,10 +112,18 @@ impl Plan {
             }))
             .collect();
         Plan {
-            spec: spec.clone(),
+            spec,
             cells,
             starts,
+            shard,
         }
+    }
+
+    /// The part of the plan that a shard runs.
+    #[must_use]
+    pub fn part(&self, shard: Shard) -> Plan {
+        let cells = self.cells[shard.cells(self.cells.len())].to_vec();
+        Plan::of(self.spec.clone(), cells, Some(shard))
     }
 
     /// Trials in all.
@@ -128,82 +152,175 @@ impl Plan {
         TrialSeed::derive(self.spec.seed, trial)
     }
 
+    /// What holds for a cell beside its factors.
+    pub fn setting(&self, cell: &Cell) -> &Setting {
+        &self.spec.settings[cell.setting]
+    }
+
     /// The failures that a trial of a cell meets.
     pub fn failures(&self, item: WorkItem) -> FailureStream {
-        let failures = &self.spec.failures;
-        let mtbf = self.cells[item.cell].mtbf;
+        let cell = &self.cells[item.cell];
+        let failures = &self.setting(cell).failures;
         FailureStream::new(
             self.seed(item.trial),
-            failures.distribution,
-            mtbf,
-            failures.host_loss_share,
+            &failures.process,
+            cell.mtbf,
+            failures.kinds,
         )
     }
 
     /// The cell as a job at level `model`.
     pub fn model_job(&self, cell: usize) -> ModelJob {
-        let (spec, cell) = (&self.spec, &self.cells[cell]);
+        let cell = &self.cells[cell];
+        let setting = self.setting(cell);
+        let mut rules = setting.rules;
+        if cell.policy != PolicyKind::Epochs {
+            rules.epochs = None;
+        }
+        if let (Some(shared), Some(two_level)) = (&mut rules.shared, setting.two_level) {
+            shared.every = two_level.pattern(&seen(cell.costs, cell.mtbf)).shared_every;
+        }
         ModelJob {
-            work: spec.job.work,
-            final_checkpoint: spec.job.final_checkpoint,
+            work: setting.job.work,
+            final_checkpoint: setting.job.final_checkpoint,
             costs: cell.costs,
             mtbf: cell.mtbf,
-            detection: spec.failures.detection,
-            downtime: spec.failures.downtime,
-            limits: spec.limits,
+            detection: setting.failures.detection,
+            downtime: setting.failures.downtime,
+            limits: setting.limits,
+            rules,
         }
     }
 
     /// The cell as the closed forms see it.
     pub fn scenario(&self, cell: &Cell) -> Scenario {
-        let spec = &self.spec;
+        let setting = self.setting(cell);
         Scenario {
-            work_s: spec.job.work.as_secs_f64(),
+            work_s: setting.job.work.as_secs_f64(),
             checkpoint_s: cell.costs.checkpoint.as_secs_f64(),
             restart_s: cell.costs.restart.as_secs_f64(),
-            downtime_s: (spec.failures.detection + spec.failures.downtime).as_secs_f64(),
+            downtime_s: (setting.failures.detection + setting.failures.downtime).as_secs_f64(),
             mtbf_s: cell.mtbf.as_secs_f64(),
-            final_checkpoint: spec.job.final_checkpoint,
+            final_checkpoint: setting.job.final_checkpoint,
         }
     }
 }
 
-impl Cell {
-    /// The policy as the protect loop takes it.
-    pub fn interval_policy(&self) -> Box<dyn IntervalPolicy> {
-        match (self.policy, self.interval) {
+impl Plan {
+    /// Expected makespan and work lost of a trial of the cell by the closed form, in seconds; `None` where it does not hold or is
+    /// too large for a number.
+    pub fn expected(&self, cell: &Cell) -> Option<(f64, f64)> {
+        if !self.is_plain(cell)
+            || !self.setting(cell).failures.process.is_memoryless()
+            || !self.interval_policy(cell).is_constant()
+        {
+            return None;
+        }
+        let scenario = self.scenario(cell);
+        let (makespan_s, lost_s) = match cell.interval.map(|tau| tau.as_secs_f64()) {
+            Some(tau_s) => (
+                scenario.expected_makespan_s(tau_s),
+                scenario.expected_lost_s(tau_s),
+            ),
+            None => (
+                scenario.expected_makespan_never_s(),
+                scenario.expected_lost_never_s(),
+            ),
+        };
+        (makespan_s.is_finite() && lost_s.is_finite()).then_some((makespan_s, lost_s))
+    }
+}
+
+impl Plan {
+    /// Whether the cell is the plain case of the closed forms of [`Scenario`]: one store that outlives everything, and failures
+    /// that all take the guest and are noticed alike.
+    pub fn is_plain(&self, cell: &Cell) -> bool {
+        let setting = self.setting(cell);
+        setting.rules == Rules::default() && setting.failures.kinds.store_loss <= 0.0
+    }
+}
+
+/// The programs of a setting; `None` stands for the job without a guest.
+fn programs(setting: &Setting) -> Vec<Option<Program>> {
+    match &setting.guest {
+        Some(guest) => guest.programs.iter().copied().map(Some).collect(),
+        None => vec![None],
+    }
+}
+
+impl Plan {
+    /// The cell's policy as the protect loop takes it.
+    pub fn interval_policy(&self, cell: &Cell) -> Box<dyn IntervalPolicy> {
+        match (cell.policy, cell.interval) {
             (PolicyKind::Fixed, Some(interval)) => Box::new(Fixed(interval)),
-            (kind, _) => formula(kind),
+            (kind, _) => policy(self.setting(cell), kind, cell.parameters),
         }
     }
 }
 
-/// Each policy of the spec with its interval, the grid of a fixed one spread out.
-fn intervals(policies: &[Policy], costs: Costs, mtbf: Duration) -> Vec<(PolicyKind, Option<Duration>)> {
-    let seen = Seen {
+/// Each policy of the setting with its interval as the job begins, the grid of a fixed one spread out.
+fn intervals(
+    setting: &Setting,
+    costs: Costs,
+    mtbf: Duration,
+) -> Vec<(PolicyKind, Parameters, Option<Duration>)> {
+    let seen = seen(costs, mtbf);
+    let of = |policy: &Policy| match policy {
+        Policy::Fixed(grid) => {
+            let fixed = |&tau| (PolicyKind::Fixed, Parameters::default(), Some(tau));
+            grid.iter().map(fixed).collect()
+        }
+        Policy::Formula(kind, parameters) => {
+            let interval = self::policy(setting, *kind, *parameters).interval(&seen);
+            vec![(*kind, *parameters, interval)]
+        }
+    };
+    setting.policies.iter().flat_map(of).collect()
+}
+
+/// A policy that computes its interval.
+fn policy(setting: &Setting, kind: PolicyKind, parameters: Parameters) -> Box<dyn IntervalPolicy> {
+    match (kind, setting.two_level, setting.verified) {
+        (PolicyKind::TwoLevel, Some(policy), _) => Box::new(policy),
+        (PolicyKind::Verified, _, Some(policy)) => Box::new(policy),
+        _ => formula(kind, parameters, setting.job.work),
+    }
+}
+
+/// What a policy sees as the job begins.
+fn seen(costs: Costs, mtbf: Duration) -> Seen {
+    Seen {
         checkpoint_cost: costs.checkpoint,
         restart_cost: costs.restart,
         mtbf,
         since_failure: Duration::ZERO,
         failures: 0,
-    };
-    policies
-        .iter()
-        .flat_map(|policy| match policy {
-            Policy::Fixed(grid) => grid.iter().map(|&tau| (PolicyKind::Fixed, Some(tau))).collect(),
-            Policy::Formula(kind) => vec![(*kind, formula(*kind).interval(&seen))],
-        })
-        .collect()
+        elapsed: Duration::ZERO,
+    }
 }
 
-/// The policies that need no interval from outside; a fixed one without a grid never checkpoints.
-pub(crate) fn formula(kind: PolicyKind) -> Box<dyn IntervalPolicy> {
+/// The policies that need nothing from outside. Those that do, and lack it, never checkpoint; so does a guest in epochs, which
+/// the backup follows without the loop.
+pub(crate) fn formula(kind: PolicyKind, parameters: Parameters, work: Duration) -> Box<dyn IntervalPolicy> {
+    let Parameters {
+        shape,
+        prior,
+        weight,
+        failures,
+    } = parameters;
     match kind {
         PolicyKind::Young => Box::new(Young),
         PolicyKind::Daly => Box::new(DalyFirstOrder),
         PolicyKind::DalyHigher => Box::new(DalyHigherOrder),
         PolicyKind::Exact => Box::new(Exact),
-        PolicyKind::Fixed | PolicyKind::Never => Box::new(Never),
+        PolicyKind::Di => Box::new(Di { work, failures }),
+        PolicyKind::Lazy => Box::new(Lazy { shape }),
+        PolicyKind::Adaptive => Box::new(Adaptive { prior, weight }),
+        PolicyKind::Fixed
+        | PolicyKind::TwoLevel
+        | PolicyKind::Verified
+        | PolicyKind::Epochs
+        | PolicyKind::Never => Box::new(Never),
     }
 }
 
@@ -225,7 +342,7 @@ mod tests {
         };
         let text = format!(
             "name = \"p\"\nseed = 3\ntrials = {trials}\nlevels = [\"model\"]\n[job]\nwork = \"10h\"\n[failures]\n\
-             distribution = \"exponential\"\nmtbf = [{}]\n[checkpoint]\ncost = \"60s\"\nrestart = \"60s\"\n\
+             law = \"exponential\"\nmtbf = [{}]\n[checkpoint]\ncost = \"60s\"\nrestart = \"60s\"\n\
              [[policy]]\nkind = \"never\"\n[[policy]]\nkind = \"fixed\"\ninterval = [{}]\n[[policy]]\nkind = \"young\"\n",
             list(mtbfs),
             list(grid)
@@ -243,7 +360,7 @@ mod tests {
 
     #[test]
     fn cells_come_in_the_order_of_the_spec() {
-        let plan = Plan::new(&spec(2, 2, 5), &[costs()]);
+        let plan = Plan::new(&spec(2, 2, 5), &[vec![costs()]]);
         let seen: Vec<_> = plan
             .cells
             .iter()
@@ -271,7 +388,7 @@ mod tests {
     /// What makes a comparison between cells one of cells: the same trial meets the same failures in all of them.
     #[test]
     fn every_cell_meets_the_same_failures() {
-        let plan = Plan::new(&spec(2, 2, 5), &[costs()]);
+        let plan = Plan::new(&spec(2, 2, 5), &[vec![costs()]]);
         let gap = |cell| plan.failures(WorkItem { cell, trial: 4 }).draw().gap;
         assert_eq!(gap(0), gap(3));
         assert!(
@@ -283,7 +400,7 @@ mod tests {
     proptest! {
         #[test]
         fn numbers_and_items_correspond(mtbfs in 1usize..4, grid in 1usize..4, trials in 1u32..5) {
-            let plan = Plan::new(&spec(mtbfs, grid, trials), &[costs()]);
+            let plan = Plan::new(&spec(mtbfs, grid, trials), &[vec![costs()]]);
             prop_assert_eq!(plan.trials(), (mtbfs * (grid + 2)) as u64 * u64::from(trials));
             for number in 0..plan.trials() {
                 let item = plan.item(number);

@@ -23,6 +23,14 @@ pub struct TrialRow {
     pub policy: String,
     /// Guest program; empty without a guest.
     pub program: Option<String>,
+    /// Law of the times between failures.
+    pub law: String,
+    /// Its shape, where it has one.
+    pub shape: Option<f64>,
+    /// Nodes whose failures strike the job.
+    pub nodes: u64,
+    /// `key=value` of swept keys without a column of their own, joined by `;`.
+    pub setting: String,
     /// Mean time between failures (M).
     pub mtbf_s: f64,
     /// Nominal interval τ, the checkpoint's cost left out; empty for `never`.
@@ -78,6 +86,14 @@ pub struct SummaryRow {
     pub policy: String,
     /// Guest program.
     pub program: Option<String>,
+    /// Law of the times between failures.
+    pub law: String,
+    /// Its shape, where it has one.
+    pub shape: Option<f64>,
+    /// Nodes whose failures strike the job.
+    pub nodes: u64,
+    /// `key=value` of swept keys without a column of their own, joined by `;`.
+    pub setting: String,
     /// Mean time between failures (M).
     pub mtbf_s: f64,
     /// Nominal interval τ.
@@ -117,10 +133,18 @@ pub struct SummaryRow {
     pub waste_ci95_hi: Option<f64>,
     /// Median waste; trials given up count as the most wasteful.
     pub waste_median: Option<f64>,
+    /// Low end of the 95 % confidence interval of the median, between order statistics.
+    pub waste_median_ci95_lo: Option<f64>,
+    /// High end.
+    pub waste_median_ci95_hi: Option<f64>,
     /// 5 % quantile of the waste.
     pub waste_p05: Option<f64>,
     /// 95 % quantile of the waste.
     pub waste_p95: Option<f64>,
+    /// Low end of the 95 % confidence interval of the 95 % quantile, between order statistics.
+    pub waste_p95_ci95_lo: Option<f64>,
+    /// High end; empty where the sample is too small to have one.
+    pub waste_p95_ci95_hi: Option<f64>,
     /// Mean work lost.
     pub lost_mean_s: Option<f64>,
     /// Low end of the 95 % confidence interval of the mean work lost.
@@ -137,6 +161,51 @@ pub struct SummaryRow {
     pub rel_err: Option<f64>,
 }
 
+/// A line of `paired.csv`: a cell beside the baseline of its group, trial by trial.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PairedRow {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// `model` or `sim`.
+    pub level: String,
+    /// Guest program.
+    pub program: Option<String>,
+    /// Law of the times between failures.
+    pub law: String,
+    /// Its shape.
+    pub shape: Option<f64>,
+    /// Nodes whose failures strike the job.
+    pub nodes: u64,
+    /// Swept keys without a column of their own.
+    pub setting: String,
+    /// Mean time between failures (M).
+    pub mtbf_s: f64,
+    /// Policy of the cell.
+    pub policy: String,
+    /// Its nominal interval τ.
+    pub interval_s: Option<f64>,
+    /// Policy it is held against.
+    pub baseline_policy: String,
+    /// That one's nominal interval.
+    pub baseline_interval_s: Option<f64>,
+    /// Pairs.
+    pub n: u64,
+    /// Pairs of which both were completed. Where that is fewer, the comparison is empty.
+    pub n_completed: u64,
+    /// Mean of makespan − makespan under the baseline.
+    pub makespan_diff_mean_s: Option<f64>,
+    /// Low end of its 95 % confidence interval (Student's t).
+    pub makespan_diff_ci95_lo_s: Option<f64>,
+    /// High end.
+    pub makespan_diff_ci95_hi_s: Option<f64>,
+    /// Mean makespan / mean makespan under the baseline.
+    pub ratio_mean: Option<f64>,
+    /// Low end of its 95 % bootstrap interval.
+    pub ratio_ci95_lo: Option<f64>,
+    /// High end.
+    pub ratio_ci95_hi: Option<f64>,
+}
+
 /// A line of `theory.csv`: a point of a curve.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct TheoryRow {
@@ -144,6 +213,10 @@ pub struct TheoryRow {
     pub experiment: String,
     /// `expected` for the dense curve, or the policy whose own interval this is.
     pub curve: String,
+    /// `key=value` of swept keys without a column of their own, joined by `;`.
+    pub setting: String,
+    /// Work of the job (W).
+    pub work_s: f64,
     /// Mean time between failures (M).
     pub mtbf_s: f64,
     /// Interval τ; empty for `never`.
@@ -178,6 +251,10 @@ impl TrialRow {
             level: cell.level.name().to_owned(),
             policy: cell.policy.name().to_owned(),
             program: cell.program.map(|program| program.name().to_owned()),
+            law: identity.law,
+            shape: identity.shape,
+            nodes: identity.nodes,
+            setting: identity.setting,
             mtbf_s: identity.mtbf_s,
             interval_s: identity.interval_s,
             work_s: identity.work_s,
@@ -202,10 +279,39 @@ impl TrialRow {
     }
 }
 
+impl SummaryRow {
+    /// The row of a cell, with nothing in it yet.
+    pub(crate) fn of(plan: &Plan, cell: &Cell) -> SummaryRow {
+        let identity = Identity::of(plan, cell);
+        SummaryRow {
+            experiment: identity.experiment,
+            point: cell.point,
+            level: cell.level.name().to_owned(),
+            policy: cell.policy.name().to_owned(),
+            program: cell.program.map(|program| program.name().to_owned()),
+            law: identity.law,
+            shape: identity.shape,
+            nodes: identity.nodes,
+            setting: identity.setting,
+            mtbf_s: identity.mtbf_s,
+            interval_s: identity.interval_s,
+            work_s: identity.work_s,
+            checkpoint_s: identity.checkpoint_s,
+            restart_s: identity.restart_s,
+            downtime_s: identity.downtime_s,
+            ..SummaryRow::default()
+        }
+    }
+}
+
 /// What every row of a cell says of the cell.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     pub experiment: String,
+    pub law: String,
+    pub shape: Option<f64>,
+    pub nodes: u64,
+    pub setting: String,
     pub mtbf_s: f64,
     pub interval_s: Option<f64>,
     pub work_s: f64,
@@ -216,9 +322,13 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn of(plan: &Plan, cell: &Cell) -> Identity {
-        let scenario = plan.scenario(cell);
+        let (scenario, setting) = (plan.scenario(cell), plan.setting(cell));
         Identity {
             experiment: plan.spec.name.clone(),
+            law: setting.failures.process.name(),
+            shape: setting.failures.process.shape(),
+            nodes: setting.failures.process.nodes(),
+            setting: setting.name.clone(),
             mtbf_s: scenario.mtbf_s,
             interval_s: cell.interval.map(|interval| interval.as_secs_f64()),
             work_s: scenario.work_s,
@@ -233,6 +343,39 @@ impl Identity {
 pub fn header<R: Serialize + Default>() -> String {
     let both = encode(&[R::default()], true);
     both.split_inclusive('\n').next().unwrap_or_default().to_owned()
+}
+
+/// Rows as lines, each with its line feed; one writer for all of them, for making one takes longer than using it.
+#[derive(Debug)]
+pub struct LineWriter {
+    writer: csv::Writer<Vec<u8>>,
+    /// Bytes of the lines so far.
+    lines: usize,
+}
+
+impl Default for LineWriter {
+    fn default() -> Self {
+        let mut builder = csv::WriterBuilder::new();
+        LineWriter {
+            writer: builder.has_headers(false).from_writer(Vec::new()),
+            lines: 0,
+        }
+    }
+}
+
+impl LineWriter {
+    /// A row as a line.
+    pub fn line<R: Serialize>(&mut self, row: &R) -> String {
+        self.writer
+            .serialize(row)
+            .expect("a flat struct of numbers and texts, written to memory");
+        self.writer.flush().expect("memory accepts every byte");
+        let start = self.lines;
+        let bytes = self.writer.get_ref();
+        let line = String::from_utf8(bytes[start..].to_vec()).expect("the fields are UTF-8");
+        self.lines = bytes.len();
+        line
+    }
 }
 
 /// A row as a line, with its line feed.
@@ -272,20 +415,20 @@ mod tests {
     fn headers_are_pinned() {
         assert_eq!(
             header::<TrialRow>(),
-            "experiment,point,level,policy,program,mtbf_s,interval_s,work_s,checkpoint_s,restart_s,downtime_s,trial,seed,\
+            "experiment,point,level,policy,program,law,shape,nodes,setting,mtbf_s,interval_s,work_s,checkpoint_s,restart_s,downtime_s,trial,seed,\
              completed,reason,makespan_s,useful_s,checkpoint_time_s,lost_s,restart_time_s,down_s,failures,checkpoints,\
              waste,digest_ok\n"
         );
         assert_eq!(
             header::<SummaryRow>(),
-            "experiment,point,level,policy,program,mtbf_s,interval_s,work_s,checkpoint_s,restart_s,downtime_s,n,\
+            "experiment,point,level,policy,program,law,shape,nodes,setting,mtbf_s,interval_s,work_s,checkpoint_s,restart_s,downtime_s,n,\
              n_completed,failures_mean,checkpoints_mean,makespan_mean_s,makespan_sd_s,makespan_ci95_lo_s,\
-             makespan_ci95_hi_s,waste_mean,waste_sd,waste_ci95_lo,waste_ci95_hi,waste_median,waste_p05,waste_p95,\
-             lost_mean_s,lost_ci95_lo_s,lost_ci95_hi_s,theory_makespan_s,theory_waste,theory_lost_s,rel_err\n"
+             makespan_ci95_hi_s,waste_mean,waste_sd,waste_ci95_lo,waste_ci95_hi,waste_median,waste_median_ci95_lo,\
+             waste_median_ci95_hi,waste_p05,waste_p95,waste_p95_ci95_lo,waste_p95_ci95_hi,lost_mean_s,lost_ci95_lo_s,lost_ci95_hi_s,theory_makespan_s,theory_waste,theory_lost_s,rel_err\n"
         );
         assert_eq!(
             header::<TheoryRow>(),
-            "experiment,curve,mtbf_s,interval_s,checkpoint_s,restart_s,downtime_s,makespan_s,waste,lost_s\n"
+            "experiment,curve,setting,work_s,mtbf_s,interval_s,checkpoint_s,restart_s,downtime_s,makespan_s,waste,lost_s\n"
         );
     }
 
@@ -304,7 +447,7 @@ mod tests {
         let text = line(&row);
         assert_eq!(
             text,
-            "e,0,sim,never,idle,0.30000000000000004,,0.0,0.0,0.0,0.0,0,18446744073709551615,false,time-limit,,,,,,,0,0,,\n"
+            "e,0,sim,never,idle,,,0,,0.30000000000000004,,0.0,0.0,0.0,0.0,0,18446744073709551615,false,time-limit,,,,,,,0,0,,\n"
         );
         assert_eq!(parse::<TrialRow>(&text), Some(row));
         assert_eq!(parse::<TrialRow>(&text[..text.len() - 9]), None);

@@ -30,8 +30,16 @@ pub struct TrialSeed(pub u64);
 pub enum Purpose {
     /// When failures strike.
     FailureTimes,
-    /// Whether a failure takes the host with it.
+    /// What a failure takes with it.
     FailureKinds,
+    /// Whether a failure brings another with it, and how soon.
+    FailureBursts,
+    /// When silent errors strike.
+    SilentErrors,
+    /// Which of the replicated processes a failure hits.
+    Replicas,
+    /// Which trials a bootstrap resamples.
+    Bootstrap,
 }
 
 impl Purpose {
@@ -39,6 +47,10 @@ impl Purpose {
         match self {
             Purpose::FailureTimes => b"failure times",
             Purpose::FailureKinds => b"failure kinds",
+            Purpose::FailureBursts => b"failure bursts",
+            Purpose::SilentErrors => b"silent errors",
+            Purpose::Replicas => b"replicas",
+            Purpose::Bootstrap => b"bootstrap",
         }
     }
 }

@@ -1,12 +1,12 @@
 //! ④ Statistics of a sample: pure functions, the order of summation being the order given.
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
 
 /// Mean and spread of a sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Moments {
     /// Size of the sample.
-    pub n: usize,
+    pub n: u64,
     /// Arithmetic mean.
     pub mean: f64,
     /// Standard deviation with n − 1 in the denominator; `None` for a single value.
@@ -15,24 +15,42 @@ pub struct Moments {
     pub ci95: Option<(f64, f64)>,
 }
 
-impl Moments {
-    /// Of a sample; `None` if it is empty. Two passes, so that a small spread around a large mean is not cancelled away.
-    pub fn of(sample: &[f64]) -> Option<Moments> {
-        let n = sample.len();
-        if n == 0 {
-            return None;
-        }
-        let mean = sample.iter().sum::<f64>() / n as f64;
-        if n == 1 {
-            return Some(Moments {
+/// Gathers the moments of a sample value by value (Welford, Technometrics 4(3), 1962): constant memory, and a small spread
+/// around a large mean is not cancelled away.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Running {
+    n: u64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Running {
+    /// Takes in a value.
+    pub fn add(&mut self, value: f64) {
+        self.n += 1;
+        let before = value - self.mean;
+        self.mean += before / self.n as f64;
+        self.squares += before * (value - self.mean);
+    }
+
+    /// Values so far.
+    pub fn n(&self) -> u64 {
+        self.n
+    }
+
+    /// What has been seen; `None` if it is nothing.
+    pub fn moments(&self) -> Option<Moments> {
+        let (n, mean) = (self.n, self.mean);
+        if n < 2 {
+            let single = Moments {
                 n,
                 mean,
                 sd: None,
                 ci95: None,
-            });
+            };
+            return (n == 1).then_some(single);
         }
-        let squares: f64 = sample.iter().map(|value| (value - mean) * (value - mean)).sum();
-        let sd = libm::sqrt(squares / (n - 1) as f64);
+        let sd = libm::sqrt(self.squares / (n - 1) as f64);
         let half = t_quantile_975(n - 1) * sd / libm::sqrt(n as f64);
         Some(Moments {
             n,
@@ -44,32 +62,105 @@ impl Moments {
 }
 
 /// The 0.975 quantile of Student's t. (statrs is built without `std` and so computes with `libm`: the same everywhere.)
-fn t_quantile_975(degrees_of_freedom: usize) -> f64 {
+fn t_quantile_975(degrees_of_freedom: u64) -> f64 {
     StudentsT::new(0.0, 1.0, degrees_of_freedom as f64).map_or(f64::NAN, |t| t.inverse_cdf(0.975))
 }
 
-/// The `q` quantile of a sample of which the `censored` largest values are unknown: linear interpolation between order
-/// statistics at 1 + (n − 1) q (type 7 of Hyndman and Fan, The American Statistician 50(4), 1996). `sorted` holds
-/// the known ones, ascending. `None` where an unknown value would be needed.
-pub fn quantile(sorted: &[f64], censored: usize, q: f64) -> Option<f64> {
-    let n = sorted.len() + censored;
-    if n == 0 {
-        return None;
-    }
-    let position = (n - 1) as f64 * q;
+/// Where the `q` quantile of `n` values lies: the rank (from 1) of the order statistic at or below it, and how far it is
+/// from there to the next. Linear interpolation at 1 + (n − 1) q, type 7 of Hyndman and Fan (The American Statistician 50(4),
+/// 1996). `None` of nothing.
+pub fn quantile_rank(n: u64, q: f64) -> Option<(u64, f64)> {
+    let position = n.checked_sub(1)? as f64 * q;
     let below = libm::floor(position);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "0 <= below < n"
     )]
-    let index = below as usize;
-    let low = *sorted.get(index)?;
-    let share = position - below;
-    if share == 0.0 {
-        return Some(low);
+    let rank = below as u64 + 1;
+    Some((rank, position - below))
+}
+
+/// Ranks (from 1) of the two order statistics between which the `q` quantile of the population lies with a confidence of at
+/// least 95 %, whatever the distribution: at most 2.5 % of samples have it on either side (David and Nagaraja, Order Statistics, 2003,
+/// section 7.1). An end is `None` where the sample is too small to have one.
+pub fn quantile_interval_ranks(n: u64, q: f64) -> (Option<u64>, Option<u64>) {
+    let Ok(below) = Binomial::new(q, n) else {
+        return (None, None);
+    };
+    // P(the r-th smallest value is above the quantile) = P(fewer than r values are below it) rises with r.
+    let fewer_than = |rank: u64| below.cdf(rank - 1);
+    let first = |is: &dyn Fn(u64) -> bool| {
+        let (mut low, mut high) = (1, n + 1);
+        while low < high {
+            let middle = low.midpoint(high);
+            if is(middle) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        low
+    };
+    let low = first(&|rank| fewer_than(rank) > 0.025) - 1;
+    let high = first(&|rank| fewer_than(rank) >= 0.975);
+    ((low >= 1).then_some(low), (high <= n).then_some(high))
+}
+
+/// Bits of a value's key that one pass looks at.
+const DIGIT_BITS: u32 = 16;
+
+/// The values of these ranks (from 1, none above the size of the sample) in a sample that is too large to be kept: `pass`
+/// gives out the whole sample, always the same, as often as it is asked, here four times. Exact; memory is half a megabyte a rank.
+pub fn order_statistics<E>(
+    ranks: &[u64],
+    mut pass: impl FnMut(&mut dyn FnMut(f64)) -> Result<(), E>,
+) -> Result<Vec<f64>, E> {
+    struct Search {
+        prefix: u64,
+        rank: u64,
     }
-    Some(low + share * (sorted.get(index + 1)? - low))
+    let mut searches: Vec<Search> = ranks.iter().map(|&rank| Search { prefix: 0, rank }).collect();
+    let mut shift = u64::BITS;
+    while shift > 0 {
+        shift -= DIGIT_BITS;
+        let mut counts = vec![vec![0u64; 1 << DIGIT_BITS]; searches.len()];
+        pass(&mut |value| {
+            let key = key(value);
+            for (search, counts) in searches.iter().zip(&mut counts) {
+                if shift + DIGIT_BITS == u64::BITS || key >> (shift + DIGIT_BITS) == search.prefix {
+                    #[expect(clippy::cast_possible_truncation, reason = "16 bits")]
+                    let digit = (key >> shift) as u16;
+                    counts[usize::from(digit)] += 1;
+                }
+            }
+        })?;
+        for (search, counts) in searches.iter_mut().zip(&counts) {
+            let mut digit = 0;
+            for &count in counts {
+                if search.rank <= count {
+                    break;
+                }
+                search.rank -= count;
+                digit += 1;
+            }
+            search.prefix = (search.prefix << DIGIT_BITS) | digit;
+        }
+    }
+    Ok(searches.iter().map(|search| value(search.prefix)).collect())
+}
+
+const SIGN: u64 = 1 << 63;
+
+/// A number that is ordered as `f64::total_cmp` orders values.
+fn key(value: f64) -> u64 {
+    let bits = value.to_bits();
+    if bits & SIGN == 0 { bits | SIGN } else { !bits }
+}
+
+/// The value of a key.
+fn value(key: u64) -> f64 {
+    f64::from_bits(if key & SIGN == 0 { !key } else { key & !SIGN })
 }
 
 #[cfg(test)]
@@ -78,17 +169,27 @@ mod tests {
 
     use super::*;
 
+    fn moments(sample: &[f64]) -> Option<Moments> {
+        let mut running = Running::default();
+        for &value in sample {
+            running.add(value);
+        }
+        running.moments()
+    }
+
     #[test]
     fn moments_of_a_worked_example() {
-        let moments = Moments::of(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).unwrap();
-        assert!((moments.mean - 5.0).abs() < 1e-15);
+        let found = moments(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).unwrap();
+        assert!((found.mean - 5.0).abs() < 1e-15);
         // sqrt(32 / 7), and t(0.975, 7) = 2.364624.
-        assert!((moments.sd.unwrap() - 2.138_089_935).abs() < 1e-9);
-        let (low, high) = moments.ci95.unwrap();
+        assert!((found.sd.unwrap() - 2.138_089_935).abs() < 1e-9);
+        let (low, high) = found.ci95.unwrap();
         assert!((low - (5.0 - 2.364_624_252 * 2.138_089_935 / 8f64.sqrt())).abs() < 1e-6);
         assert!((high - 5.0 - (5.0 - low)).abs() < 1e-12);
-        assert_eq!(Moments::of(&[]), None);
-        assert_eq!(Moments::of(&[3.0]).unwrap().ci95, None);
+        assert_eq!(moments(&[]), None);
+        assert_eq!(moments(&[3.0]).unwrap().ci95, None);
+        let spread = moments(&[1e15 + 1.0, 1e15 + 2.0, 1e15 + 3.0]).unwrap();
+        assert!((spread.sd.unwrap() - 1.0).abs() < 0.1, "{spread:?}");
     }
 
     /// From the usual table.
@@ -109,26 +210,41 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_interpolate_and_stop_at_what_is_unknown() {
-        let sorted = [1.0, 2.0, 3.0, 4.0];
-        assert_eq!(quantile(&sorted, 0, 0.5), Some(2.5));
-        assert_eq!(quantile(&sorted, 0, 0.0), Some(1.0));
-        assert_eq!(quantile(&sorted, 0, 1.0), Some(4.0));
-        assert_eq!(quantile(&sorted, 3, 0.5), Some(4.0));
-        assert_eq!(quantile(&sorted, 4, 0.5), None);
-        assert_eq!(quantile(&[], 2, 0.5), None);
-        assert_eq!(quantile(&[], 0, 0.5), None);
+    fn quantiles_lie_between_order_statistics() {
+        assert_eq!(quantile_rank(4, 0.5), Some((2, 0.5)));
+        assert_eq!(quantile_rank(4, 0.0), Some((1, 0.0)));
+        assert_eq!(quantile_rank(4, 1.0), Some((4, 0.0)));
+        assert_eq!(quantile_rank(1, 0.95), Some((1, 0.0)));
+        assert_eq!(quantile_rank(0, 0.5), None);
+    }
+
+    /// From tables of confidence intervals for the median (two-sided, at least 95 %), and where there is none.
+    #[test]
+    fn intervals_of_quantiles_are_those_of_the_table() {
+        assert_eq!(quantile_interval_ranks(5, 0.5), (None, None));
+        assert_eq!(quantile_interval_ranks(6, 0.5), (Some(1), Some(6)));
+        assert_eq!(quantile_interval_ranks(20, 0.5), (Some(6), Some(15)));
+        assert_eq!(quantile_interval_ranks(100, 0.5), (Some(40), Some(61)));
+        let (low, high) = quantile_interval_ranks(100, 0.95);
+        assert_eq!((low, high), (Some(90), Some(100)));
+        assert_eq!(quantile_interval_ranks(20, 0.95).1, None);
     }
 
     proptest! {
         #[test]
-        fn a_quantile_lies_within_the_sample_and_rises(
-            mut sample in proptest::collection::vec(-1e6f64..1e6, 1..40), low in 0.0f64..1.0, high in 0.0f64..1.0
+        fn passes_find_what_sorting_finds(
+            mut sample in proptest::collection::vec(prop_oneof![-1e6f64..1e6, Just(0.0), Just(-0.0), any::<f64>()], 1..60)
         ) {
+            let ranks: Vec<u64> = (1..=sample.len() as u64).collect();
+            let found = order_statistics(&ranks, |each| -> Result<(), ()> {
+                for &value in &sample {
+                    each(value);
+                }
+                Ok(())
+            });
             sample.sort_by(f64::total_cmp);
-            let (low, high) = (low.min(high), low.max(high));
-            let (a, b) = (quantile(&sample, 0, low).unwrap(), quantile(&sample, 0, high).unwrap());
-            prop_assert!(a <= b + 1e-9 && a >= sample[0] && b <= sample[sample.len() - 1]);
+            let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            prop_assert_eq!(bits(&found.unwrap()), bits(&sample));
         }
     }
 }

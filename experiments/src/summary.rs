@@ -1,21 +1,37 @@
 //! ④ From rows of trials to a row a cell.
 //!
-//! Only `trials.csv` is read, so a resumed run summarises like an uninterrupted one, and a summary can be made again.
+//! Only `trials.csv` is read, so a resumed run summarises like an uninterrupted one, and a summary can be made again. Memory
+//! does not grow with the number of trials.
 
 use crate::plan::{Cell, Plan};
-use crate::record::{Identity, SummaryRow, TrialRow};
-use crate::stats::{Moments, quantile};
+use crate::record::{SummaryRow, TrialRow};
+use crate::stats::{Moments, Running, order_statistics, quantile_interval_ranks, quantile_rank};
 use crate::theory;
 
-/// Gathers the rows of one cell. Memory: three numbers a trial of that cell.
+/// Wastes of one cell that are kept to be sorted. Beyond, the rows are read again.
+const KEPT_MAX: usize = 1 << 17;
+/// Quantiles of the waste that are told.
+const QUANTILES: [f64; 3] = [0.05, 0.5, 0.95];
+
+/// Gathers the rows of one cell.
 #[derive(Debug, Default)]
 pub struct CellSummary {
     n: u64,
     failures: u64,
     checkpoints: u64,
-    makespan_s: Vec<f64>,
-    waste: Vec<f64>,
-    lost_s: Vec<f64>,
+    makespan_s: Running,
+    waste: Running,
+    lost_s: Running,
+    /// The wastes, while they are few.
+    kept: Vec<f64>,
+}
+
+/// A quantile with its 95 % confidence interval; each as far as it is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Quantile {
+    value: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
 }
 
 impl CellSummary {
@@ -27,41 +43,43 @@ impl CellSummary {
         if let (true, Some(makespan_s), Some(waste), Some(lost_s)) =
             (row.completed, row.makespan_s, row.waste, row.lost_s)
         {
-            self.makespan_s.push(makespan_s);
-            self.waste.push(waste);
-            self.lost_s.push(lost_s);
+            self.makespan_s.add(makespan_s);
+            self.waste.add(waste);
+            self.lost_s.add(lost_s);
+            if self.kept.len() < KEPT_MAX {
+                self.kept.push(waste);
+            }
         }
     }
 
-    /// The row of the cell.
+    /// The row of the cell. `again` gives out the wastes of its completed trials once more; it is asked where they are too
+    /// many to be kept.
     ///
     /// Trials that were given up are the long ones. A mean over the others would flatter the policy, so it is left
     /// empty; quantiles count them as worse than all that finished.
-    pub fn finish(mut self, plan: &Plan, cell: &Cell) -> SummaryRow {
-        let completed = self.waste.len();
-        let censored = usize::try_from(self.n).unwrap_or(usize::MAX) - completed;
-        let moments = |sample: &[f64]| if censored == 0 { Moments::of(sample) } else { None };
+    pub fn finish<E>(
+        mut self,
+        plan: &Plan,
+        cell: &Cell,
+        again: impl FnMut(&mut dyn FnMut(f64)) -> Result<(), E>,
+    ) -> Result<SummaryRow, E> {
+        let completed = self.waste.n();
+        let [p05, median, p95] = self.quantiles(again)?;
+        let moments = |running: &Running| {
+            if completed == self.n {
+                running.moments()
+            } else {
+                None
+            }
+        };
         let (makespan, waste, lost) = (
             moments(&self.makespan_s),
             moments(&self.waste),
             moments(&self.lost_s),
         );
-        self.waste.sort_by(f64::total_cmp);
-        let quantile_of_waste = |q| quantile(&self.waste, censored, q);
         let per_trial = |count: u64| (self.n > 0).then(|| count as f64 / self.n as f64);
         let scenario = plan.scenario(cell);
-        let (theory_makespan_s, theory_lost_s) = match cell.interval.map(|tau| tau.as_secs_f64()) {
-            Some(tau_s) => (
-                scenario.expected_makespan_s(tau_s),
-                scenario.expected_lost_s(tau_s),
-            ),
-            None => (
-                scenario.expected_makespan_never_s(),
-                scenario.expected_lost_never_s(),
-            ),
-        };
-        let theory_makespan_s = theory_makespan_s.is_finite().then_some(theory_makespan_s);
-        let identity = Identity::of(plan, cell);
+        let expected = plan.expected(cell);
         let waste_at = |makespan_s| theory::waste(scenario.work_s, makespan_s);
         // Of few trials the interval may reach below W or zero, where no makespan is and waste means nothing.
         let waste_at_end = |makespan_s: f64| waste_at(makespan_s.max(scenario.work_s));
@@ -69,20 +87,9 @@ impl CellSummary {
             |m: Moments| m.ci95.map(|ci| ci.0),
             |m: Moments| m.ci95.map(|ci| ci.1),
         );
-        SummaryRow {
-            experiment: identity.experiment,
-            point: cell.point,
-            level: cell.level.name().to_owned(),
-            policy: cell.policy.name().to_owned(),
-            program: cell.program.map(|program| program.name().to_owned()),
-            mtbf_s: identity.mtbf_s,
-            interval_s: identity.interval_s,
-            work_s: identity.work_s,
-            checkpoint_s: identity.checkpoint_s,
-            restart_s: identity.restart_s,
-            downtime_s: identity.downtime_s,
+        Ok(SummaryRow {
             n: self.n,
-            n_completed: completed as u64,
+            n_completed: completed,
             failures_mean: per_trial(self.failures),
             checkpoints_mean: per_trial(self.checkpoints),
             makespan_mean_s: makespan.map(|m| m.mean),
@@ -93,18 +100,64 @@ impl CellSummary {
             waste_sd: waste.and_then(|m| m.sd),
             waste_ci95_lo: makespan.and_then(low).map(waste_at_end),
             waste_ci95_hi: makespan.and_then(high).map(waste_at_end),
-            waste_median: quantile_of_waste(0.5),
-            waste_p05: quantile_of_waste(0.05),
-            waste_p95: quantile_of_waste(0.95),
+            waste_median: median.value,
+            waste_median_ci95_lo: median.low,
+            waste_median_ci95_hi: median.high,
+            waste_p05: p05.value,
+            waste_p95: p95.value,
+            waste_p95_ci95_lo: p95.low,
+            waste_p95_ci95_hi: p95.high,
             lost_mean_s: lost.map(|m| m.mean),
             lost_ci95_lo_s: lost.and_then(low),
             lost_ci95_hi_s: lost.and_then(high),
-            theory_makespan_s,
-            theory_waste: theory_makespan_s.map(waste_at),
-            theory_lost_s: theory_lost_s.is_finite().then_some(theory_lost_s),
+            theory_makespan_s: expected.map(|(makespan_s, _)| makespan_s),
+            theory_waste: expected.map(|(makespan_s, _)| waste_at(makespan_s)),
+            theory_lost_s: expected.map(|(_, lost_s)| lost_s),
             rel_err: makespan
-                .zip(theory_makespan_s)
-                .map(|(m, theory_s)| m.mean / theory_s - 1.0),
+                .zip(expected)
+                .map(|(m, (theory_s, _))| m.mean / theory_s - 1.0),
+            ..SummaryRow::of(plan, cell)
+        })
+    }
+
+    /// The quantiles of the waste over all trials, those given up being the largest and unknown.
+    fn quantiles<E>(
+        &mut self,
+        again: impl FnMut(&mut dyn FnMut(f64)) -> Result<(), E>,
+    ) -> Result<[Quantile; 3], E> {
+        let (n, known) = (self.n, self.waste.n());
+        let places = QUANTILES.map(|q| (quantile_rank(n, q), quantile_interval_ranks(n, q)));
+        let mut ranks = Vec::new();
+        for (at, (low, high)) in places {
+            ranks.extend(
+                at.into_iter()
+                    .flat_map(|(rank, _)| [rank, rank + 1])
+                    .chain(low)
+                    .chain(high),
+            );
         }
+        ranks.retain(|&rank| rank <= known);
+        ranks.sort_unstable();
+        ranks.dedup();
+        let values = if self.kept.len() as u64 == known {
+            self.kept.sort_by(f64::total_cmp);
+            let index = |rank: u64| usize::try_from(rank - 1).unwrap_or(usize::MAX);
+            ranks.iter().map(|&rank| self.kept[index(rank)]).collect()
+        } else {
+            order_statistics(&ranks, again)?
+        };
+        let value = |rank: u64| ranks.binary_search(&rank).ok().map(|index| values[index]);
+        Ok(places.map(|(at, (low, high))| Quantile {
+            value: at.and_then(|(rank, share)| {
+                let low = value(rank)?;
+                if share == 0.0 {
+                    Some(low)
+                } else {
+                    Some(low + share * (value(rank + 1)? - low))
+                }
+            }),
+            low: low.and_then(value),
+            high: high.and_then(value),
+        }))
     }
 }

@@ -1,5 +1,6 @@
 //! ③ One trial in isolation, at whatever level its cell is.
 
+use crate::fast;
 use crate::outcome::Outcome;
 use crate::plan::{Plan, WorkItem};
 use crate::sim::{self, SimError};
@@ -17,9 +18,14 @@ pub enum TrialError {
 pub fn run(plan: &Plan, item: WorkItem) -> Result<Outcome, TrialError> {
     let cell = &plan.cells[item.cell];
     match cell.level {
-        Level::Model => Ok(plan
-            .model_job(item.cell)
-            .run(cell.interval_policy(), plan.failures(item))),
+        Level::Model => {
+            let job = plan.model_job(item.cell);
+            let policy = plan.interval_policy(cell);
+            let shortcut = (policy.is_constant() && fast::applies(&job, plan.setting(cell).failures.kinds))
+                .then(|| fast::run(&job, cell.interval, &mut plan.failures(item)))
+                .flatten();
+            Ok(shortcut.unwrap_or_else(|| job.run(policy, plan.seed(item.trial), plan.failures(item))))
+        }
         Level::Sim => Ok(sim::run(plan, item)?),
     }
 }

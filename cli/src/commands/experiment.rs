@@ -28,6 +28,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
         jobs: args.jobs.map_or(0, usize::from),
         seed: args.seed,
         trials: args.trials,
+        shard: args.shard,
         resume: args.resume,
         overwrite: args.overwrite,
         command: std::env::args().collect(),
@@ -56,18 +57,21 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
     print(&format!(
         "{} trials in {}\n",
         report.counts.trials_done,
-        out.display()
+        report.out.display()
     ))?;
-    if !args.no_figures {
-        draw(
-            &out,
-            &PlotOptions {
-                formats: vec![Format::Svg, Format::Png],
-                column: Column::One,
-            },
-        )?;
+    if !args.no_figures && args.shard.is_none() {
+        draw_as_usual(&out)?;
     }
     Ok(Outcome::Done)
+}
+
+/// The figures of a run that has just ended.
+pub(super) fn draw_as_usual(out: &Path) -> Result<()> {
+    let options = PlotOptions {
+        formats: vec![Format::Svg, Format::Png],
+        column: Column::One,
+    };
+    draw(out, &options)
 }
 
 pub(crate) fn ladder(args: &LadderArgs) -> Result<Outcome> {

@@ -1,6 +1,7 @@
 //! One file a command group; this one opens what they share.
 
 mod catalogue;
+mod cluster;
 mod doctor;
 mod documents;
 mod exchange;
@@ -31,6 +32,9 @@ use crate::args::Command;
 pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
     match command {
         Command::Run(args) => experiment::run(&args),
+        Command::Merge(args) => cluster::merge(&args),
+        Command::Status(args) => cluster::status(&args),
+        Command::Slurm(args) => cluster::slurm(&args),
         Command::Plot(args) => experiment::plot(&args),
         Command::Interval(args) => interval::interval(&args),
         Command::Import(args) => exchange::import(&args),

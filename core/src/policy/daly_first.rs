@@ -22,4 +22,8 @@ impl IntervalPolicy for DalyFirstOrder {
             libm::sqrt(2.0 * cost_s * (mtbf_s + restart_s)) - cost_s,
         ))
     }
+
+    fn is_constant(&self) -> bool {
+        true
+    }
 }

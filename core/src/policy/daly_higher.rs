@@ -20,4 +20,8 @@ impl IntervalPolicy for DalyHigherOrder {
         let series = 1.0 + libm::sqrt(ratio) / 3.0 + ratio / 9.0;
         Some(interval_of(libm::sqrt(2.0 * cost_s * mtbf_s) * series - cost_s))
     }
+
+    fn is_constant(&self) -> bool {
+        true
+    }
 }

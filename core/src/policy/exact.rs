@@ -20,6 +20,10 @@ impl IntervalPolicy for Exact {
             mtbf_s * one_plus_w0(seen.checkpoint_cost.as_secs_f64() / mtbf_s),
         ))
     }
+
+    fn is_constant(&self) -> bool {
+        true
+    }
 }
 
 /// Steps of Newton's method at most; it has converged to the last bit after a handful.

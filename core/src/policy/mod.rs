@@ -3,9 +3,12 @@
 //! Convention: an *interval* here is τ, the work between two checkpoints with the checkpoint's own cost left
 //! out, as Young and Daly print it (Hérault and Robert print T = τ + C).
 
+mod adaptive;
 mod daly_first;
 mod daly_higher;
+mod di;
 mod exact;
+mod lazy;
 mod two_level;
 mod verified;
 mod young;
@@ -13,9 +16,12 @@ mod young;
 use std::fmt;
 use std::time::Duration;
 
+pub use adaptive::Adaptive;
 pub use daly_first::DalyFirstOrder;
 pub use daly_higher::DalyHigherOrder;
+pub use di::Di;
 pub use exact::{Exact, one_plus_w0};
+pub use lazy::Lazy;
 pub use two_level::{Pattern, TwoLevel};
 pub use verified::Verified;
 pub use young::Young;
@@ -37,6 +43,8 @@ pub struct Seen {
     pub since_failure: Duration,
     /// Failures so far.
     pub failures: u32,
+    /// Time since the loop began.
+    pub elapsed: Duration,
 }
 
 /// Decides how much work the guest does before its next checkpoint.
@@ -46,6 +54,11 @@ pub struct Seen {
 pub trait IntervalPolicy: fmt::Debug + Send + Sync {
     /// Work until the next checkpoint, never zero; `None`: no checkpoint.
     fn interval(&self, seen: &Seen) -> Option<Duration>;
+
+    /// Whether the answer depends on costs and MTBF alone, and so stays the same while these do.
+    fn is_constant(&self) -> bool {
+        false
+    }
 }
 
 /// The same interval every time.
@@ -56,6 +69,10 @@ impl IntervalPolicy for Fixed {
     fn interval(&self, _: &Seen) -> Option<Duration> {
         Some(self.0)
     }
+
+    fn is_constant(&self) -> bool {
+        true
+    }
 }
 
 /// No checkpoints at all: the baseline.
@@ -65,6 +82,10 @@ pub struct Never;
 impl IntervalPolicy for Never {
     fn interval(&self, _: &Seen) -> Option<Duration> {
         None
+    }
+
+    fn is_constant(&self) -> bool {
+        true
     }
 }
 
@@ -87,6 +108,7 @@ mod tests {
             mtbf: Duration::from_secs_f64(mtbf_s),
             since_failure: Duration::ZERO,
             failures: 0,
+            elapsed: Duration::ZERO,
         }
     }
 
@@ -119,6 +141,68 @@ mod tests {
             .unwrap()
             .as_secs_f64();
         assert!((tau - 30.73).abs() < 0.005, "{tau}");
+    }
+
+    /// Tiwari et al., DSN 2014: the interval grows as t^{1−k}, and a steady hazard leaves it alone.
+    #[test]
+    fn lazy_stretches_the_interval_while_nothing_fails() {
+        let at = |shape, hours: u64| {
+            let seen = Seen {
+                since_failure: Duration::from_secs(hours * 3600),
+                ..seen(60.0, 60.0, 86_400.0)
+            };
+            Lazy { shape }.interval(&seen).unwrap().as_secs_f64()
+        };
+        let base = Young.interval(&seen(60.0, 60.0, 86_400.0)).unwrap().as_secs_f64();
+        assert!((at(0.6, 0) / base - 1.0).abs() < 1e-9);
+        assert!((at(0.6, 64) / at(0.6, 2) - libm::pow(32.0, 0.4)).abs() < 1e-6);
+        assert!((at(1.0, 64) / base - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn adaptive_comes_to_believe_what_it_sees() {
+        let wrong = Adaptive {
+            prior: 100.0,
+            weight: 1.0,
+        };
+        let after = |failures: u32| {
+            let elapsed = Duration::from_secs(u64::from(failures) * 86_400);
+            wrong
+                .interval(&Seen {
+                    failures,
+                    elapsed,
+                    ..seen(60.0, 60.0, 86_400.0)
+                })
+                .unwrap()
+        };
+        let young = Young.interval(&seen(60.0, 60.0, 86_400.0)).unwrap();
+        assert!((after(0).as_secs_f64() / young.as_secs_f64() - 10.0).abs() < 1e-6);
+        assert!(after(10_000).as_secs_f64() / young.as_secs_f64() < 1.01);
+    }
+
+    /// Di et al., SC'13, section 4: the worked examples (Te, E(Y), C) and x*; a checkpoint less than intervals.
+    #[test]
+    fn di_cuts_the_published_tasks_into_the_published_parts() {
+        for (work_s, failures, cost_s, best) in [
+            (18.0, 2.0, 2.0, 3.0),
+            (441.0, 2.0, 1.0, 21.0),
+            (200.0, 2.0, 0.632, 17.79),
+            (200.0, 2.0, 1.67, 10.94),
+        ] {
+            assert!(
+                (Di::best(work_s, failures, cost_s) - best).abs() < 0.01,
+                "{work_s} {cost_s}"
+            );
+            let policy = Di {
+                work: Duration::from_secs_f64(work_s),
+                failures: Some(failures),
+            };
+            let parts = work_s / policy.interval(&seen(cost_s, 1.0, 1.0)).unwrap().as_secs_f64();
+            assert!(
+                (parts - parts.round()).abs() < 1e-6 && (parts - best).abs() < 1.0,
+                "{parts}"
+            );
+        }
     }
 
     #[test]

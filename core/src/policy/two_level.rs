@@ -53,7 +53,12 @@ impl TwoLevel {
                 if best.is_nan() || best <= 1.0 {
                     return 1;
                 }
-                // Saturates; the better neighbour of the real optimum.
+                // The better neighbour of the real optimum.
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "casts from floats saturate, and this one is above 1"
+                )]
                 let below = (best as u32).min(SHARED_EVERY_MAX);
                 let above = (below + 1).min(SHARED_EVERY_MAX);
                 if every(below).1 <= every(above).1 {
@@ -75,6 +80,10 @@ impl IntervalPolicy for TwoLevel {
     fn interval(&self, seen: &Seen) -> Option<Duration> {
         Some(self.pattern(seen).interval)
     }
+
+    fn is_constant(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +97,7 @@ mod tests {
             mtbf: Duration::from_secs_f64(mtbf_s),
             since_failure: Duration::ZERO,
             failures: 0,
+            elapsed: Duration::ZERO,
         }
     }
 

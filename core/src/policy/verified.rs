@@ -25,6 +25,10 @@ impl IntervalPolicy for Verified {
         let stop = 0.5 / seen.mtbf.as_secs_f64();
         Some(interval_of(libm::sqrt(cost_s / (silent + stop))))
     }
+
+    fn is_constant(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]
@@ -43,6 +47,7 @@ mod tests {
             mtbf,
             since_failure: Duration::ZERO,
             failures: 0,
+            elapsed: Duration::ZERO,
         };
         policy.interval(&seen).unwrap().as_secs_f64()
     }

@@ -15,4 +15,8 @@ impl IntervalPolicy for Young {
             2.0 * seen.checkpoint_cost.as_secs_f64() * seen.mtbf.as_secs_f64(),
         )))
     }
+
+    fn is_constant(&self) -> bool {
+        true
+    }
 }

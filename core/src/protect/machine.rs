@@ -275,6 +275,7 @@ impl<C: Clone> Protect<C> {
             mtbf: self.options.mtbf,
             since_failure: now.since(self.last_failure.unwrap_or(self.started)),
             failures: self.tally.failures,
+            elapsed: now.since(self.started),
         };
         Step::Run {
             until: self.policy.interval(&seen).map(|work| now + work),

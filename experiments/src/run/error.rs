@@ -61,6 +61,66 @@ pub enum RunError {
         /// As asked for now.
         here: String,
     },
+    /// Shards are whole cells.
+    #[error("the run has {cells} cells, which cannot be split into {of} shards: take {cells} at most")]
+    TooManyShards {
+        /// Shards asked for.
+        of: u32,
+        /// Cells there are.
+        cells: usize,
+    },
+    /// Nothing to merge.
+    #[error("{} holds no shards: expected folders such as shard-1-of-8", path.display())]
+    NoShards {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Shards of two ways to split a run.
+    #[error("{} holds shards of {one} and of {other} parts: remove those that do not belong", path.display())]
+    MixedShards {
+        /// The folder.
+        path: PathBuf,
+        /// One number of parts.
+        one: u32,
+        /// Another.
+        other: u32,
+    },
+    /// Shards that were not run.
+    #[error("{}: shards {missing} are missing", path.display())]
+    MissingShards {
+        /// The folder.
+        path: PathBuf,
+        /// Which.
+        missing: String,
+    },
+    /// A shard that is not done.
+    #[error("{} is not complete: {done} of {trials} trials; resume it first", path.display())]
+    IncompleteShard {
+        /// The shard's folder.
+        path: PathBuf,
+        /// Trials done when its process last said so.
+        done: u64,
+        /// Trials in all.
+        trials: u64,
+    },
+    /// A shard of another run.
+    #[error("{} is of another run: it was begun with {what} {there}, this is {here}", path.display())]
+    ForeignShard {
+        /// The shard's folder.
+        path: PathBuf,
+        /// In what they differ.
+        what: &'static str,
+        /// As it was begun.
+        there: String,
+        /// As wanted.
+        here: String,
+    },
+    /// A file of a shard is not what its process wrote.
+    #[error("{} is damaged: its BLAKE3 is not that of the manifest", path.display())]
+    DamagedShard {
+        /// The file.
+        path: PathBuf,
+    },
     /// A row that was computed again came out differently.
     #[error("{}: row {row} cannot be reproduced, so the run cannot be resumed", path.display())]
     NotReproducible {

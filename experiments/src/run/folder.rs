@@ -14,6 +14,8 @@ pub const MANIFEST: &str = "manifest.json";
 pub const TRIALS: &str = "trials.csv";
 /// A row a cell.
 pub const SUMMARY: &str = "summary.csv";
+/// A row a policy and its baseline: differences trial by trial.
+pub const PAIRED: &str = "paired.csv";
 /// Closed forms to draw under it.
 pub const THEORY: &str = "theory.csv";
 /// How long captures suspended the guest.
@@ -24,7 +26,9 @@ pub const RECOVERY: &str = "recovery.hlog";
 pub const FIGURES: &str = "figures";
 
 /// The files a run writes, and which `overwrite` may therefore remove.
-const FILES: [&str; 7] = [SPEC, MANIFEST, TRIALS, SUMMARY, THEORY, DOWNTIME, RECOVERY];
+const FILES: [&str; 8] = [
+    SPEC, MANIFEST, TRIALS, SUMMARY, PAIRED, THEORY, DOWNTIME, RECOVERY,
+];
 
 /// A run's folder.
 #[derive(Debug, Clone)]
@@ -41,7 +45,8 @@ impl Folder {
         };
         let is_run = folder.file(MANIFEST).exists();
         let occupied = match fs::read_dir(path) {
-            Ok(mut entries) => entries.next().is_some(),
+            // A file that was being staged when its process was killed is nobody's.
+            Ok(mut entries) => entries.any(|entry| !entry.is_ok_and(|entry| is_staged(&entry))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(source) => return Err(RunError::io("read", path, source)),
         };
@@ -82,6 +87,13 @@ impl Folder {
         }
     }
 
+    /// A folder that is there.
+    pub(super) fn of(path: &Path) -> Folder {
+        Folder {
+            path: path.to_owned(),
+        }
+    }
+
     /// Figures of an earlier run and their captions: none may outlive its data.
     fn remove_figures(&self) -> Result<(), RunError> {
         let path = self.file(FIGURES);
@@ -109,11 +121,21 @@ impl Folder {
 
     /// Replaces a file in one step: after a crash it is the old one or the new one.
     pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<(), RunError> {
+        self.write_with(name, |file| file.write_all(content))
+    }
+
+    /// The same for what is too large to be held.
+    pub(super) fn write_with(
+        &self,
+        name: &str,
+        content: impl Fn(&mut io::BufWriter<File>) -> io::Result<()>,
+    ) -> Result<(), RunError> {
         let path = self.file(name);
         let staged = self.file(&format!(".{name}.new"));
         let write = || -> io::Result<()> {
-            let mut file = File::create(&staged)?;
-            file.write_all(content)?;
+            let mut writer = io::BufWriter::new(File::create(&staged)?);
+            content(&mut writer)?;
+            let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
             file.sync_all()?;
             fs::rename(&staged, &path)?;
             File::open(&self.path)?.sync_all()
@@ -161,6 +183,12 @@ impl Folder {
         };
         digest().map_err(|source| RunError::io("read", &path, source))
     }
+}
+
+fn is_staged(entry: &fs::DirEntry) -> bool {
+    let name = entry.file_name();
+    let name = name.to_string_lossy();
+    FILES.iter().any(|file| *name == format!(".{file}.new"))
 }
 
 /// A text file that grows line by line.

@@ -9,32 +9,38 @@
 
 mod error;
 mod folder;
+mod merge;
 mod ordered;
 mod resume;
+mod rows;
+mod shard;
+mod status;
+mod summarise;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use revenant_core::Clock;
 use serde::Deserialize;
 
-use crate::curve;
 use crate::hlog::{self, CellHistograms};
 use crate::manifest::{Counts, Identity, Manifest, Status};
 use crate::model::Costs;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
-use crate::record::{self, SummaryRow, TheoryRow, TrialRow};
+use crate::record::{self, LineWriter, TrialRow};
 use crate::sim;
-use crate::spec::{Cost, Spec};
-use crate::summary::CellSummary;
-use crate::theory::FirstOrder;
+use crate::spec::{Cost, Level, Setting, Spec};
 use crate::trial::{self, TrialError};
 
 pub use error::RunError;
-pub use folder::{DOWNTIME, FIGURES, MANIFEST, RECOVERY, SPEC, SUMMARY, THEORY, TRIALS};
+pub use folder::{DOWNTIME, FIGURES, MANIFEST, PAIRED, RECOVERY, SPEC, SUMMARY, THEORY, TRIALS};
 use folder::{Folder, LineFile};
+pub use merge::merge;
 use resume::Remains;
+pub use shard::{NoShard, Shard};
+pub use status::{FolderStatus, status};
 
 /// How to run an experiment.
 #[derive(Debug, Clone)]
@@ -47,7 +53,9 @@ pub struct RunOptions {
     pub seed: Option<u64>,
     /// Trials a cell at every level in place of the spec's.
     pub trials: Option<u32>,
-    /// Go on with the run in the folder.
+    /// Run this part alone, in a folder of its own inside the folder for the results.
+    pub shard: Option<Shard>,
+    /// Go on with the run in the folder. A shard that was not begun is begun.
     pub resume: bool,
     /// Replace the run in the folder.
     pub overwrite: bool,
@@ -91,12 +99,26 @@ pub fn run(
     cancel: &AtomicBool,
 ) -> Result<RunReport, RunError> {
     let spec = &spec.clone().with_seed(options.seed).with_trials(options.trials);
-    let plan = Plan::new(spec, &costs(spec)?);
-    let folder = open_folder(&plan, options)?;
+    let mut plan = Plan::new(spec, &costs(spec)?);
+    let mut options = options.clone();
+    if let Some(shard) = options.shard {
+        if shard.of() as usize > plan.cells.len() {
+            return Err(RunError::TooManyShards {
+                of: shard.of(),
+                cells: plan.cells.len(),
+            });
+        }
+        plan = plan.part(shard);
+        options.out = shard.folder(&options.out);
+    }
+    let options = &options;
+    // A task of an array cannot know whether it is the first to try.
+    let begun = options.resume && (options.shard.is_none() || options.out.join(MANIFEST).exists());
+    let folder = open_folder(&plan, options, begun)?;
     let mut manifest = Manifest::begin(&plan, &options.command, clock.now());
-    folder.write(SPEC, spec.source.as_bytes())?;
     folder.write(MANIFEST, manifest.to_json().as_bytes())?;
-    let remains = if options.resume {
+    folder.write(SPEC, spec.source.as_bytes())?;
+    let remains = if begun {
         Remains::find(&folder, &plan)?
     } else {
         Remains::none(&folder)?
@@ -106,9 +128,14 @@ pub fn run(
     manifest.counts.trials_done = done;
     manifest.status = Status::Interrupted;
     if done == plan.trials() {
-        manifest.counts = summarise(&plan, &folder, manifest.counts, &mut manifest.warnings)?;
+        let mut outputs = vec![SPEC, TRIALS, DOWNTIME, RECOVERY];
+        // A shard is summarised with the others: its baselines may be elsewhere.
+        if plan.shard.is_none() {
+            manifest.counts = summarise::summarise(&plan, &folder, manifest.counts, &mut manifest.warnings)?;
+            outputs.extend([SUMMARY, PAIRED, THEORY]);
+        }
         manifest.status = Status::Complete;
-        for name in [SPEC, TRIALS, SUMMARY, THEORY, DOWNTIME, RECOVERY] {
+        for name in outputs {
             manifest
                 .outputs_blake3
                 .insert(name.to_owned(), folder.digest(name)?);
@@ -125,17 +152,41 @@ pub fn run(
     })
 }
 
-/// The nominal costs, one entry a program.
-fn costs(spec: &Spec) -> Result<Vec<Costs>, RunError> {
-    if let (Cost::Given(checkpoint), Cost::Given(restart)) = (spec.checkpoint.cost, spec.checkpoint.restart) {
+/// The nominal costs of each setting, one entry a program.
+fn costs(spec: &Spec) -> Result<Vec<Vec<Costs>>, RunError> {
+    let mut all: Vec<Vec<Costs>> = Vec::with_capacity(spec.settings.len());
+    for (index, setting) in spec.settings.iter().enumerate() {
+        // Most sweeps leave alone what costs depend on, and probing takes its time.
+        let like = spec.settings[..index]
+            .iter()
+            .position(|other| same_costs(other, setting));
+        let costs = match like {
+            Some(like) => all[like].clone(),
+            None => costs_of(setting, spec.seed)?,
+        };
+        all.push(costs);
+    }
+    Ok(all)
+}
+
+fn same_costs(one: &Setting, other: &Setting) -> bool {
+    (&one.guest, &one.checkpoint, &one.job, &one.failures)
+        == (&other.guest, &other.checkpoint, &other.job, &other.failures)
+}
+
+fn costs_of(setting: &Setting, seed: u64) -> Result<Vec<Costs>, RunError> {
+    if let (Cost::Given(checkpoint), Cost::Given(restart)) =
+        (setting.checkpoint.cost, setting.checkpoint.restart)
+    {
         return Ok(vec![Costs {
             checkpoint,
             restart,
             ..Costs::default()
         }]);
     }
-    let programs = spec.guest.iter().flat_map(|guest| &guest.programs);
-    let probe = |&program| sim::probe(spec, program).map_err(|source| RunError::Probe { program, source });
+    let programs = setting.guest.iter().flat_map(|guest| &guest.programs);
+    let probe =
+        |&program| sim::probe(setting, program, seed).map_err(|source| RunError::Probe { program, source });
     programs.map(probe).collect()
 }
 
@@ -145,8 +196,8 @@ struct Begun {
     identity: Identity,
 }
 
-fn open_folder(plan: &Plan, options: &RunOptions) -> Result<Folder, RunError> {
-    if !options.resume {
+fn open_folder(plan: &Plan, options: &RunOptions, begun: bool) -> Result<Folder, RunError> {
+    if !begun {
         return Folder::create(&options.out, options.overwrite);
     }
     let folder = Folder::existing(&options.out)?;
@@ -180,11 +231,34 @@ fn run_trials(
     };
     let (first, rows) = (remains.restart_at, remains.rows);
     let mut sink = Rows::open(plan, folder, remains, progress)?;
-    let work = |number| trial::run(plan, plan.item(number));
-    let end = ordered::run(jobs, first..plan.trials(), cancel, work, &mut sink)?;
+    let work = |numbers: Range<u64>| {
+        let mut lines = LineWriter::default();
+        let done = |number| {
+            let item = plan.item(number);
+            let outcome = trial::run(plan, item)?;
+            let line = lines.line(&TrialRow::new(plan, item, &outcome));
+            Ok(Done { outcome, line })
+        };
+        numbers.map(done).collect()
+    };
+    let batch = |number| match plan.cells[plan.item(number).cell].level {
+        Level::Model => MODEL_BATCH,
+        Level::Sim => 1,
+    };
+    let end = ordered::run(jobs, first..plan.trials(), cancel, batch, work, &mut sink)?;
     sink.finish()?;
     // A cancel may have come while rows that are already there were computed again.
     Ok(end.max(rows))
+}
+
+/// Trials of level `model` that a thread takes at a time: each takes microseconds, and handing over costs as much.
+const MODEL_BATCH: u64 = 64;
+
+/// A trial that was run.
+struct Done {
+    outcome: Outcome,
+    /// Its row.
+    line: String,
 }
 
 /// Takes outcomes in order and writes rows and histograms.
@@ -239,19 +313,18 @@ impl<'a> Rows<'a> {
     }
 }
 
-impl ordered::Sink<Result<Outcome, TrialError>> for Rows<'_> {
+impl ordered::Sink<Result<Done, TrialError>> for Rows<'_> {
     type Error = RunError;
 
-    fn take(&mut self, number: u64, result: Result<Outcome, TrialError>) -> Result<(), RunError> {
+    fn take(&mut self, number: u64, result: Result<Done, TrialError>) -> Result<(), RunError> {
         let item = self.plan.item(number);
         let cell = &self.plan.cells[item.cell];
-        let outcome = result.map_err(|source| RunError::Trial {
+        let Done { outcome, line } = result.map_err(|source| RunError::Trial {
             point: cell.point,
             level: cell.level.name(),
             trial: item.trial,
             source,
         })?;
-        let line = record::line(&TrialRow::new(self.plan, item, &outcome));
         if !self.remains.kept.check(number, &line)? {
             self.trials.append(&line)?;
             self.state.trials_done = number + 1;
@@ -274,65 +347,6 @@ impl ordered::Sink<Result<Outcome, TrialError>> for Rows<'_> {
     fn idle(&mut self) -> Result<(), RunError> {
         self.trials.flush()
     }
-}
-
-/// Writes `summary.csv` and `theory.csv` from `trials.csv`.
-fn summarise(
-    plan: &Plan,
-    folder: &Folder,
-    mut counts: Counts,
-    warnings: &mut Vec<String>,
-) -> Result<Counts, RunError> {
-    let mut summary = record::header::<SummaryRow>();
-    let mut rows = resume::rows(folder)?;
-    for cell in &plan.cells {
-        let mut gathered = CellSummary::default();
-        let mut reasons = std::collections::BTreeMap::<String, u64>::new();
-        for _ in 0..cell.trials {
-            let row: TrialRow = rows.next()?;
-            counts.failures += row.failures;
-            if let Some(reason) = &row.reason {
-                counts.given_up += 1;
-                *reasons.entry(reason.clone()).or_default() += 1;
-            }
-            gathered.add(&row);
-        }
-        let tag = hlog::tag(cell);
-        for (reason, count) in reasons {
-            warnings.push(format!(
-                "cell {tag}: {count} of {} trials given up ({reason})",
-                cell.trials
-            ));
-        }
-        summary += &record::line(&gathered.finish(plan, cell));
-    }
-    folder.write(SUMMARY, summary.as_bytes())?;
-    let header = record::header::<TheoryRow>();
-    let theory = curve::rows(plan)
-        .iter()
-        .fold(header, |all, row| all + &record::line(row));
-    folder.write(THEORY, theory.as_bytes())?;
-    warnings.extend(first_order_warnings(plan));
-    Ok(counts)
-}
-
-/// Where the formulas that Young's and Daly's intervals rest on are rough, once a point.
-fn first_order_warnings(plan: &Plan) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let mut last = None;
-    for cell in &plan.cells {
-        let Some(tau) = cell.interval.filter(|_| last != Some(cell.point)) else {
-            continue;
-        };
-        last = Some(cell.point);
-        let words = match plan.scenario(cell).first_order_validity(tau.as_secs_f64()) {
-            FirstOrder::Good => continue,
-            FirstOrder::Rough => "the period is long beside the MTBF: first-order waste is rough",
-            FirstOrder::Invalid => "first-order waste does not hold: D + R + T/2 exceeds the MTBF",
-        };
-        warnings.push(format!("point {}: {words}", cell.point));
-    }
-    warnings
 }
 
 /// The folder an experiment's results go to unless told otherwise.

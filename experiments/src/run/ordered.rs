@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
-/// How far workers may run ahead of the oldest result that is still missing, for each of them. Bounds the memory that
-/// waiting results take, whatever one slow item costs.
-const AHEAD_PER_WORKER: u64 = 64;
+/// How many batches workers may run ahead of the oldest result that is still missing, for each of them. Bounds the memory
+/// that waiting results take, whatever one slow item costs.
+const AHEAD_PER_WORKER: u64 = 8;
 
 /// Which numbers are taken and which are taken up.
 struct Counter {
@@ -28,23 +28,31 @@ impl Gate {
         self.counter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next number to work on, when it is its turn; `None` when there is nothing more to do.
-    fn claim(&self, end: u64, ahead: u64, cancel: &AtomicBool) -> Option<u64> {
+    /// The next numbers to work on, when it is their turn; `None` when there is nothing more to do.
+    fn claim(
+        &self,
+        end: u64,
+        jobs: u64,
+        batch: &impl Fn(u64) -> u64,
+        cancel: &AtomicBool,
+    ) -> Option<Range<u64>> {
         let mut counter = self.lock();
         loop {
             if counter.stop || counter.next >= end || cancel.load(Ordering::Relaxed) {
                 return None;
             }
-            if counter.next < counter.taken_up + ahead {
-                counter.next += 1;
-                return Some(counter.next - 1);
+            let start = counter.next;
+            let length = batch(start).clamp(1, end - start);
+            if start < counter.taken_up + AHEAD_PER_WORKER * jobs * length {
+                counter.next = start + length;
+                return Some(start..counter.next);
             }
             counter = self.moved.wait(counter).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn taken_up(&self, number: u64) {
-        self.lock().taken_up = number + 1;
+    fn taken_up(&self, next: u64) {
+        self.lock().taken_up = next;
         self.moved.notify_all();
     }
 
@@ -75,18 +83,18 @@ pub(super) trait Sink<T> {
     fn idle(&mut self) -> Result<(), Self::Error>;
 }
 
-/// Runs `work` on every number of the range with `jobs` threads and gives the results to the sink on this thread, in
-/// order. When `cancel` is raised no further number is begun, and everything begun is finished and taken up.
+/// Runs `work` on every number of the range with `jobs` threads, as many numbers at a time as `batch` says of the first of them, and
+/// gives the results to the sink on this thread, in order. When `cancel` is raised no further number is begun, and everything begun is finished and taken up.
 /// An error of the sink ends the whole. Says which number is the first that was not taken up.
 pub(super) fn run<T: Send, S: Sink<T>>(
     jobs: usize,
     numbers: Range<u64>,
     cancel: &AtomicBool,
-    work: impl Fn(u64) -> T + Sync,
+    batch: impl Fn(u64) -> u64 + Sync,
+    work: impl Fn(Range<u64>) -> Vec<T> + Sync,
     sink: &mut S,
 ) -> Result<u64, S::Error> {
     let jobs = jobs.max(1);
-    let ahead = AHEAD_PER_WORKER * jobs as u64;
     let gate = Gate {
         counter: Mutex::new(Counter {
             next: numbers.start,
@@ -98,11 +106,11 @@ pub(super) fn run<T: Send, S: Sink<T>>(
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         for _ in 0..jobs {
-            let (gate, work, sender) = (&gate, &work, sender.clone());
+            let (gate, batch, work, sender) = (&gate, &batch, &work, sender.clone());
             scope.spawn(move || {
                 let _guard = StopOnPanic(gate);
-                while let Some(number) = gate.claim(numbers.end, ahead, cancel) {
-                    if sender.send((number, work(number))).is_err() {
+                while let Some(claimed) = gate.claim(numbers.end, jobs as u64, batch, cancel) {
+                    if sender.send((claimed.start, work(claimed))).is_err() {
                         break;
                     }
                 }
@@ -118,7 +126,7 @@ pub(super) fn run<T: Send, S: Sink<T>>(
 }
 
 fn take_in_order<T, S: Sink<T>>(
-    results: &mpsc::Receiver<(u64, T)>,
+    results: &mpsc::Receiver<(u64, Vec<T>)>,
     first: u64,
     gate: &Gate,
     sink: &mut S,
@@ -132,14 +140,16 @@ fn take_in_order<T, S: Sink<T>>(
             sink.idle()?;
             results.recv().ok()
         };
-        let Some((number, result)) = received else {
+        let Some((start, batch)) = received else {
             return Ok(next);
         };
-        early.insert(number, result);
-        while let Some(result) = early.remove(&next) {
-            sink.take(next, result)?;
+        early.insert(start, batch);
+        while let Some(batch) = early.remove(&next) {
+            for result in batch {
+                sink.take(next, result)?;
+                next += 1;
+            }
             gate.taken_up(next);
-            next += 1;
         }
     }
 }
@@ -172,18 +182,23 @@ mod tests {
     }
 
     /// Late ones hold up the others without a lock-up: every 100th takes long.
-    fn work(number: u64) -> u64 {
-        if number.is_multiple_of(100) {
+    fn work(numbers: Range<u64>) -> Vec<u64> {
+        if numbers.start.is_multiple_of(100) {
             thread::sleep(std::time::Duration::from_millis(2));
         }
-        number * 3
+        numbers.map(|number| number * 3).collect()
+    }
+
+    /// Batches of every size up to nine.
+    fn batch(start: u64) -> u64 {
+        1 + start % 9
     }
 
     #[test]
     fn results_come_in_order_for_any_number_of_jobs() {
         for jobs in [1, 2, 7] {
             let mut sink = Collect::default();
-            let end = run(jobs, 10..1_500, &AtomicBool::new(false), work, &mut sink);
+            let end = run(jobs, 10..1_500, &AtomicBool::new(false), batch, work, &mut sink);
             assert_eq!(end, Ok(1_500));
             assert!(sink.seen.iter().copied().eq(10..1_500));
         }
@@ -196,7 +211,7 @@ mod tests {
             ..Collect::default()
         };
         assert_eq!(
-            run(3, 0..100_000, &AtomicBool::new(false), work, &mut sink),
+            run(3, 0..100_000, &AtomicBool::new(false), batch, work, &mut sink),
             Err("full")
         );
         assert_eq!(sink.seen.len(), 700);
@@ -207,14 +222,14 @@ mod tests {
         let cancel = AtomicBool::new(false);
         let begun = AtomicBool::new(false);
         let mut sink = Collect::default();
-        let work = |number| {
-            if number == 500 {
+        let work = |numbers: Range<u64>| {
+            if numbers.contains(&500) {
                 cancel.store(true, Ordering::Relaxed);
             }
             begun.store(true, Ordering::Relaxed);
-            number * 3
+            numbers.map(|number| number * 3).collect()
         };
-        let end = run(2, 0..1_000_000, &cancel, work, &mut sink).unwrap();
+        let end = run(2, 0..1_000_000, &cancel, batch, work, &mut sink).unwrap();
         assert!(end > 500 && end < 1_000, "{end}");
         assert!(sink.seen.iter().copied().eq(0..end));
     }
@@ -222,17 +237,15 @@ mod tests {
     #[test]
     fn a_panic_in_a_worker_is_passed_on_and_hangs_nobody() {
         let panicked = std::panic::catch_unwind(|| {
-            let work = |number| {
-                if number == 50 {
-                    panic!("expected by the test")
-                } else {
-                    number * 3
-                }
+            let work = |numbers: Range<u64>| {
+                assert!(!numbers.contains(&50), "expected by the test");
+                numbers.map(|number| number * 3).collect()
             };
             run(
                 2,
                 0..100_000,
                 &AtomicBool::new(false),
+                batch,
                 work,
                 &mut Collect::default(),
             )

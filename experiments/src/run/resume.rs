@@ -207,34 +207,3 @@ impl KeptRows {
         })
     }
 }
-
-/// The rows of a complete `trials.csv`, one after the other.
-pub(super) fn rows(folder: &Folder) -> Result<TrialRows, RunError> {
-    let path = folder.file(TRIALS);
-    let file = File::open(&path).map_err(|source| RunError::io("read", &path, source))?;
-    Ok(TrialRows {
-        rows: csv::Reader::from_reader(file).into_deserialize(),
-        path,
-        row: 0,
-    })
-}
-
-/// Reads rows that must be there.
-pub(super) struct TrialRows {
-    rows: csv::DeserializeRecordsIntoIter<File, TrialRow>,
-    path: PathBuf,
-    row: u64,
-}
-
-impl TrialRows {
-    pub(super) fn next(&mut self) -> Result<TrialRow, RunError> {
-        self.row += 1;
-        match self.rows.next() {
-            Some(Ok(row)) => Ok(row),
-            _ => Err(RunError::NotReproducible {
-                path: self.path.clone(),
-                row: self.row,
-            }),
-        }
-    }
-}

@@ -26,7 +26,7 @@ levels = ["model"]
 work = "10h"
 final_checkpoint = true
 [failures]
-distribution = "exponential"
+law = "exponential"
 mtbf = ["2h", "1000h"]
 [checkpoint]
 cost = "60s"
@@ -42,7 +42,7 @@ kind = "daly-higher"
 kind = "never"
 "#;
 
-const OUTPUTS: [&str; 6] = [SPEC, TRIALS, SUMMARY, THEORY, DOWNTIME, RECOVERY];
+const OUTPUTS: [&str; 7] = [SPEC, TRIALS, SUMMARY, PAIRED, THEORY, DOWNTIME, RECOVERY];
 
 fn spec() -> Spec {
     Spec::parse(SPEC_TEXT, Path::new("small.toml")).unwrap()
@@ -54,6 +54,7 @@ fn options(out: &Path, jobs: usize) -> RunOptions {
         jobs,
         seed: None,
         trials: None,
+        shard: None,
         resume: false,
         overwrite: false,
         command: vec![],
@@ -106,7 +107,7 @@ fn the_number_of_jobs_does_not_show_in_simulated_worlds_either() {
         .replace("interval = [\"10min\", \"1h\"]", "interval = [\"3min\"]")
         .replace(
             "mtbf = [\"2h\", \"1000h\"]",
-            "mtbf = [\"12min\"]\nhost_loss_share = 0.5",
+            "mtbf = [\"12min\"]\nkinds = { guest-crash = 0.5, host-loss = 0.5 }",
         )
         .replace("[limits]", "[world]\nrepresents = 10000\n[limits]");
     let spec = Spec::parse(&text, Path::new("sim.toml")).unwrap();
@@ -123,8 +124,8 @@ fn the_number_of_jobs_does_not_show_in_simulated_worlds_either() {
 /// Two long trials of different length: Student's t takes the makespan's interval far below zero.
 #[test]
 fn waste_stays_a_share_where_few_trials_say_little() {
-    let plan = Plan::new(&spec(), &[Costs::default()]);
-    let mut cell = CellSummary::default();
+    let plan = Plan::new(&spec(), &[vec![Costs::default()]]);
+    let mut cell = crate::summary::CellSummary::default();
     for makespan_s in [37_000.0, 900_000.0] {
         cell.add(&TrialRow {
             completed: true,
@@ -134,7 +135,9 @@ fn waste_stays_a_share_where_few_trials_say_little() {
             ..TrialRow::default()
         });
     }
-    let row = cell.finish(&plan, &plan.cells[0]);
+    let row = cell
+        .finish(&plan, &plan.cells[0], |_| -> Result<(), ()> { Ok(()) })
+        .unwrap();
     assert!(row.makespan_ci95_lo_s.unwrap() < 0.0);
     let (mean, high) = (row.waste_mean.unwrap(), row.waste_ci95_hi.unwrap());
     assert_eq!(row.waste_ci95_lo, Some(0.0));
@@ -145,7 +148,7 @@ fn waste_stays_a_share_where_few_trials_say_little() {
 fn a_summary_has_a_row_a_cell_and_tells_what_was_given_up() {
     let (dir, _) = reference();
     let text = fs::read_to_string(dir.path().join(SUMMARY)).unwrap();
-    let rows: Vec<SummaryRow> = text
+    let rows: Vec<record::SummaryRow> = text
         .split_inclusive('\n')
         .skip(1)
         .map(|line| record::parse(line).unwrap())
@@ -175,7 +178,7 @@ fn a_summary_has_a_row_a_cell_and_tells_what_was_given_up() {
 #[test]
 fn an_interrupted_run_goes_on_to_the_same_bytes() {
     // Enough trials that a cancel comes long before the last one is begun.
-    let long = SPEC_TEXT.replace("trials = 7", "trials = 300");
+    let long = SPEC_TEXT.replace("trials = 7", "trials = 600");
     let long = Spec::parse(&long, Path::new("long.toml")).unwrap();
     let whole = tempfile::tempdir().unwrap();
     run_all(&long, &options(whole.path(), 2)).unwrap();
@@ -316,4 +319,109 @@ proptest! {
         prop_assert_eq!(report.status, Status::Complete);
         prop_assert!(outputs(dir.path()) == files);
     }
+}
+
+fn shards(out: &Path, of: u32) {
+    for shard in Shard::all(of) {
+        run_all(
+            &spec(),
+            &RunOptions {
+                shard: Some(shard),
+                ..options(out, 2)
+            },
+        )
+        .unwrap();
+    }
+}
+
+fn merge_all(out: &Path) -> Result<RunReport, RunError> {
+    merge(&spec(), out, &[], &Still)
+}
+
+#[test]
+fn shards_merge_to_the_bytes_of_the_whole() {
+    let (_dir, files) = reference();
+    for of in [1, 3, 8] {
+        let out = tempfile::tempdir().unwrap();
+        shards(out.path(), of);
+        assert!(
+            status(out.path())
+                .unwrap()
+                .iter()
+                .all(|part| part.status == Status::Complete)
+        );
+        merge_all(out.path()).unwrap();
+        assert!(outputs(out.path()) == files, "{of} shards");
+        // A merge that was interrupted is done again.
+        merge_all(out.path()).unwrap();
+        assert!(outputs(out.path()) == files);
+        assert_eq!(status(out.path()).unwrap().len(), 1 + of as usize);
+    }
+    let out = tempfile::tempdir().unwrap();
+    let many = RunOptions {
+        shard: Shard::new(1, 9),
+        ..options(out.path(), 1)
+    };
+    assert!(
+        run_all(&spec(), &many)
+            .unwrap_err()
+            .to_string()
+            .contains("has 8 cells")
+    );
+}
+
+#[test]
+fn only_all_shards_of_one_run_are_merged() {
+    let out = tempfile::tempdir().unwrap();
+    let complaint = || {
+        let shown = format!("{}/", out.path().display());
+        merge_all(out.path())
+            .unwrap_err()
+            .to_string()
+            .replace(&shown, "")
+            .replace(shown.trim_end_matches('/'), "out")
+    };
+    assert_eq!(
+        complaint(),
+        "out holds no shards: expected folders such as shard-1-of-8"
+    );
+    shards(out.path(), 3);
+    let part = |number: u32| out.path().join(format!("shard-{number}-of-3"));
+    let aside = out.path().join("aside");
+    fs::rename(part(2), &aside).unwrap();
+    assert_eq!(complaint(), "out: shards 2/3 are missing");
+    let other = RunOptions {
+        shard: Shard::new(2, 3),
+        seed: Some(99),
+        ..options(out.path(), 1)
+    };
+    run_all(&spec(), &other).unwrap();
+    assert_eq!(
+        complaint(),
+        "shard-2-of-3 is of another run: it was begun with seed 99, this is 11"
+    );
+    fs::remove_dir_all(part(2)).unwrap();
+    let cancelled = RunOptions {
+        shard: Shard::new(2, 3),
+        ..options(out.path(), 1)
+    };
+    run(&spec(), &cancelled, &Still, &mut |_| {}, &AtomicBool::new(true)).unwrap();
+    assert_eq!(
+        complaint(),
+        "shard-2-of-3 is not complete: 0 of 21 trials; resume it first"
+    );
+    fs::remove_dir_all(part(2)).unwrap();
+    fs::rename(&aside, part(2)).unwrap();
+    let trials = fs::read_to_string(part(2).join(TRIALS)).unwrap();
+    fs::write(part(2).join(TRIALS), trials.replacen('7', "8", 1)).unwrap();
+    assert_eq!(
+        complaint(),
+        "shard-2-of-3/trials.csv is damaged: its BLAKE3 is not that of the manifest"
+    );
+    fs::write(part(2).join(TRIALS), trials).unwrap();
+    fs::create_dir(out.path().join("shard-1-of-5")).unwrap();
+    assert_eq!(
+        complaint(),
+        "out holds shards of 3 and of 5 parts: remove those that do not belong"
+    );
 }

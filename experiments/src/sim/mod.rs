@@ -19,7 +19,7 @@ use crate::failures::FailureKind;
 use crate::outcome::{End, Outcome, Reason};
 use crate::plan::{Plan, WorkItem};
 use crate::seed::TrialSeed;
-use crate::spec::{self, Spec};
+use crate::spec::{self, Setting};
 
 pub(crate) use probe::probe;
 
@@ -51,8 +51,8 @@ pub enum SimError {
 /// Runs one trial of the plan.
 pub(crate) fn run(plan: &Plan, item: WorkItem) -> Result<Outcome, SimError> {
     let cell = &plan.cells[item.cell];
-    let (spec, seed) = (&plan.spec, plan.seed(item.trial));
-    let mut scenario = scenario(spec, cell.program.ok_or(SimError::NoGuest)?, seed)?;
+    let (setting, seed) = (plan.setting(cell), plan.seed(item.trial));
+    let mut scenario = scenario(setting, cell.program.ok_or(SimError::NoGuest)?, seed)?;
     scenario.protect = Options {
         mtbf: cell.mtbf,
         checkpoint_cost: cell.costs.checkpoint,
@@ -65,18 +65,19 @@ pub(crate) fn run(plan: &Plan, item: WorkItem) -> Result<Outcome, SimError> {
     let mut losses = || {
         let failure = failures.draw();
         let loss = match failure.kind {
-            FailureKind::GuestCrash => Loss::Guest,
             FailureKind::HostLoss => Loss::Host,
+            // The check of the spec lets no other kind through to this level.
+            _ => Loss::Guest,
         };
         Some((failure.gap, loss))
     };
-    outcome(driver::run(&scenario, cell.interval_policy(), &mut losses))
+    outcome(driver::run(&scenario, plan.interval_policy(cell), &mut losses))
 }
 
-/// What a spec says of every trial with this program. The guest's data differ from trial to trial.
-fn scenario(spec: &Spec, program: Program, seed: TrialSeed) -> Result<Scenario, SimError> {
-    let guest = spec.guest.as_ref().ok_or(SimError::NoGuest)?;
-    let steps = spec.job.work.as_nanos() / guest.step.as_nanos();
+/// What a setting says of every trial with this program. The guest's data differ from trial to trial.
+fn scenario(setting: &Setting, program: Program, seed: TrialSeed) -> Result<Scenario, SimError> {
+    let guest = setting.guest.as_ref().ok_or(SimError::NoGuest)?;
+    let steps = setting.job.work.as_nanos() / guest.step.as_nanos();
     Ok(Scenario {
         guest: GuestSpec {
             program,
@@ -87,24 +88,24 @@ fn scenario(spec: &Spec, program: Program, seed: TrialSeed) -> Result<Scenario, 
         },
         profile: guest.world.clone(),
         protect: Options {
-            downtime: spec.failures.downtime,
-            final_checkpoint: spec.job.final_checkpoint,
-            failures_max: Some(spec.limits.failures),
+            downtime: setting.failures.downtime,
+            final_checkpoint: setting.job.final_checkpoint,
+            failures_max: Some(setting.limits.failures),
             ..Options::default()
         },
-        method: match spec.checkpoint.method {
+        method: match setting.checkpoint.method {
             spec::Method::StopAndCopy => Method::StopAndCopy,
             spec::Method::PreCopy => Method::PreCopy,
         },
-        incremental: spec.checkpoint.incremental,
+        incremental: setting.checkpoint.incremental,
         dirty_log: true,
-        detection: spec.failures.detection,
+        detection: setting.failures.detection,
         boot: Duration::ZERO,
         keep_last: KEEP_LAST,
         compression_level: 1,
         faults: FaultPlan::default(),
         seed: seed.0,
-        time_limit: spec.limits.time,
+        time_limit: setting.limits.time,
     })
 }
 

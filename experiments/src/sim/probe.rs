@@ -11,7 +11,7 @@ use revenant_sim::{Program, driver};
 use super::{SimError, scenario};
 use crate::model::Costs;
 use crate::seed::TrialSeed;
-use crate::spec::Spec;
+use crate::spec::Setting;
 
 /// A probe runs three of so many parts of the job, with a checkpoint after each of the first two.
 const PARTS: u64 = 8;
@@ -20,9 +20,9 @@ const PARTS: u64 = 8;
 /// second; the second capture counts, an increment then having its base. The same is done again with a crash of the guest
 /// in the last eighth, and once more with the loss of its host; the restart cost is the mean of the two recoveries
 /// by the share of host losses, detection and downtime left out.
-pub(crate) fn probe(spec: &Spec, program: Program) -> Result<Costs, SimError> {
+pub(crate) fn probe(setting: &Setting, program: Program, seed: u64) -> Result<Costs, SimError> {
     // No trial has this seed: those of trials are derived.
-    let mut scenario = scenario(spec, program, TrialSeed(spec.seed))?;
+    let mut scenario = scenario(setting, program, TrialSeed(seed))?;
     let part = (scenario.guest.steps / PARTS).max(1);
     scenario.guest.steps = 3 * part;
     scenario.detection = Duration::ZERO;
@@ -45,7 +45,7 @@ pub(crate) fn probe(spec: &Spec, program: Program) -> Result<Costs, SimError> {
             .map(Duration::as_secs_f64)
             .ok_or(SimError::ProbeUnfinished)
     };
-    let share = spec.failures.host_loss_share;
+    let share = setting.failures.kinds.host_loss;
     let restart_s = recovery(Loss::Guest)? * (1.0 - share) + recovery(Loss::Host)? * share;
     Ok(Costs {
         checkpoint: capture.suspended_for,

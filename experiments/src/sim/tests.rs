@@ -3,7 +3,7 @@ use std::path::Path;
 use super::*;
 use crate::model::Costs;
 use crate::spec::{Checkpoint, Level, Method, Spec};
-use crate::stats::Moments;
+use crate::stats::Running;
 
 const SPEC: &str = r#"
 name = "sim"
@@ -19,11 +19,11 @@ memory = "64KiB"
 [world]
 represents = 65536
 [failures]
-distribution = "exponential"
+law = "exponential"
 mtbf = ["8min"]
 detection = "5s"
 downtime = "20s"
-host_loss_share = 0.5
+kinds = { guest-crash = 0.5, host-loss = 0.5 }
 [checkpoint]
 cost = "measured"
 restart = "measured"
@@ -33,12 +33,13 @@ interval = ["2min"]
 "#;
 
 fn plan(spec: &Spec) -> Plan {
-    let programs = &spec.guest.as_ref().unwrap().programs;
+    let setting = &spec.settings[0];
+    let programs = &setting.guest.as_ref().unwrap().programs;
     let costs: Vec<Costs> = programs
         .iter()
-        .map(|&program| probe(spec, program).unwrap())
+        .map(|&program| probe(setting, program, spec.seed).unwrap())
         .collect();
-    Plan::new(spec, &costs)
+    Plan::new(spec, &[costs])
 }
 
 fn spec() -> Spec {
@@ -51,13 +52,11 @@ fn every_guest_ends_with_its_oracles_digest_by_every_way_of_capturing() {
     let (mut failures, mut lost) = (0, Duration::ZERO);
     for method in [Method::StopAndCopy, Method::PreCopy] {
         for incremental in [false, true] {
-            let spec = Spec {
-                checkpoint: Checkpoint {
-                    method,
-                    incremental,
-                    ..spec().checkpoint
-                },
-                ..spec()
+            let mut spec = spec();
+            spec.settings[0].checkpoint = Checkpoint {
+                method,
+                incremental,
+                ..spec.settings[0].checkpoint
             };
             let plan = plan(&spec);
             for (cell, of) in plan
@@ -77,7 +76,7 @@ fn every_guest_ends_with_its_oracles_digest_by_every_way_of_capturing() {
                         + outcome.restarting
                         + outcome.down;
                     assert_eq!(outcome.makespan, parts, "{name}: {outcome:?}");
-                    assert_eq!(outcome.useful, spec.job.work, "{name}");
+                    assert_eq!(outcome.useful, spec.settings[0].job.work, "{name}");
                     failures += outcome.failures;
                     lost += outcome.lost;
                 }
@@ -98,15 +97,15 @@ fn the_model_and_the_simulated_world_agree() {
     let plan = plan(&spec());
     for (pair, model) in plan.cells.chunks(2).enumerate() {
         let program = model[0].program;
-        let differences: Vec<f64> = (0..model[0].trials)
-            .map(|trial| {
-                let run = |cell| crate::trial::run(&plan, WorkItem { cell, trial }).unwrap();
-                let (model, sim) = (run(2 * pair), run(2 * pair + 1));
-                assert_eq!(model.end, End::Completed);
-                (sim.makespan.as_secs_f64() - model.makespan.as_secs_f64()) / model.makespan.as_secs_f64()
-            })
-            .collect();
-        let moments = Moments::of(&differences).unwrap();
+        let mut differences = Running::default();
+        for trial in 0..model[0].trials {
+            let run = |cell| crate::trial::run(&plan, WorkItem { cell, trial }).unwrap();
+            let (model, sim) = (run(2 * pair), run(2 * pair + 1));
+            assert_eq!(model.end, End::Completed);
+            let model_s = model.makespan.as_secs_f64();
+            differences.add((sim.makespan.as_secs_f64() - model_s) / model_s);
+        }
+        let moments = differences.moments().unwrap();
         let (low, high) = moments.ci95.unwrap();
         assert!(low < 0.01 && high > -0.01, "{program:?}: {low} .. {high}");
         assert!(moments.mean.abs() < 0.04, "{program:?}: {moments:?}");
@@ -116,7 +115,7 @@ fn the_model_and_the_simulated_world_agree() {
 #[test]
 fn measured_costs_are_those_of_the_profile() {
     let spec = spec();
-    let costs = probe(&spec, Program::HotSet).unwrap();
+    let costs = probe(&spec.settings[0], Program::HotSet, spec.seed).unwrap();
     // 16 pages for 65,536 each at 1 us to copy and at most 10 ns to find dirty; log and state 1 ms each, resume 2 ms.
     let pages = 16 * 65_536;
     let least = Duration::from_nanos(pages * 1_000) + Duration::from_millis(4);
@@ -140,15 +139,15 @@ fn a_trial_is_repeatable_and_a_hopeless_one_is_given_up() {
     let again = plan(&spec);
     let item = WorkItem { cell, trial: 2 };
     assert_eq!(run(&again, item).unwrap(), run(&plan(&spec), item).unwrap());
-    spec.limits.failures = 0;
+    spec.settings[0].limits.failures = 0;
     let outcome = run(&plan(&spec), item).unwrap();
     assert_eq!(
         (outcome.end, outcome.failures),
         (End::GivenUp(Reason::FailureLimit), 1)
     );
-    spec.limits = crate::spec::Limits {
+    spec.settings[0].limits = crate::spec::Limits {
         failures: 1_000,
-        time: spec.job.work,
+        time: spec.settings[0].job.work,
     };
     let outcome = run(&plan(&spec), item).unwrap();
     assert_eq!(outcome.end, End::GivenUp(Reason::TimeLimit));

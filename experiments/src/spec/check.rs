@@ -1,5 +1,6 @@
 //! From what was written to what can be run: ranges and combinations.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
@@ -7,10 +8,12 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::error::Problem;
-use super::raw::{Raw, RawCheckpoint, RawFailures, RawGuest, RawJob, RawLimits, RawPolicy, RawTrials};
+use super::failures;
+use super::raw::{Raw, RawCheckpoint, RawGuest, RawJob, RawLimits, RawPeriods, RawPolicy, RawTrials};
+use super::rules::{self, Checked as Beyond};
 use super::{
-    Checkpoint, Cost, Failures, FigureFormat, Figures, Guest, Job, Level, Limits, Method, Policy, PolicyKind,
-    Spec, Trials,
+    Checkpoint, Cost, FigureFormat, Figures, Guest, Job, Level, Limits, Method, Parameters, Policy,
+    PolicyKind, Setting, Spec, Trials,
 };
 use revenant_core::quantity::{Period, Size};
 use revenant_sim::{CostProfile, Program};
@@ -19,9 +22,9 @@ use revenant_sim::{CostProfile, Program};
 type Complaint = (usize, Problem);
 
 /// Shorter quantities drown in the nanosecond clock and the rounding of seconds to floats.
-const PERIOD_MIN: Period = Period(Duration::from_millis(1));
+pub(super) const PERIOD_MIN: Period = Period(Duration::from_millis(1));
 /// A year-long interval or MTBF of a century is fine; beyond, nanoseconds no longer fit 64 bits after a few failures.
-const PERIOD_MAX: Period = Period(Duration::from_secs(100 * 365 * 86_400));
+pub(super) const PERIOD_MAX: Period = Period(Duration::from_secs(100 * 365 * 86_400));
 /// More trials than this belong into several runs.
 const TRIALS_MAX: u64 = 100_000_000;
 /// Guest memory in the simulated world is real memory of this machine.
@@ -34,15 +37,45 @@ const TIME_DEFAULT_FACTOR: u32 = 100;
 /// Cells (points × levels) at most.
 const CELLS_MAX: usize = 100_000;
 
-pub(super) fn check(raw: Raw, source: &str, path: &Path) -> Result<Spec, Complaint> {
-    let name = checked_name(&raw.name)?;
-    let levels = distinct(&raw.levels, "levels", "level", |level| level.name())?;
-    let trials = checked_trials(&raw.trials, &levels)?;
+/// What holds for the whole run.
+pub(super) fn spec(raw: &Raw, settings: Vec<Setting>, source: &str, path: &Path) -> Result<Spec, Complaint> {
+    let levels = checked_levels(raw)?;
+    let spec = Spec {
+        name: checked_name(&raw.name)?,
+        question: raw.question.clone(),
+        seed: raw.seed,
+        trials: checked_trials(&raw.trials, &levels)?,
+        levels,
+        figures: Figures {
+            formats: raw
+                .figures
+                .formats
+                .clone()
+                .unwrap_or(vec![FigureFormat::Svg, FigureFormat::Png]),
+        },
+        settings,
+        source: source.to_owned(),
+        path: path.to_owned(),
+    };
+    let cells = spec.points() * spec.levels.len();
+    if cells > CELLS_MAX {
+        let problem = Problem::TooManyCells {
+            found: cells,
+            most: CELLS_MAX,
+        };
+        return Err((raw.policy.span().start, problem));
+    }
+    Ok(spec)
+}
+
+/// What may differ from point to point.
+pub(super) fn setting(raw: &Raw, name: String, path: &Path) -> Result<Setting, Complaint> {
+    let levels = checked_levels(raw)?;
     let job = checked_job(&raw.job)?;
     check_costs(&raw.checkpoint, &levels)?;
-    let needed_by = needs_guest(&levels, &raw);
+    let needed_by = needs_guest(&levels, raw);
     let guest = match (&raw.guest, needed_by) {
-        (Some(guest), Some(_)) => Some(checked_guest(guest.get_ref(), &raw)?),
+        (Some(guest), Some(_)) => Some(checked_guest(guest.get_ref(), raw)?),
         (None, Some((offset, needed_by))) => return Err((offset, Problem::GuestMissing { needed_by })),
         (Some(guest), None) => return Err((guest.span().start, Problem::GuestUnused)),
         (None, None) => None,
@@ -50,14 +83,14 @@ pub(super) fn check(raw: Raw, source: &str, path: &Path) -> Result<Spec, Complai
     if let (Some(world), None) = (&raw.world, &guest) {
         return Err((world.span().start, Problem::WorldUnused));
     }
-    let failures = checked_failures(&raw.failures)?;
-    let policies = checked_policies(&raw.policy)?;
-    let spec = Spec {
+    let failures = failures::checked(&raw.failures, path)?;
+    let kinds = failures.kinds;
+    if levels.contains(&Level::Sim) && kinds.guest_crash + kinds.host_loss < 1.0 - f64::EPSILON {
+        return Err((raw.levels.span().start, Problem::KindsAtSim));
+    }
+    let beyond = rules::checked(raw, &levels, kinds.host_loss)?;
+    Ok(Setting {
         name,
-        question: raw.question,
-        seed: raw.seed,
-        trials,
-        levels,
         guest,
         failures,
         checkpoint: Checkpoint {
@@ -66,41 +99,36 @@ pub(super) fn check(raw: Raw, source: &str, path: &Path) -> Result<Spec, Complai
             method: raw.checkpoint.method.unwrap_or(Method::StopAndCopy),
             incremental: raw.checkpoint.incremental.unwrap_or(false),
         },
-        policies,
+        rules: beyond.rules,
+        two_level: beyond.two_level,
+        verified: beyond.verified,
+        policies: checked_policies(&raw.policy, &beyond)?,
         limits: checked_limits(&raw.limits, job.work)?,
         job,
-        figures: Figures {
-            formats: raw
-                .figures
-                .formats
-                .unwrap_or(vec![FigureFormat::Svg, FigureFormat::Png]),
-        },
-        source: source.to_owned(),
-        path: path.to_owned(),
-    };
-    let cells = spec.points() * spec.levels.len();
-    if cells > CELLS_MAX {
-        return Err((
-            raw.policy.span().start,
-            Problem::TooManyCells {
-                found: cells,
-                most: CELLS_MAX,
-            },
-        ));
-    }
-    Ok(spec)
+    })
+}
+
+fn checked_levels(raw: &Raw) -> Result<Vec<Level>, Complaint> {
+    distinct(&raw.levels, "levels", "level", |level| level.name())
 }
 
 impl Spec {
     /// Combinations of the factors, levels left out.
     pub fn points(&self) -> usize {
+        self.settings.iter().map(Setting::points).sum()
+    }
+}
+
+impl Setting {
+    /// Combinations of the factors beside the swept ones.
+    fn points(&self) -> usize {
         let programs = self.guest.as_ref().map_or(1, |guest| guest.programs.len());
         let policies: usize = self
             .policies
             .iter()
             .map(|policy| match policy {
                 Policy::Fixed(intervals) => intervals.len(),
-                Policy::Formula(_) => 1,
+                Policy::Formula(..) => 1,
             })
             .sum();
         programs * self.failures.mtbf.len() * policies
@@ -127,6 +155,21 @@ impl Spec {
             sim: instead(self.trials.sim),
         };
         Spec { trials, ..self }
+    }
+}
+
+impl Spec {
+    /// With the seed and the trials a cell of a run that was begun.
+    #[must_use]
+    pub fn with_identity(self, seed: u64, trials_a_cell: &BTreeMap<String, u32>) -> Spec {
+        let at = |level: Level, own: Option<u32>| {
+            own.map(|own| trials_a_cell.get(level.name()).copied().unwrap_or(own))
+        };
+        let trials = Trials {
+            model: at(Level::Model, self.trials.model),
+            sim: at(Level::Sim, self.trials.sim),
+        };
+        Spec { seed, trials, ..self }
     }
 }
 
@@ -159,7 +202,7 @@ fn distinct<T: Clone, S: Display>(
     Ok(list.get_ref().iter().map(|item| item.get_ref().clone()).collect())
 }
 
-fn within(
+pub(super) fn within(
     found: Period,
     offset: usize,
     key: &'static str,
@@ -193,6 +236,16 @@ fn periods(
             )
         })
         .collect()
+}
+
+/// One mean time between failures, or a list of them.
+pub(super) fn mtbfs(mtbf: &Spanned<RawPeriods>) -> Result<Vec<Duration>, Complaint> {
+    let (span, key) = (mtbf.span(), "failures.mtbf");
+    let list = match mtbf.get_ref() {
+        RawPeriods::One(period) => vec![Spanned::new(span.clone(), *period)],
+        RawPeriods::Many(list) => list.clone(),
+    };
+    periods(&Spanned::new(span, list), key, "mean time between failures")
 }
 
 fn checked_trials(trials: &Spanned<RawTrials>, levels: &[Level]) -> Result<Trials, Complaint> {
@@ -336,43 +389,10 @@ fn checked_guest(guest: &RawGuest, raw: &Raw) -> Result<Guest, Complaint> {
     })
 }
 
-fn checked_failures(failures: &RawFailures) -> Result<Failures, Complaint> {
-    let optional = |period: &Option<Spanned<Period>>, key| match period {
-        None => Ok(Duration::ZERO),
-        Some(period) => within(
-            *period.get_ref(),
-            period.span().start,
-            key,
-            Period::default(),
-            PERIOD_MAX,
-        ),
-    };
-    let host_loss_share = failures
-        .host_loss_share
-        .as_ref()
-        .map_or(0.0, |share| *share.get_ref());
-    if !(0.0..=1.0).contains(&host_loss_share) {
-        let offset = failures
-            .host_loss_share
-            .as_ref()
-            .map_or(0, |share| share.span().start);
-        return Err((
-            offset,
-            Problem::NotAShare {
-                key: "failures.host_loss_share",
-            },
-        ));
-    }
-    Ok(Failures {
-        distribution: failures.distribution,
-        mtbf: periods(&failures.mtbf, "failures.mtbf", "mean time between failures")?,
-        detection: optional(&failures.detection, "failures.detection")?,
-        downtime: optional(&failures.downtime, "failures.downtime")?,
-        host_loss_share,
-    })
-}
-
-fn checked_policies(policies: &Spanned<Vec<Spanned<RawPolicy>>>) -> Result<Vec<Policy>, Complaint> {
+fn checked_policies(
+    policies: &Spanned<Vec<Spanned<RawPolicy>>>,
+    beyond: &Beyond,
+) -> Result<Vec<Policy>, Complaint> {
     distinct(
         policies,
         "policy",
@@ -382,18 +402,83 @@ fn checked_policies(policies: &Spanned<Vec<Spanned<RawPolicy>>>) -> Result<Vec<P
     policies
         .get_ref()
         .iter()
-        .map(
-            |policy| match (policy.get_ref().kind, &policy.get_ref().interval) {
-                (PolicyKind::Fixed, None) => Err((policy.span().start, Problem::FixedWithoutInterval)),
-                (PolicyKind::Fixed, Some(grid)) => Ok(Policy::Fixed(periods(grid, "interval", "interval")?)),
-                (kind, Some(grid)) => Err((
-                    grid.span().start,
-                    Problem::IntervalNotWanted { policy: kind.name() },
-                )),
-                (kind, None) => Ok(Policy::Formula(kind)),
-            },
-        )
+        .map(|policy| checked_policy(policy, beyond))
         .collect()
+}
+
+/// Some policies are for what only some specs have.
+fn check_needs(policy: &Spanned<RawPolicy>, beyond: &Beyond) -> Result<(), Complaint> {
+    let kind = policy.get_ref().kind;
+    let needs = match kind {
+        PolicyKind::TwoLevel if beyond.two_level.is_none() => "[checkpoint.shared]",
+        PolicyKind::Verified if beyond.verified.is_none() => "failures.silent_mtbf and checkpoint.verify",
+        PolicyKind::Epochs if beyond.rules.epochs.is_none() => "[checkpoint.epochs]",
+        _ => return Ok(()),
+    };
+    let problem = Problem::PolicyNeeds {
+        policy: kind.name(),
+        needs,
+    };
+    Err((policy.span().start, problem))
+}
+
+fn checked_policy(policy: &Spanned<RawPolicy>, beyond: &Beyond) -> Result<Policy, Complaint> {
+    let (raw, kind) = (policy.get_ref(), policy.get_ref().kind);
+    // A key, whose it is, and between what it must lie.
+    let known = [
+        ("shape", &raw.shape, PolicyKind::Lazy, 0.1, 1.0),
+        ("prior", &raw.prior, PolicyKind::Adaptive, 1e-6, 1e6),
+        ("weight", &raw.weight, PolicyKind::Adaptive, 1e-6, 1e6),
+        ("failures", &raw.failures, PolicyKind::Di, 1e-9, 1e9),
+    ];
+    for (key, value, of, least, most) in known {
+        let Some(value) = value else { continue };
+        let offset = value.span().start;
+        if kind != of {
+            return Err((
+                offset,
+                Problem::NotOfPolicy {
+                    key,
+                    policy: kind.name(),
+                },
+            ));
+        }
+        if !(least..=most).contains(value.get_ref()) {
+            let (least, most) = (least.to_string(), most.to_string());
+            return Err((
+                offset,
+                Problem::BadParameter {
+                    key,
+                    policy: kind.name(),
+                    least,
+                    most,
+                },
+            ));
+        }
+    }
+    check_needs(policy, beyond)?;
+    match (kind, &raw.interval) {
+        (PolicyKind::Fixed, None) => Err((policy.span().start, Problem::FixedWithoutInterval)),
+        (PolicyKind::Fixed, Some(grid)) => Ok(Policy::Fixed(periods(grid, "interval", "interval")?)),
+        (PolicyKind::Lazy, None) if raw.shape.is_none() => {
+            Err((policy.span().start, Problem::LazyWithoutShape))
+        }
+        (kind, Some(grid)) => Err((
+            grid.span().start,
+            Problem::IntervalNotWanted { policy: kind.name() },
+        )),
+        (kind, None) => {
+            let given = |value: &Option<Spanned<f64>>| value.as_ref().map(|value| *value.get_ref());
+            let default = Parameters::default();
+            let parameters = Parameters {
+                shape: given(&raw.shape).unwrap_or(default.shape),
+                prior: given(&raw.prior).unwrap_or(default.prior),
+                weight: given(&raw.weight).unwrap_or(default.weight),
+                failures: given(&raw.failures),
+            };
+            Ok(Policy::Formula(kind, parameters))
+        }
+    }
 }
 
 fn checked_limits(limits: &RawLimits, work: Duration) -> Result<Limits, Complaint> {

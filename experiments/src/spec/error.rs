@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use revenant_core::quantity::{Period, Size};
 use revenant_sim::{ProfileError, UnknownProgram};
 
+use crate::failures::BathtubError;
+
 /// A spec cannot be used. Messages name the file, the line and what would be right.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
@@ -94,12 +96,46 @@ pub enum Problem {
         /// The most that makes sense.
         most: u64,
     },
-    /// A share out of range.
-    #[error("{key} must be between 0 and 1")]
-    NotAShare {
+    /// A law that is drawn has no scale of its own.
+    #[error("failures.mtbf is missing: give the mean time between failures, such as mtbf = \"24h\"")]
+    MtbfMissing,
+    /// Kinds that are no shares.
+    #[error("failures.kinds must be shares between 0 and 1 that add up to 1")]
+    NotShares,
+    /// A law that cannot be drawn.
+    #[error("failures.law: the shape of {law} must be between {least} and {most}")]
+    BadShape {
+        /// The law.
+        law: &'static str,
+        /// The least shape.
+        least: String,
+        /// The greatest.
+        most: String,
+    },
+    /// A bathtub that cannot be drawn.
+    #[error("failures.law: bathtub: {0}")]
+    BadBathtub(BathtubError),
+    /// A burst that never ends.
+    #[error("failures.bursts.probability must be at least 0 and less than 1")]
+    BurstProbability,
+    /// Bursts that last longer than the time between failures.
+    #[error("failures.bursts: probability × delay must be less than every failures.mtbf")]
+    BurstsTooLong,
+    /// A log is one recorded process.
+    #[error("{key} is not used: the failures are those of a log")]
+    NotOfALog {
         /// The key.
         key: &'static str,
     },
+    /// A log that cannot be used.
+    #[error("failures.law: log: {why}")]
+    BadLog {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Kinds of failures that a level does not know.
+    #[error("failures.kinds: level \"sim\" knows guest-crash and host-loss only")]
+    KindsAtSim,
     /// `kind = "fixed"` without its intervals.
     #[error("a fixed policy needs interval = [\"10min\", …]: the work between two checkpoints")]
     FixedWithoutInterval,
@@ -109,6 +145,49 @@ pub enum Problem {
         /// The policy's name.
         policy: &'static str,
     },
+    /// A parameter of another policy.
+    #[error("policy {policy} has no parameter {key}: take it out")]
+    NotOfPolicy {
+        /// The key.
+        key: &'static str,
+        /// The policy's name.
+        policy: &'static str,
+    },
+    /// A parameter out of range.
+    #[error("policy {policy}: {key} must be between {least} and {most}")]
+    BadParameter {
+        /// The key.
+        key: &'static str,
+        /// The policy's name.
+        policy: &'static str,
+        /// The least value.
+        least: String,
+        /// The greatest.
+        most: String,
+    },
+    /// Lazy checkpointing rests on a Weibull law.
+    #[error("policy lazy needs shape = k, the shape of the Weibull law it takes the failures for")]
+    LazyWithoutShape,
+    /// A policy for something the spec does not have.
+    #[error("policy {policy} needs {needs}")]
+    PolicyNeeds {
+        /// The policy's name.
+        policy: &'static str,
+        /// What it is for.
+        needs: &'static str,
+    },
+    /// A world that is only modelled.
+    #[error("{key} is known at level \"model\" only: take \"sim\" out of levels")]
+    OnlyAtModel {
+        /// The key.
+        key: &'static str,
+    },
+    /// A number of verifications that cost nobody knows what.
+    #[error("checkpoint.verifications needs checkpoint.verify = \"20s\": what one costs")]
+    VerificationsWithoutCost,
+    /// Pages without their cost, or the other way round.
+    #[error("checkpoint.epochs: dirty_pages and page (the time that one takes) go together")]
+    HalfPages,
     /// Simulated or measured, but of no guest.
     #[error("{needed_by} needs a guest: add [guest] with programs = [\"…\"]")]
     GuestMissing {
@@ -171,6 +250,84 @@ pub enum Problem {
     TooManyCells {
         /// As it comes out.
         found: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// `sweep` is not a table.
+    #[error("sweep must be a table: [sweep], then \"key\" = [values] a line")]
+    SweepNotATable,
+    /// It concerns all points alike.
+    #[error("sweep: {key} holds for the whole run and cannot vary from point to point")]
+    NotSwept {
+        /// The key.
+        key: String,
+    },
+    /// Neither a list nor a range.
+    #[error(
+        "sweep: {key} needs a list of values, or a range {{ from = …, to = …, points = N, scale = \"log\" }}"
+    )]
+    NotAList {
+        /// The key.
+        key: String,
+    },
+    /// A list without values.
+    #[error("sweep: {key} lists nothing: give at least one value")]
+    EmptySweep {
+        /// The key.
+        key: String,
+    },
+    /// The same value twice would make two points of one name.
+    #[error("sweep: {key} has {value} twice")]
+    SweptTwice {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+    },
+    /// The path leads through something that has no keys, or past the end of a list.
+    #[error("sweep: {key} is not a place in this spec")]
+    SweptNowhere {
+        /// The key.
+        key: String,
+    },
+    /// A range that cannot be divided.
+    #[error("sweep: {key}: {why}")]
+    BadRange {
+        /// The key.
+        key: String,
+        /// What would be right.
+        why: &'static str,
+    },
+    /// `zip` is not a list of lists of keys.
+    #[error("sweep: zip must be a list of lists of swept keys, such as [[\"failures.mtbf\", \"job.work\"]]")]
+    BadZip,
+    /// `zip` names a key that is not swept.
+    #[error("sweep: zip names {key}, which the sweep does not list")]
+    ZipUnknown {
+        /// The key.
+        key: String,
+    },
+    /// `zip` names a key twice.
+    #[error("sweep: zip names {key} twice")]
+    ZippedTwice {
+        /// The key.
+        key: String,
+    },
+    /// Keys that vary together need lists of one length.
+    #[error("sweep: {key} has {found} values and {other}, with which it is zipped, has {wanted}")]
+    ZipLengths {
+        /// The key.
+        key: String,
+        /// Its number of values.
+        found: usize,
+        /// The key it is zipped with.
+        other: String,
+        /// That one's number of values.
+        wanted: usize,
+    },
+    /// More combinations than anybody means.
+    #[error("the sweep makes more than {most} settings: shorten the lists")]
+    TooManySettings {
         /// The limit.
         most: usize,
     },

@@ -1,7 +1,7 @@
 //! ① What is asked: an experiment as a TOML file, read and checked once.
 //!
 //! ```text
-//! TOML text ─▶ raw (serde, unknown keys refused) ─▶ check (ranges, combinations) ─▶ Spec
+//! TOML text ─▶ sweep (a document a setting) ─▶ raw (serde, unknown keys refused) ─▶ check (ranges, combinations) ─▶ Spec
 //! ```
 //!
 //! A [`Spec`] that exists can be run. Every complaint names the file, the line and what would be right. The keys are
@@ -9,18 +9,27 @@
 
 mod check;
 mod error;
+mod failures;
 mod raw;
+mod rules;
+mod sweep;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use toml::Spanned;
+use toml::de::DeTable;
 
+use crate::model::Rules;
 pub use error::{Problem, SpecError};
+pub use failures::Failures;
+use raw::Raw;
+use revenant_core::policy::{TwoLevel, Verified};
 pub use revenant_core::quantity::{Period, QuantityError, Size};
 use revenant_sim::{CostProfile, Program};
 
-/// A checked experiment.
+/// A checked experiment. What may vary from point to point is in its settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spec {
     /// Names the experiment in every row.
@@ -33,6 +42,21 @@ pub struct Spec {
     pub trials: Trials,
     /// Levels to run, in the order of the rows.
     pub levels: Vec<Level>,
+    /// Which figures to draw.
+    pub figures: Figures,
+    /// The combinations of swept values, in order; without a sweep the one there is.
+    pub settings: Vec<Setting>,
+    /// The file's text, copied into the run's folder.
+    pub source: String,
+    /// Where it was read from.
+    pub path: PathBuf,
+}
+
+/// What may differ from point to point: a spec for one combination of swept values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting {
+    /// `key=value` of each swept key without a column of its own, joined by `;`; empty without such keys.
+    pub name: String,
     /// The job that is interrupted.
     pub job: Job,
     /// The guest that does the job and the world it lives in, where one is simulated or measured.
@@ -41,16 +65,16 @@ pub struct Spec {
     pub failures: Failures,
     /// What checkpoints cost and how they are taken.
     pub checkpoint: Checkpoint,
+    /// What is not as in the plain case, at level `model`.
+    pub rules: Rules,
+    /// The policy for the shared store, where there is one; it says how often checkpoints go there, whatever their policy.
+    pub two_level: Option<TwoLevel>,
+    /// The policy for silent errors, where they strike and are looked for.
+    pub verified: Option<Verified>,
     /// Policies to compare.
     pub policies: Vec<Policy>,
     /// When a trial is given up.
     pub limits: Limits,
-    /// Which figures to draw.
-    pub figures: Figures,
-    /// The file's text, copied into the run's folder.
-    pub source: String,
-    /// Where it was read from.
-    pub path: PathBuf,
 }
 
 /// Which machinery runs a trial.
@@ -114,38 +138,6 @@ pub struct Guest {
     pub world: CostProfile,
 }
 
-/// How failures are spread in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Distribution {
-    /// Memoryless, rate 1/MTBF.
-    Exponential,
-}
-
-impl Distribution {
-    /// As specs spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Distribution::Exponential => "exponential",
-        }
-    }
-}
-
-/// What strikes the guest, and what follows before a restart can begin.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Failures {
-    /// How they are spread.
-    pub distribution: Distribution,
-    /// Mean times between failures of guest and host together, one cell each (M).
-    pub mtbf: Vec<Duration>,
-    /// From the failure until it is noticed.
-    pub detection: Duration,
-    /// From then until a host is ready for the restart.
-    pub downtime: Duration,
-    /// Share of the failures that take the host with them; the others are crashes of the guest. Matters to level `sim`.
-    pub host_loss_share: f64,
-}
-
 /// A cost that is given, or found by trying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cost {
@@ -192,6 +184,18 @@ pub enum PolicyKind {
     DalyHigher,
     /// The exact optimum for exponential failures.
     Exact,
+    /// Equal intervals from the mean number of failures, Di et al. 2013.
+    Di,
+    /// Longer intervals the longer nothing has failed, Tiwari et al. 2014.
+    Lazy,
+    /// Young's interval for the rate of failures as it is seen.
+    Adaptive,
+    /// Checkpoints to two stores, Benoit et al. 2017.
+    TwoLevel,
+    /// Verified checkpoints, Benoit et al. 2016.
+    Verified,
+    /// Epochs that a backup host follows, as in Remus.
+    Epochs,
     /// No checkpoints.
     Never,
 }
@@ -205,18 +209,48 @@ impl PolicyKind {
             PolicyKind::Daly => "daly",
             PolicyKind::DalyHigher => "daly-higher",
             PolicyKind::Exact => "exact",
+            PolicyKind::Di => "di",
+            PolicyKind::Lazy => "lazy",
+            PolicyKind::Adaptive => "adaptive",
+            PolicyKind::TwoLevel => "two-level",
+            PolicyKind::Verified => "verified",
+            PolicyKind::Epochs => "epochs",
             PolicyKind::Never => "never",
         }
     }
 }
 
+/// What some policies are told beside costs and MTBF.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Parameters {
+    /// Of `lazy`: shape of the Weibull law it takes the failures for.
+    pub shape: f64,
+    /// Of `adaptive`: its first guess of the MTBF, as a multiple of the true one.
+    pub prior: f64,
+    /// Of `adaptive`: failures that the first guess weighs as much as.
+    pub weight: f64,
+    /// Of `di`: mean number of failures; `None`: as many as the MTBF makes in the job's work.
+    pub failures: Option<f64>,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Parameters {
+            shape: 1.0,
+            prior: 1.0,
+            weight: 1.0,
+            failures: None,
+        }
+    }
+}
+
 /// A policy to run, with the grid if it is fixed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Policy {
     /// One cell for each interval (τ, the checkpoint's cost left out).
     Fixed(Vec<Duration>),
     /// One cell with the interval that the formula gives.
-    Formula(PolicyKind),
+    Formula(PolicyKind, Parameters),
 }
 
 /// When a trial is given up. It then is a row with a reason.
@@ -257,16 +291,45 @@ impl Spec {
 
     /// Checks a spec that was read from `path`; the path only serves complaints.
     pub fn parse(source: &str, path: &Path) -> Result<Spec, SpecError> {
-        let raw: raw::Raw = toml::from_str(source).map_err(|error| SpecError::Syntax {
+        let syntax = |error: &toml::de::Error| SpecError::Syntax {
             path: path.to_owned(),
             line: line_of(source, error.span().map_or(0, |span| span.start)),
             message: error.message().trim_end().replace('\n', "; "),
-        })?;
-        check::check(raw, source, path).map_err(|(offset, problem)| SpecError::Invalid {
+        };
+        let invalid = |(offset, problem)| SpecError::Invalid {
             path: path.to_owned(),
             line: line_of(source, offset),
             problem,
-        })
+        };
+        let mut base = DeTable::parse(source).map_err(|error| syntax(&error))?;
+        let sweep = base.get_mut().remove("sweep");
+        let ranges = sweep
+            .as_ref()
+            .map(sweep::ranges)
+            .transpose()
+            .map_err(invalid)?
+            .unwrap_or_default();
+        let combinations = match &sweep {
+            Some(sweep) => sweep::combinations(sweep, &ranges).map_err(invalid)?,
+            None => vec![],
+        };
+        let read = |document: Spanned<DeTable<'_>>| -> Result<Raw, SpecError> {
+            Raw::deserialize(toml::Deserializer::from(document)).map_err(|error| syntax(&error))
+        };
+        if combinations.is_empty() {
+            let raw = read(base)?;
+            let setting = check::setting(&raw, String::new(), path).map_err(invalid)?;
+            return check::spec(&raw, vec![setting], source, path).map_err(invalid);
+        }
+        let mut first = None;
+        let mut settings = Vec::with_capacity(combinations.len());
+        for combination in combinations {
+            let raw = read(combination.document(&base).map_err(invalid)?)?;
+            settings.push(check::setting(&raw, combination.name, path).map_err(invalid)?);
+            first.get_or_insert(raw);
+        }
+        let first = first.expect("there is a combination");
+        check::spec(&first, settings, source, path).map_err(invalid)
     }
 }
 

@@ -3,10 +3,12 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
-use super::{Cost, Distribution, FigureFormat, Level, Method, PolicyKind};
+use super::failures::RawFailures;
+use super::rules::{RawEpochs, RawReplicas, RawShared};
+use super::{Cost, FigureFormat, Level, Method, PolicyKind};
 use revenant_core::quantity::{Period, Size};
 use revenant_sim::CostProfile;
 
@@ -37,6 +39,7 @@ pub(super) struct RawJob {
     pub work: Spanned<Period>,
     #[serde(default)]
     pub final_checkpoint: bool,
+    pub replicas: Option<RawReplicas>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,23 +52,15 @@ pub(super) struct RawGuest {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawFailures {
-    pub distribution: Distribution,
-    pub mtbf: Spanned<Vec<Spanned<Period>>>,
-    #[serde(default)]
-    pub detection: Option<Spanned<Period>>,
-    #[serde(default)]
-    pub downtime: Option<Spanned<Period>>,
-    pub host_loss_share: Option<Spanned<f64>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct RawCheckpoint {
     pub cost: Spanned<Cost>,
     pub restart: Spanned<Cost>,
     pub method: Option<Method>,
     pub incremental: Option<bool>,
+    pub shared: Option<RawShared>,
+    pub verify: Option<Spanned<Period>>,
+    pub verifications: Option<Spanned<u64>>,
+    pub epochs: Option<RawEpochs>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -73,6 +68,10 @@ pub(super) struct RawCheckpoint {
 pub(super) struct RawPolicy {
     pub kind: PolicyKind,
     pub interval: Option<Spanned<Vec<Spanned<Period>>>>,
+    pub shape: Option<Spanned<f64>>,
+    pub prior: Option<Spanned<f64>>,
+    pub weight: Option<Spanned<f64>>,
+    pub failures: Option<Spanned<f64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -86,6 +85,35 @@ pub(super) struct RawLimits {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawFigures {
     pub formats: Option<Vec<FigureFormat>>,
+}
+
+/// `"1h"`, or `["1h", "2h"]`.
+#[derive(Debug, Clone)]
+pub(super) enum RawPeriods {
+    One(Period),
+    Many(Vec<Spanned<Period>>),
+}
+
+impl<'de> Deserialize<'de> for RawPeriods {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = RawPeriods;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(r#"a duration with units such as "90s", or a list of durations"#)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawPeriods, E> {
+                Period::deserialize(de::value::StrDeserializer::new(text)).map(RawPeriods::One)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<RawPeriods, A::Error> {
+                Vec::deserialize(de::value::SeqAccessDeserializer::new(list)).map(RawPeriods::Many)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// `trials = 40`, or `trials = { model = 1000, sim = 40 }`.

@@ -2,6 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::failures::{Bursts, Law, Process, Rejuvenate};
 
 const GOOD: &str = r#"name = "a-test"
 question = "what for?"
@@ -13,7 +14,7 @@ levels = ["model"]
 work = "10h"
 
 [failures]
-distribution = "exponential"
+law = "exponential"
 mtbf = ["1h", "2h"]
 
 [checkpoint]
@@ -35,8 +36,9 @@ fn parse(text: &str) -> Result<Spec, String> {
 #[test]
 fn a_good_spec_is_read_with_its_defaults() {
     let spec = parse(GOOD).unwrap();
+    let setting = &spec.settings[0];
     assert_eq!(
-        spec.failures.mtbf,
+        setting.failures.mtbf,
         [Duration::from_secs(3600), Duration::from_secs(7200)]
     );
     assert_eq!(
@@ -46,15 +48,15 @@ fn a_good_spec_is_read_with_its_defaults() {
             sim: None
         }
     );
-    assert_eq!(spec.checkpoint.restart, Cost::Given(Duration::from_secs(120)));
-    assert_eq!(spec.limits.time, Duration::from_secs(3_600_000));
+    assert_eq!(setting.checkpoint.restart, Cost::Given(Duration::from_secs(120)));
+    assert_eq!(setting.limits.time, Duration::from_secs(3_600_000));
     assert_eq!(spec.points(), 6);
     assert_eq!(spec.source, GOOD);
 }
 
 /// What to replace, by what, and how the complaint begins or what it contains.
 #[rustfmt::skip]
-const COMPLAINTS: [(&str, &str, &str); 27] = [
+const COMPLAINTS: [(&str, &str, &str); 26] = [
     ("work = \"10h\"", "work = \"10h\"\nwrok = 1", "x.toml:9: unknown field `wrok`, expected"),
     ("work = \"10h\"", "work = 600", "x.toml:8: invalid type: integer `600`, expected a duration with units"),
     ("work = \"10h\"", "work = \"10m\"", "x.toml:8: \"10m\": unknown unit \"m\"; expected a duration with units"),
@@ -74,7 +76,6 @@ const COMPLAINTS: [(&str, &str, &str); 27] = [
     ("[job]", "[world]\nrepresents = 2\n[job]", "x.toml:7: [world] is not used"),
     ("\"2h\"]", "\"60min\"]", "x.toml:12: failures.mtbf has 1h twice"),
     ("[\"1h\", \"2h\"]", "[]", "x.toml:12: failures.mtbf lists nothing: give at least one mean time between"),
-    ("\"exponential\"", "\"weibull\"", "x.toml:11: unknown variant `weibull`, expected `exponential`"),
     ("interval = [\"10min\", \"20min\"]", "", "x.toml:18: a fixed policy needs interval"),
     ("kind = \"young\"", "kind = \"young\"\ninterval = [\"1h\"]", "x.toml:24: policy young computes its interval"),
     ("kind = \"young\"", "kind = \"fixed\"", "x.toml:22: policy has fixed twice"),
@@ -120,7 +121,7 @@ fn complaints_about_the_guest_do_too() {
             "\"measured\"\n\n\n[guest]\nprograms = [\"stencil\", \"idle\"]",
         );
     let spec = parse(&good).unwrap();
-    let guest = spec.guest.unwrap();
+    let guest = spec.settings[0].guest.clone().unwrap();
     assert_eq!(
         (guest.pages, guest.step, guest.programs.len()),
         (64, Duration::from_secs(1), 2)
@@ -136,13 +137,378 @@ fn complaints_about_the_guest_do_too() {
     }
 }
 
+/// `[failures]` with these lines in place of the law.
+fn failures(lines: &str) -> Result<Failures, String> {
+    let spec = parse(&GOOD.replace("law = \"exponential\"", lines))?;
+    Ok(spec.settings[0].failures.clone())
+}
+
 #[test]
-fn a_share_is_a_share() {
-    let text = GOOD.replace("[checkpoint]", "host_loss_share = 1.5\n[checkpoint]");
-    assert_eq!(
-        parse(&text).unwrap_err(),
-        "x.toml:14: failures.host_loss_share must be between 0 and 1"
+fn laws_are_read() {
+    let law = |text: &str| match failures(text).unwrap().process {
+        Process::Drawn { law, .. } => law,
+        Process::Recorded(log) => panic!("{log:?}"),
+    };
+    assert_eq!(law("law = { weibull = 0.7 }"), Law::Weibull { shape: 0.7 });
+    assert_eq!(law("law = { lognormal = 1.2 }"), Law::LogNormal { sigma: 1.2 });
+    assert_eq!(law("law = { gamma = 3.0 }"), Law::Gamma { shape: 3.0 });
+    let bathtub = "law = { bathtub = { infant_shape = 0.5, infant_share = 0.1, wear_out_shape = 3.0, wear_out_share = 0.2 } }";
+    assert_eq!(law(bathtub).name(), "bathtub");
+    let many = failures(
+        "law = { weibull = 0.7 }\nnodes = 100\nrejuvenate = \"all\"\nbursts = { probability = 0.5, delay = \"1min\" }",
     );
-    let text = GOOD.replace("[checkpoint]", "host_loss_share = nan\n[checkpoint]");
-    assert!(parse(&text).is_err());
+    let Process::Drawn {
+        nodes,
+        rejuvenate,
+        bursts,
+        ..
+    } = many.unwrap().process
+    else {
+        panic!("drawn")
+    };
+    assert_eq!((nodes, rejuvenate), (100, Rejuvenate::All));
+    assert_eq!(
+        bursts,
+        Some(Bursts {
+            probability: 0.5,
+            delay: Duration::from_secs(60)
+        })
+    );
+}
+
+#[test]
+fn failures_that_make_no_sense_are_refused_with_their_line() {
+    for (lines, complaint) in [
+        (
+            "law = \"weibul\"",
+            "x.toml:11: unknown variant `weibul`, expected one of",
+        ),
+        ("law = \"weibull\"", "x.toml:11: "),
+        (
+            "law = { weibull = 0.0 }",
+            "x.toml:11: failures.law: the shape of weibull must be between 0.1 and 20",
+        ),
+        (
+            "law = { weibull = nan }",
+            "x.toml:11: failures.law: the shape of weibull must be between 0.1 and 20",
+        ),
+        ("law = { weibull = \"k\" }", "x.toml:11: invalid type: string"),
+        (
+            "law = { bathtub = { infant_shape = 2.0, infant_share = 0.1, wear_out_shape = 3.0, wear_out_share = 0.2 } }",
+            "x.toml:11: failures.law: bathtub: infant_shape must",
+        ),
+        (
+            "law = \"exponential\"\nnodes = 0",
+            "x.toml:12: failures.nodes = 0 must be between 1 and 10000000",
+        ),
+        (
+            "law = \"exponential\"\nrejuvenate = \"some\"",
+            "x.toml:12: unknown variant `some`",
+        ),
+        (
+            "law = \"exponential\"\nbursts = { probability = 1.0, delay = \"1min\" }",
+            "x.toml:12: failures.bursts.probability must",
+        ),
+        (
+            "law = \"exponential\"\nbursts = { probability = 0.9, delay = \"5h\" }",
+            "x.toml:12: failures.bursts: probability × delay",
+        ),
+        (
+            "law = \"exponential\"\nkinds = { hang = 0.5 }",
+            "x.toml:12: failures.kinds must be shares between 0 and 1 that add",
+        ),
+        (
+            "law = \"exponential\"\nkinds = { hang = nan, guest-crash = 1.0 }",
+            "x.toml:12: failures.kinds must be shares",
+        ),
+        (
+            "law = \"exponential\"\nkinds = { hung = 0.5 }",
+            "x.toml:12: unknown field `hung`",
+        ),
+        (
+            "law = { log = { file = \"absent.csv\", format = \"csv\", mode = \"replay\" } }",
+            "x.toml:11: failures.law: log: cannot read absent.csv: ",
+        ),
+        (
+            "law = { log = { file = \"absent.csv\", format = \"cvs\", mode = \"replay\" } }",
+            "x.toml:11: unknown variant `cvs`",
+        ),
+        (
+            "law = { log = { file = \"a\", format = \"csv\", mode = \"replay\" } }\nnodes = 3",
+            "x.toml:12: failures.nodes is not used",
+        ),
+    ] {
+        let found = failures(lines).expect_err(lines);
+        assert!(
+            found.contains(complaint),
+            "{lines}:\n  found  {found}\n  wanted {complaint}"
+        );
+    }
+}
+
+#[test]
+fn a_law_that_is_drawn_needs_an_mtbf() {
+    let missing = parse(&GOOD.replace("mtbf = [\"1h\", \"2h\"]\n", "")).unwrap_err();
+    assert!(
+        missing.starts_with("x.toml:11: failures.mtbf is missing"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn a_log_is_looked_for_beside_the_spec_and_has_its_own_mtbf() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("log.csv"), "gap_s\n1\n100\n300\n").unwrap();
+    let law = "law = { log = { file = \"log.csv\", format = \"csv\", mode = \"bootstrap\" } }";
+    let text = GOOD
+        .replace("law = \"exponential\"", law)
+        .replace("mtbf = [\"1h\", \"2h\"]\n", "");
+    let spec = Spec::parse(&text, &folder.path().join("x.toml")).unwrap();
+    let failures = &spec.settings[0].failures;
+    assert_eq!(failures.mtbf, [Duration::from_secs(200)]);
+    assert_eq!(failures.process.name(), "bootstrap log");
+}
+
+/// What a sweep of the good spec makes.
+fn swept(sweep: &str) -> Result<Spec, String> {
+    parse(&format!("{GOOD}\n[sweep]\n{sweep}"))
+}
+
+#[test]
+fn a_sweep_multiplies_the_points_in_the_order_of_its_keys() {
+    let sweep = r#""job.work" = ["10h", "20h"]
+"failures.detection" = ["1s", "2s"]
+"checkpoint.cost" = ["60s", "90s"]
+"limits.failures" = { from = 10, to = 1000, points = 3, scale = "log" }
+zip = [["checkpoint.cost", "failures.detection"]]
+"#;
+    let spec = swept(sweep).unwrap();
+    let seen: Vec<_> = spec
+        .settings
+        .iter()
+        .map(|setting| {
+            let hours = setting.job.work.as_secs() / 3600;
+            let detection = setting.failures.detection.as_secs();
+            (
+                hours,
+                detection,
+                setting.checkpoint.cost,
+                setting.limits.failures,
+                setting.name.as_str(),
+            )
+        })
+        .collect();
+    let cost = |seconds| Cost::Given(Duration::from_secs(seconds));
+    assert_eq!(seen.len(), 12);
+    assert_eq!(
+        seen[0],
+        (10, 1, cost(60), 10, "failures.detection_s=1;limits.failures=10")
+    );
+    assert_eq!(
+        seen[2],
+        (
+            10,
+            1,
+            cost(60),
+            1000,
+            "failures.detection_s=1;limits.failures=1000"
+        )
+    );
+    assert_eq!(
+        seen[4],
+        (10, 2, cost(90), 100, "failures.detection_s=2;limits.failures=100")
+    );
+    assert_eq!(
+        seen[11],
+        (
+            20,
+            2,
+            cost(90),
+            1000,
+            "failures.detection_s=2;limits.failures=1000"
+        )
+    );
+    assert_eq!(spec.points(), 12 * 6);
+}
+
+#[test]
+fn ranges_are_spread_evenly_and_hold_their_ends() {
+    let works = |range: &str| -> Vec<u128> {
+        let spec = swept(&format!("\"job.work\" = {range}")).unwrap();
+        spec.settings
+            .iter()
+            .map(|setting| setting.job.work.as_nanos())
+            .collect()
+    };
+    let hour = 3_600_000_000_000;
+    let linear = works(r#"{ from = "1h", to = "5h", points = 3, scale = "linear" }"#);
+    assert_eq!(linear, [hour, 3 * hour, 5 * hour]);
+    let log = works(r#"{ from = "1h", to = "100h", points = 3, scale = "log" }"#);
+    assert_eq!((log[0], log[2]), (hour, 100 * hour));
+    assert!(log[1].abs_diff(10 * hour) < 10, "{}", log[1]);
+}
+
+/// A swept value that makes no spec is complained about at its place in the sweep, which begins on line 26.
+#[test]
+fn a_bad_sweep_is_refused_with_its_line() {
+    for (sweep, complaint) in [
+        (
+            "\"job.work\" = [\"1h\", \"0\"]",
+            "x.toml:26: job.work = 0 must be at least 1ms",
+        ),
+        ("\"job.wrok\" = [\"1h\"]", "x.toml:26: unknown field `wrok`"),
+        ("\"jbo.work\" = [\"1h\"]", "x.toml:26: unknown field `jbo`"),
+        (
+            "\"name.work\" = [\"1h\"]",
+            "x.toml:26: sweep: name.work holds for the whole run",
+        ),
+        (
+            "\"seed\" = [1, 2]",
+            "x.toml:26: sweep: seed holds for the whole run",
+        ),
+        (
+            "\"job.work\" = \"1h\"",
+            "x.toml:26: sweep: job.work needs a list of values, or a range",
+        ),
+        ("\"job.work\" = []", "x.toml:26: sweep: job.work lists nothing"),
+        (
+            "\"job.work\" = [\"1h\", \"1h\"]",
+            "x.toml:26: sweep: job.work has 1h twice",
+        ),
+        (
+            "\"policy.7.kind\" = [\"young\"]",
+            "x.toml:26: sweep: policy.7.kind is not a place in this spec",
+        ),
+        (
+            "\"job.work\" = { from = \"1h\", to = \"2h\" }",
+            "x.toml:26: sweep: job.work: write { from",
+        ),
+        (
+            "\"job.work\" = { from = \"2h\", to = \"1h\", points = 3, scale = \"log\" }",
+            "x.toml:26: sweep: job.work: from and",
+        ),
+        (
+            "\"job.work\" = { from = \"0\", to = \"1h\", points = 3, scale = \"log\" }",
+            "x.toml:26: sweep: job.work: from and",
+        ),
+        (
+            "\"limits.failures\" = { from = 1, to = 3, points = 9, scale = \"log\" }",
+            "two points come out as the same",
+        ),
+        (
+            "\"job.work\" = { from = \"1h\", to = \"2h\", points = 1, scale = \"log\" }",
+            "points must be between 2 and 1000",
+        ),
+        (
+            "\"job.work\" = [\"1h\"]\nzip = [\"job.work\"]",
+            "x.toml:27: sweep: zip must be a list of lists",
+        ),
+        (
+            "\"job.work\" = [\"1h\"]\nzip = [[\"job.wrok\"]]",
+            "x.toml:27: sweep: zip names job.wrok, which",
+        ),
+        (
+            "\"job.work\" = [\"1h\"]\n\"limits.failures\" = [1, 2]\nzip = [[\"job.work\", \"limits.failures\"]]",
+            "has 2 values and job.work, with",
+        ),
+        ("", "x.toml:25: sweep lists nothing"),
+    ] {
+        let found = swept(sweep).expect_err(sweep);
+        assert!(
+            found.contains(complaint),
+            "{sweep}:\n  found  {found}\n  wanted {complaint}"
+        );
+    }
+}
+
+#[test]
+fn a_sweep_that_nobody_means_is_refused_before_it_is_made() {
+    let many = r#""limits.failures" = { from = 1, to = 1000, points = 1000, scale = "linear" }
+"job.work" = { from = "1h", to = "2h", points = 1000, scale = "linear" }"#;
+    assert!(swept(many).unwrap_err().contains("more than 10000 settings"));
+}
+
+const BEYOND: &str = r#"name = "beyond"
+seed = 1
+trials = 2
+levels = ["model"]
+
+[job]
+work = "10h"
+replicas = { pairs = 10, restart = "at-checkpoints" }
+
+[failures]
+law = "exponential"
+mtbf = "1h"
+kinds = { guest-crash = 0.8, host-loss = 0.2 }
+reboot = "5min"
+hang_detection = "2min"
+store_repair = "1h"
+silent_mtbf = "20h"
+
+[checkpoint]
+cost = "10s"
+restart = "20s"
+verify = "20s"
+verifications = 3
+shared = { cost = "100s", restart = "5min" }
+epochs = { length = "100ms", stop = "2ms", dirty_pages = 1000, page = "2us" }
+
+[[policy]]
+kind = "two-level"
+
+[[policy]]
+kind = "verified"
+
+[[policy]]
+kind = "epochs"
+"#;
+
+#[test]
+fn what_goes_beyond_the_plain_case_is_read() {
+    let spec = parse(BEYOND).unwrap();
+    let rules = spec.settings[0].rules;
+    assert_eq!(rules.hang_detection, Some(Duration::from_mins(2)));
+    assert_eq!(rules.verification.unwrap().per_checkpoint, 3);
+    assert_eq!(rules.epochs.unwrap().stop, Duration::from_millis(4));
+    assert!(rules.replicas.unwrap().restart_at_checkpoints);
+    let given = BEYOND.replace("restart = \"5min\" }", "restart = \"5min\", every = 7 }");
+    let every = parse(&given).unwrap().settings[0].two_level.unwrap().shared_every;
+    assert_eq!(every, Some(7));
+}
+
+#[rustfmt::skip]
+const BEYOND_COMPLAINTS: [(&str, &str, &str); 11] = [
+    ("pairs = 10", "pairs = 0", "x.toml:8: job.replicas.pairs = 0 must be between 1 and 10000000"),
+    ("restart = \"at-checkpoints\"", "restart = \"soon\"", "x.toml:8: unknown variant `soon`, expected"),
+    ("silent_mtbf = \"20h\"", "silent_mtbf = \"0s\"", "x.toml:17: failures.silent_mtbf = 0 must be at least 1ms"),
+    ("silent_mtbf = \"20h\"\n", "", "policy verified needs failures.silent_mtbf and checkpoint.verify"),
+    ("verify = \"20s\"\n", "", "x.toml:22: checkpoint.verifications needs checkpoint.verify"),
+    ("verifications = 3", "verifications = 0", "x.toml:23: checkpoint.verifications = 0 must be between 1"),
+    ("shared = { cost = \"100s\", restart = \"5min\" }\n", "", "policy two-level needs [checkpoint.shared]"),
+    ("restart = \"5min\" }", "restart = \"5min\", every = 0 }", "x.toml:24: checkpoint.shared.every = 0 must be"),
+    (", page = \"2us\"", "", "x.toml:25: checkpoint.epochs: dirty_pages and page (the time that one takes) go together"),
+    ("length = \"100ms\"", "length = \"0s\"", "x.toml:25: checkpoint.epochs.length = 0 must be at least 1ms"),
+    ("[\"model\"]", "[\"model\", \"sim\"]\nguest = { programs = [\"idle\"] }", "is known at level \"model\" only"),
+];
+
+#[test]
+fn what_goes_beyond_the_plain_case_is_checked() {
+    for (from, to, complaint) in BEYOND_COMPLAINTS {
+        let text = BEYOND.replacen(from, to, 1);
+        assert_ne!(text, BEYOND, "{from}");
+        let text = if to.contains("sim") {
+            text.replace(
+                "cost = \"10s\"\nrestart = \"20s\"",
+                "cost = \"measured\"\nrestart = \"measured\"",
+            )
+        } else {
+            text
+        };
+        let found = parse(&text).expect_err(to);
+        assert!(
+            found.contains(complaint),
+            "{from} -> {to}:\n  found  {found}\n  wanted {complaint}"
+        );
+    }
 }

@@ -38,16 +38,16 @@ fn errors_name_file_line_and_column() {
     for (field, value, column, expected) in [
         (3, "real", "level", "expected `model` or `sim`"),
         (4, "", "policy", "expected a name"),
-        (6, "0.0", "mtbf_s", positive),
-        (6, "", "mtbf_s", positive),
-        (7, "-60", "interval_s", positive),
-        (12, "-1", "n", "expected a whole number that is not negative"),
-        (20, "NaN", "waste_mean", number),
-        (20, "lots", "waste_mean", number),
-        (20, "inf", "waste_mean", number),
-        (20, "1e19", "waste_mean", number),
+        (10, "0.0", "mtbf_s", positive),
+        (10, "", "mtbf_s", positive),
+        (11, "-60", "interval_s", positive),
+        (16, "-1", "n", "expected a whole number that is not negative"),
+        (24, "NaN", "waste_mean", number),
+        (24, "lots", "waste_mean", number),
+        (24, "inf", "waste_mean", number),
+        (24, "1e19", "waste_mean", number),
         (
-            22,
+            26,
             "0.9999",
             "waste_ci95_lo",
             "expected a low end that is not above the mean",
@@ -57,7 +57,7 @@ fn errors_name_file_line_and_column() {
         let wanted = format!("summary.csv, line 5, column `{column}`: found {value:?}, {expected}");
         assert_eq!(said, wanted);
     }
-    let said = complaint("theory.csv", |text| with_field(text, 9, 9, ""));
+    let said = complaint("theory.csv", |text| with_field(text, 9, 11, ""));
     assert_eq!(
         said,
         "theory.csv, line 9, column `waste`: found \"\", expected a number"
@@ -77,7 +77,7 @@ fn errors_name_what_is_missing() {
         ),
         (
             complaint("summary.csv", |text| text.replacen(",sim,", ",", 1)),
-            "summary.csv, line 3: 32 fields, expected 33",
+            "summary.csv, line 3: 40 fields, expected 41",
         ),
         (
             complaint("summary.csv", |text| {
@@ -171,9 +171,9 @@ proptest! {
         let mut summary = World { intervals_s: vec![60.0, 120.0], policies: vec![], ..World::default() }.files().summary;
         for line in 2..=13 {
             let interval = power(low + span * i32::from(line % 4 > 1));
-            summary = with_field(&summary, line, 7, &interval.to_string());
-            summary = with_field(&summary, line, 6, &power(mtbf).to_string());
-            for estimate in [20, 22, 23, 27, 28, 29] {
+            summary = with_field(&summary, line, 11, &interval.to_string());
+            summary = with_field(&summary, line, 10, &power(mtbf).to_string());
+            for estimate in [24, 26, 27, 31, 32, 33] {
                 summary = with_field(&summary, line, estimate, &power(mean).to_string());
             }
         }

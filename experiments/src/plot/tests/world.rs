@@ -143,6 +143,8 @@ fn theory_line(scenario: &Scenario, curve: &str, interval_s: Option<f64>) -> Str
     line(&TheoryRow {
         experiment: "made-up".to_owned(),
         curve: curve.to_owned(),
+        setting: String::new(),
+        work_s: scenario.work_s,
         mtbf_s: scenario.mtbf_s,
         interval_s,
         checkpoint_s: scenario.checkpoint_s,

@@ -1,0 +1,45 @@
+//! Equal intervals from the mean number of failures.
+
+use std::time::Duration;
+
+use super::{IntervalPolicy, Seen, interval_of};
+
+/// Te cut into x equal intervals with a checkpoint between each two, x being the whole number next to x* = sqrt(Te E(Y) / (2C)) that makes
+/// E(Tw) = Te + C (x − 1) + R E(Y) + Te E(Y) / (2x) least (Di et al., "Optimization of cloud task processing with checkpoint-restart mechanism",
+/// SC 2013, formula 3, doi 10.1145/2503210.2503217). Asks for no law of the failures, only for how many there are.
+#[derive(Debug, Clone, Copy)]
+pub struct Di {
+    /// Productive length of the task (Te).
+    pub work: Duration,
+    /// Mean number of failures (MNOF, E(Y)); `None`: as many as the MTBF makes in Te.
+    pub failures: Option<f64>,
+}
+
+impl Di {
+    /// The best real number of intervals.
+    pub fn best(work_s: f64, failures: f64, cost_s: f64) -> f64 {
+        libm::sqrt(work_s * failures / (2.0 * cost_s))
+    }
+
+    /// Expected wall-clock time with `x` intervals, in seconds, without the restarts.
+    pub fn expected_s(work_s: f64, failures: f64, cost_s: f64, x: f64) -> f64 {
+        work_s + cost_s * (x - 1.0) + work_s * failures / (2.0 * x)
+    }
+}
+
+impl IntervalPolicy for Di {
+    fn interval(&self, seen: &Seen) -> Option<Duration> {
+        let (work_s, cost_s) = (self.work.as_secs_f64(), seen.checkpoint_cost.as_secs_f64());
+        let failures = self.failures.unwrap_or(work_s / seen.mtbf.as_secs_f64());
+        let best = Di::best(work_s, failures, cost_s);
+        let below = libm::floor(best).max(1.0);
+        let above = libm::ceil(best).max(1.0);
+        let cost = |x| Di::expected_s(work_s, failures, cost_s, x);
+        let x = if cost(below) <= cost(above) { below } else { above };
+        Some(interval_of(work_s / x))
+    }
+
+    fn is_constant(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,172 @@
+//! Shards put together: the files of the run that nobody split.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use revenant_core::Clock;
+
+use super::folder::{DOWNTIME, Folder, MANIFEST, PAIRED, RECOVERY, SPEC, SUMMARY, THEORY, TRIALS};
+use super::shard::Shard;
+use super::{Begun, RunError, RunReport, costs, summarise};
+use crate::hlog;
+use crate::manifest::{Identity, Manifest, ShardRecord, Status};
+use crate::plan::Plan;
+use crate::record::{self, TrialRow};
+use crate::spec::Spec;
+
+/// Files of a shard, each a header and a stretch of the whole.
+const STRETCHES: [&str; 3] = [TRIALS, DOWNTIME, RECOVERY];
+
+/// Puts the shards in `out` together there. Refuses shards of another run, incomplete ones and damaged files; what it writes replaces an
+/// earlier merge in one step a file, the manifest last.
+pub fn merge(spec: &Spec, out: &Path, command: &[String], clock: &dyn Clock) -> Result<RunReport, RunError> {
+    let shards = find(out)?;
+    let first = read_manifest(&Folder::existing(&shards[0].folder(out))?)?;
+    let spec = &spec
+        .clone()
+        .with_identity(first.identity.seed, &first.identity.trials_a_cell);
+    let plan = Plan::new(spec, &costs(spec)?);
+    let mut folders = Vec::new();
+    let mut records = Vec::new();
+    for shard in shards {
+        let folder = Folder::existing(&shard.folder(out))?;
+        records.push(check(&folder, &plan, shard, out)?);
+        folders.push(folder);
+    }
+    let whole = Folder::of(out);
+    let mut manifest = Manifest::begin(&plan, command, clock.now());
+    manifest.shards = records;
+    for name in STRETCHES {
+        join(&whole, &folders, name)?;
+    }
+    whole.write(SPEC, spec.source.as_bytes())?;
+    manifest.counts.trials_done = plan.trials();
+    manifest.counts = summarise::summarise(&plan, &whole, manifest.counts, &mut manifest.warnings)?;
+    manifest.status = Status::Complete;
+    for name in [SPEC, TRIALS, SUMMARY, PAIRED, THEORY, DOWNTIME, RECOVERY] {
+        manifest
+            .outputs_blake3
+            .insert(name.to_owned(), whole.digest(name)?);
+    }
+    manifest.stop(clock.now());
+    whole.write(MANIFEST, manifest.to_json().as_bytes())?;
+    Ok(RunReport {
+        status: manifest.status,
+        out: out.to_owned(),
+        counts: manifest.counts,
+        resumed_from: 0,
+        warnings: manifest.warnings,
+    })
+}
+
+/// All shards of the one number of parts of which there are any, in order, whether they are there or not.
+fn find(out: &Path) -> Result<Vec<Shard>, RunError> {
+    let entries = std::fs::read_dir(out).map_err(|source| RunError::io("read", out, source))?;
+    let mut parts = std::collections::BTreeMap::<u32, Vec<Shard>>::new();
+    for entry in entries {
+        let name = entry
+            .map_err(|source| RunError::io("read", out, source))?
+            .file_name();
+        let name = name.to_string_lossy();
+        let shard = name
+            .strip_prefix("shard-")
+            .and_then(|rest| rest.replacen("-of-", "/", 1).parse::<Shard>().ok());
+        if let Some(shard) = shard {
+            parts.entry(shard.of()).or_default().push(shard);
+        }
+    }
+    let path = out.to_owned();
+    let mut parts = parts.into_iter();
+    match (parts.next(), parts.next()) {
+        (None, _) => Err(RunError::NoShards { path }),
+        (Some((one, _)), Some((other, _))) => Err(RunError::MixedShards { path, one, other }),
+        (Some((of, there)), None) => {
+            let missing: Vec<String> = Shard::all(of)
+                .filter(|shard| !there.contains(shard))
+                .map(|shard| shard.to_string())
+                .collect();
+            if missing.is_empty() {
+                return Ok(Shard::all(of).collect());
+            }
+            Err(RunError::MissingShards {
+                path,
+                missing: missing.join(", "),
+            })
+        }
+    }
+}
+
+fn read_manifest(folder: &Folder) -> Result<Manifest, RunError> {
+    serde_json::from_slice(&folder.read(MANIFEST)?).map_err(|source| RunError::BadManifest {
+        path: folder.file(MANIFEST),
+        source,
+    })
+}
+
+/// Whether a shard is of this plan, complete and as it was written.
+fn check(folder: &Folder, plan: &Plan, shard: Shard, out: &Path) -> Result<ShardRecord, RunError> {
+    let path = shard.folder(out);
+    let bytes = folder.read(MANIFEST)?;
+    let begun: Begun = serde_json::from_slice(&bytes).map_err(|source| RunError::BadManifest {
+        path: folder.file(MANIFEST),
+        source,
+    })?;
+    let wanted = Identity::of(&plan.part(shard));
+    if let Some((what, there, here)) = wanted.difference(&begun.identity) {
+        return Err(RunError::ForeignShard {
+            path,
+            what,
+            there,
+            here,
+        });
+    }
+    let manifest = read_manifest(folder)?;
+    if manifest.status != Status::Complete {
+        return Err(RunError::IncompleteShard {
+            path,
+            done: manifest.counts.trials_done,
+            trials: manifest.identity.trials,
+        });
+    }
+    for name in STRETCHES {
+        if manifest.outputs_blake3.get(name) != Some(&folder.digest(name)?) {
+            return Err(RunError::DamagedShard {
+                path: folder.file(name),
+            });
+        }
+    }
+    Ok(ShardRecord {
+        shard: shard.to_string(),
+        host_os: manifest.host_os,
+        host_cores: manifest.host_cores,
+        started: manifest.started,
+        stopped: manifest.stopped,
+        manifest_blake3: blake3::hash(&bytes).to_hex().to_string(),
+    })
+}
+
+/// Writes a file of the whole from those of the shards.
+fn join(whole: &Folder, shards: &[Folder], name: &str) -> Result<(), RunError> {
+    let header = if name == TRIALS {
+        record::header::<TrialRow>()
+    } else {
+        hlog::HEADER.to_owned()
+    };
+    whole.write_with(name, |out: &mut BufWriter<File>| {
+        out.write_all(header.as_bytes())?;
+        for shard in shards {
+            let mut file = BufReader::new(File::open(shard.file(name))?);
+            let mut found = vec![0; header.len()];
+            file.read_exact(&mut found)?;
+            if found != header.as_bytes() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "a shard's file has another header",
+                ));
+            }
+            io::copy(&mut file, out)?;
+        }
+        Ok(())
+    })
+}

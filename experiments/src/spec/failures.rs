@@ -1,0 +1,269 @@
+//! ① `[failures]`: as written, and checked.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::check::{PERIOD_MAX, PERIOD_MIN, mtbfs, within};
+use super::error::Problem;
+use super::raw::RawPeriods;
+use crate::failures::{Bathtub, Bursts, Kinds, Law, Process, Recorded, Rejuvenate, Replay};
+use crate::logs::{self, Filter, Format, What};
+use revenant_core::quantity::Period;
+
+type Complaint = (usize, Problem);
+
+/// More nodes than any machine has; with `rejuvenate = "failed"` each takes memory.
+const NODES_MAX: u64 = 10_000_000;
+
+/// What strikes the guest, and what follows before a restart can begin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failures {
+    /// How failures follow each other.
+    pub process: Process,
+    /// Mean times between failures of all that can strike the job together, one cell each (M).
+    pub mtbf: Vec<Duration>,
+    /// Of what kinds they are.
+    pub kinds: Kinds,
+    /// From the failure until it is noticed.
+    pub detection: Duration,
+    /// From then until a host is ready for the restart.
+    pub downtime: Duration,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFailures {
+    law: Spanned<RawLaw>,
+    mtbf: Option<Spanned<RawPeriods>>,
+    nodes: Option<Spanned<u64>>,
+    rejuvenate: Option<Spanned<Rejuvenate>>,
+    bursts: Option<Spanned<RawBursts>>,
+    kinds: Option<Spanned<Kinds>>,
+    detection: Option<Spanned<Period>>,
+    downtime: Option<Spanned<Period>>,
+    pub(super) reboot: Option<Spanned<Period>>,
+    pub(super) hang_detection: Option<Spanned<Period>>,
+    pub(super) store_repair: Option<Spanned<Period>>,
+    pub(super) silent_mtbf: Option<Spanned<Period>>,
+}
+
+/// `"exponential"`, or `{ weibull = 0.7 }` and its like.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawLaw {
+    Exponential,
+    Weibull(f64),
+    Lognormal(f64),
+    Gamma(f64),
+    Bathtub(RawBathtub),
+    Log(RawLog),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBathtub {
+    infant_shape: f64,
+    infant_share: f64,
+    wear_out_shape: f64,
+    wear_out_share: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLog {
+    file: PathBuf,
+    format: Format,
+    mode: Replay,
+    system: Option<String>,
+    node: Option<String>,
+    cause: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBursts {
+    probability: f64,
+    delay: Period,
+}
+
+/// Checks the section. Logs are looked for beside the spec.
+pub(super) fn checked(raw: &RawFailures, spec: &Path) -> Result<Failures, Complaint> {
+    let process = process(raw, spec)?;
+    let mtbf = match (&raw.mtbf, &process) {
+        (Some(mtbf), _) => mtbfs(mtbf)?,
+        (None, Process::Recorded(log)) => vec![own_mtbf(log, raw.law.span().start)?],
+        (None, Process::Drawn { .. }) => return Err((raw.law.span().start, Problem::MtbfMissing)),
+    };
+    if let (
+        Process::Drawn {
+            bursts: Some(bursts), ..
+        },
+        Some(written),
+    ) = (&process, &raw.bursts)
+    {
+        let inside = bursts.delay.mul_f64(bursts.probability);
+        if mtbf.iter().any(|&mtbf| inside >= mtbf) {
+            return Err((written.span().start, Problem::BurstsTooLong));
+        }
+    }
+    let kinds = match &raw.kinds {
+        None => Kinds::default(),
+        Some(kinds) if kinds.get_ref().are_shares() => *kinds.get_ref(),
+        Some(kinds) => return Err((kinds.span().start, Problem::NotShares)),
+    };
+    Ok(Failures {
+        process,
+        mtbf,
+        kinds,
+        detection: span(raw.detection.as_ref(), "failures.detection")?,
+        downtime: span(raw.downtime.as_ref(), "failures.downtime")?,
+    })
+}
+
+fn span(period: Option<&Spanned<Period>>, key: &'static str) -> Result<Duration, Complaint> {
+    match period {
+        None => Ok(Duration::ZERO),
+        Some(period) => within(
+            *period.get_ref(),
+            period.span().start,
+            key,
+            Period::default(),
+            PERIOD_MAX,
+        ),
+    }
+}
+
+fn process(raw: &RawFailures, spec: &Path) -> Result<Process, Complaint> {
+    let offset = raw.law.span().start;
+    let law = match raw.law.get_ref() {
+        RawLaw::Log(log) => return recorded(raw, log, offset, spec),
+        RawLaw::Exponential => Law::Exponential,
+        RawLaw::Weibull(shape) => Law::Weibull {
+            shape: shape_within(*shape, 0.1, "weibull", offset)?,
+        },
+        RawLaw::Lognormal(sigma) => Law::LogNormal {
+            sigma: shape_within(*sigma, 0.01, "lognormal", offset)?,
+        },
+        RawLaw::Gamma(shape) => Law::Gamma {
+            shape: shape_within(*shape, 0.05, "gamma", offset)?,
+        },
+        RawLaw::Bathtub(raw) => {
+            let (infant, wear_out) = (
+                (raw.infant_shape, raw.infant_share),
+                (raw.wear_out_shape, raw.wear_out_share),
+            );
+            Law::Bathtub(
+                Bathtub::new(infant, wear_out).map_err(|error| (offset, Problem::BadBathtub(error)))?,
+            )
+        }
+    };
+    let nodes = raw.nodes.as_ref().map_or(1, |nodes| *nodes.get_ref());
+    if let Some(written) = raw.nodes.as_ref().filter(|_| !(1..=NODES_MAX).contains(&nodes)) {
+        let problem = Problem::OutOfRange {
+            key: "failures.nodes",
+            found: nodes,
+            least: 1,
+            most: NODES_MAX,
+        };
+        return Err((written.span().start, problem));
+    }
+    let bursts = match &raw.bursts {
+        None => None,
+        Some(bursts) => {
+            let RawBursts { probability, delay } = *bursts.get_ref();
+            if !(0.0..1.0).contains(&probability) {
+                return Err((bursts.span().start, Problem::BurstProbability));
+            }
+            let delay = within(
+                delay,
+                bursts.span().start,
+                "failures.bursts.delay",
+                PERIOD_MIN,
+                PERIOD_MAX,
+            )?;
+            Some(Bursts { probability, delay })
+        }
+    };
+    Ok(Process::Drawn {
+        law,
+        nodes,
+        rejuvenate: raw
+            .rejuvenate
+            .as_ref()
+            .map_or(Rejuvenate::Failed, |rejuvenate| *rejuvenate.get_ref()),
+        bursts,
+    })
+}
+
+/// Between the least, below which the mean is made by draws that never come, and 20.
+fn shape_within(shape: f64, least: f64, law: &'static str, offset: usize) -> Result<f64, Complaint> {
+    const MOST: f64 = 20.0;
+    if (least..=MOST).contains(&shape) {
+        return Ok(shape);
+    }
+    Err((
+        offset,
+        Problem::BadShape {
+            law,
+            least: least.to_string(),
+            most: MOST.to_string(),
+        },
+    ))
+}
+
+fn recorded(raw: &RawFailures, log: &RawLog, offset: usize, spec: &Path) -> Result<Process, Complaint> {
+    let unused = [
+        raw.nodes
+            .as_ref()
+            .map(|nodes| (nodes.span().start, "failures.nodes")),
+        raw.rejuvenate
+            .as_ref()
+            .map(|rejuvenate| (rejuvenate.span().start, "failures.rejuvenate")),
+        raw.bursts
+            .as_ref()
+            .map(|bursts| (bursts.span().start, "failures.bursts")),
+    ];
+    if let Some((offset, key)) = unused.into_iter().flatten().next() {
+        return Err((offset, Problem::NotOfALog { key }));
+    }
+    let path = spec.parent().unwrap_or(Path::new("")).join(&log.file);
+    let filter = Filter {
+        system: log.system.clone(),
+        node: log.node.clone(),
+        cause: log.cause.clone(),
+    };
+    let bad = |why: String| (offset, Problem::BadLog { why });
+    let sample = logs::read(&path, log.format, &filter, What::Gaps).map_err(|error| {
+        let causes = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
+        bad(format!("{error}{causes}"))
+    })?;
+    if sample.values_s.iter().all(|&gap| gap <= 0.0) {
+        return Err(bad(format!(
+            "{}: all failures are of one instant",
+            path.display()
+        )));
+    }
+    Ok(Process::Recorded(Recorded {
+        gaps_s: sample.values_s.into(),
+        mode: log.mode,
+        name: log
+            .file
+            .file_stem()
+            .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
+        blake3: sample.blake3,
+    }))
+}
+
+fn own_mtbf(log: &Recorded, offset: usize) -> Result<Duration, Complaint> {
+    let mean = Duration::try_from_secs_f64(log.mean_s()).unwrap_or(Duration::MAX);
+    within(
+        Period(mean),
+        offset,
+        "the mean gap of the log",
+        PERIOD_MIN,
+        PERIOD_MAX,
+    )
+}
