@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use revenant_core::policy::Choice;
 use revenant_experiments::run::Shard;
 
 /// Checkpoint, store, verify and restore virtual machines; experiment with their failures.
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     #[command(after_help = "Example:
   revenant interval --mtbf 24h --cost 5min --restart 10min --work 500h")]
     Interval(IntervalArgs),
+    /// What checkpoint policies there are, and what they can be told
+    Policies(PoliciesArgs),
     /// Take a Xen save file into a store as a checkpoint
     #[command(after_help = "Examples:
   revenant import guest.save --store /var/lib/revenant
@@ -84,6 +87,7 @@ Examples:
     #[command(after_help = "Examples:
   revenant protect web1 --store /mnt/shared/revenant --interval 5min --log /var/log/revenant-web1.jsonl
   revenant protect web1 --store /mnt/shared/revenant --policy young --mtbf 30d --hang-timeout 1min
+  revenant protect web1 --store /mnt/shared/revenant --policy 'lazy(shape=0.6)' --mtbf 30d
 On another host, to take over should the first be lost:
   revenant protect web1 --store /mnt/shared/revenant --interval 5min --stand-by --fence 'power-off host1'")]
     Protect(ProtectArgs),
@@ -243,6 +247,16 @@ pub(crate) struct IntervalArgs {
     /// The job's length without failures
     #[arg(long, value_name = "TIME")]
     pub(crate) work: Option<String>,
+    /// Shape of the Weibull law that failures follow, for the policies that ask for it
+    #[arg(long, value_name = "K")]
+    pub(crate) shape: Option<f64>,
+    /// Machine-readable output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PoliciesArgs {
     /// Machine-readable output
     #[arg(long)]
     pub(crate) json: bool,
@@ -396,14 +410,6 @@ pub(crate) struct RestoreArgs {
     pub(crate) json: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum IntervalPolicyName {
-    Young,
-    DalyFirst,
-    DalyHigher,
-    Exact,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct ProtectArgs {
     /// The guest's name
@@ -418,9 +424,9 @@ pub(crate) struct ProtectArgs {
         conflicts_with = "policy"
     )]
     pub(crate) interval: Option<String>,
-    /// Find the interval from --mtbf and the measured cost of a checkpoint
-    #[arg(long, requires = "mtbf")]
-    pub(crate) policy: Option<IntervalPolicyName>,
+    /// Find the interval from --mtbf and the measured cost of a checkpoint; `revenant policies` lists them
+    #[arg(long, requires = "mtbf", value_name = "NAME(KEY=VALUE;…)")]
+    pub(crate) policy: Option<Choice>,
     /// Mean time between failures of guest and host together, for --policy
     #[arg(long, value_name = "TIME")]
     pub(crate) mtbf: Option<String>,

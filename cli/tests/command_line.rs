@@ -210,6 +210,17 @@ fn the_published_optimum_comes_out() {
     }
 }
 
+#[test]
+fn policies_are_listed_with_what_they_can_be_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = String::from_utf8(revenant(&["policies"], dir.path()).stdout).unwrap();
+    assert!(text.lines().any(|line| line.starts_with("young  ")), "{text}");
+    assert!(
+        text.contains("lazy.shape: ") && text.contains("0.1 to 1, required"),
+        "{text}"
+    );
+}
+
 /// A run that is killed in the middle goes on where it was, and its files are those of a run that was not.
 #[test]
 fn a_killed_run_resumes_to_the_same_bytes() {

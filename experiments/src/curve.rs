@@ -2,7 +2,6 @@
 
 use crate::plan::{Cell, Plan};
 use crate::record::{Identity, TheoryRow};
-use crate::spec::PolicyKind;
 use crate::theory;
 
 /// Points of a dense curve.
@@ -81,9 +80,10 @@ pub fn rows(plan: &Plan) -> Vec<TheoryRow> {
             }
         }
         let constant =
-            |cell: &&&Cell| cell.policy != PolicyKind::Fixed && plan.interval_policy(cell).is_constant();
+            |cell: &&&Cell| cell.policy.kind().name != "fixed" && plan.interval_policy(cell).is_constant();
         for marker in group.iter().filter(constant) {
-            push(marker.policy.name(), marker.interval.map(|tau| tau.as_secs_f64()));
+            let tau_s = marker.interval.map(|tau| tau.as_secs_f64());
+            push(&marker.policy.to_string(), tau_s);
         }
     }
     rows

@@ -118,7 +118,7 @@ mod tests {
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     use super::*;
-    use crate::spec::{Level, PolicyKind};
+    use crate::spec::Level;
 
     fn cell() -> Cell {
         Cell {
@@ -127,8 +127,7 @@ mod tests {
             level: Level::Sim,
             program: None,
             mtbf: Duration::from_secs(1),
-            policy: PolicyKind::Never,
-            parameters: crate::spec::Parameters::default(),
+            policy: "never".parse().unwrap(),
             interval: None,
             costs: crate::model::Costs::default(),
             trials: 1,

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use revenant_core::policy::Seen;
+use revenant_core::policy::{Choice, ChoiceError, IntervalPolicy, POLICIES, Preset, Seen, Young};
 use serde::Serialize;
 
-use crate::plan::formula;
-use crate::spec::{Parameters, PolicyKind};
 use crate::theory::{FirstOrder, Scenario};
 
 /// What is known about job and machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InputParams {
     /// Mean time between failures (M).
     pub mtbf: Duration,
@@ -22,6 +20,8 @@ pub struct InputParams {
     pub downtime: Duration,
     /// Failure-free work of the job (W); without it only shares are told.
     pub work: Option<Duration>,
+    /// Shape of the Weibull law of the failures (k), for the policies that ask for it.
+    pub shape: Option<f64>,
 }
 
 /// What each policy would do.
@@ -37,11 +37,11 @@ pub struct Advice {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PolicyAdvice {
     /// The policy.
-    pub policy: PolicyKind,
-    /// Work between two checkpoints, τ, the checkpoint's cost left out, in seconds; `None`: no checkpoints.
+    pub policy: String,
+    /// Work before the first checkpoint, τ, the checkpoint's cost left out, in seconds; `None`: no checkpoints.
     pub interval_s: Option<f64>,
-    /// Expected makespan by Daly's complete model ([`Scenario::daly_makespan_s`]) in seconds; `None` without a job, or
-    /// where it is too large for a number.
+    /// Expected makespan by Daly's complete model ([`Scenario::daly_makespan_s`]) in seconds; `None` without a job,
+    /// where the interval changes on the way, or where it is too large for a number.
     pub makespan_s: Option<f64>,
     /// Expected share of the time that is not work: in the long run, or for `never` over the job.
     pub waste: Option<f64>,
@@ -62,21 +62,36 @@ pub enum AdviceWarning {
 }
 
 /// A parameter that allows no advice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AdviceError {
     /// It divides.
     #[error("{0} must be more than zero")]
     Zero(&'static str),
+    /// It is no parameter of a policy.
+    #[error(transparent)]
+    Policy(#[from] ChoiceError),
 }
 
-/// Policies advised on, in the order of the answer.
-const POLICIES: [PolicyKind; 5] = [
-    PolicyKind::Young,
-    PolicyKind::Daly,
-    PolicyKind::DalyHigher,
-    PolicyKind::Exact,
-    PolicyKind::Never,
-];
+/// Every policy that these inputs are enough for.
+fn choices(input: &InputParams) -> Result<Vec<Choice>, ChoiceError> {
+    let shape = input.shape.map(|shape| ("shape", shape));
+    POLICIES
+        .iter()
+        .filter(|kind| input.work.is_some() || !kind.needs_work)
+        .filter(|kind| kind.needs_world.is_none())
+        .filter_map(|kind| {
+            let given: Vec<_> = shape
+                .filter(|(key, _)| kind.parameter(key).is_ok())
+                .into_iter()
+                .collect();
+            let known = |key| given.iter().any(|(given, _)| *given == key);
+            let mut required = kind.parameters.iter().filter(|p| p.preset == Preset::Required);
+            required
+                .all(|parameter| known(parameter.name))
+                .then(|| Choice::new(kind.name, &given))
+        })
+        .collect()
+}
 
 /// Works out what each policy would do.
 pub fn advise(input: &InputParams) -> Result<Advice, AdviceError> {
@@ -95,7 +110,7 @@ pub fn advise(input: &InputParams) -> Result<Advice, AdviceError> {
         mtbf: input.mtbf,
         since_failure: Duration::ZERO,
         failures: 0,
-        elapsed: Duration::ZERO,
+        at_risk: Duration::ZERO,
     };
     let scenario = Scenario {
         work_s: input.work.unwrap_or(input.mtbf).as_secs_f64(),
@@ -105,12 +120,19 @@ pub fn advise(input: &InputParams) -> Result<Advice, AdviceError> {
         mtbf_s: input.mtbf.as_secs_f64(),
         final_checkpoint: false,
     };
-    let policies: Vec<_> = POLICIES
+    let policies: Vec<_> = choices(input)?
         .into_iter()
-        .map(|policy| {
-            let tau_s = formula(policy, Parameters::default(), input.work.unwrap_or(input.mtbf))
-                .interval(&seen)
-                .map(|tau| tau.as_secs_f64());
+        .map(|choice| {
+            let policy = choice.policy(input.work.unwrap_or_default());
+            let tau_s = policy.interval(&seen).map(|tau| tau.as_secs_f64());
+            if !policy.is_constant() {
+                return PolicyAdvice {
+                    policy: choice.to_string(),
+                    interval_s: tau_s,
+                    makespan_s: None,
+                    waste: None,
+                };
+            }
             let makespan_s = match tau_s {
                 Some(tau_s) => scenario.daly_makespan_s(tau_s),
                 None => scenario.expected_makespan_never_s(),
@@ -121,14 +143,14 @@ pub fn advise(input: &InputParams) -> Result<Advice, AdviceError> {
                 None => makespan_s.map(|makespan_s| crate::theory::waste(scenario.work_s, makespan_s)),
             };
             PolicyAdvice {
-                policy,
+                policy: choice.to_string(),
                 interval_s: tau_s,
                 makespan_s,
                 waste,
             }
         })
         .collect();
-    let young_s = policies[0].interval_s.unwrap_or_default();
+    let young_s = Young.interval(&seen).unwrap_or_default().as_secs_f64();
     let warnings = match scenario.first_order_validity(young_s) {
         FirstOrder::Good => vec![],
         FirstOrder::Rough => vec![AdviceWarning::FirstOrderRough],
@@ -149,6 +171,7 @@ mod tests {
             restart: minutes(10),
             downtime: Duration::ZERO,
             work: Some(minutes(500 * 60)),
+            shape: None,
         })
         .unwrap()
     }
@@ -169,20 +192,55 @@ mod tests {
                     .find(|advice| advice.policy == kind)
                     .unwrap()
             };
-            let higher = of(PolicyKind::DalyHigher);
+            let higher = of("daly-higher");
             let tolerance = if mtbf_min == 15 { 0.05 } else { 0.5 };
             assert!((higher.interval_s.unwrap() / 60.0 - optimum_min).abs() < tolerance);
             assert!((higher.makespan_s.unwrap() / 3600.0 - wall_clock_h).abs() < 0.05);
-            assert!((of(PolicyKind::Young).makespan_s.unwrap() / 3600.0 - young_h).abs() < 0.05);
-            assert!(of(PolicyKind::Exact).makespan_s <= higher.makespan_s);
+            assert!((of("young").makespan_s.unwrap() / 3600.0 - young_h).abs() < 0.05);
+            assert!(of("exact").makespan_s <= higher.makespan_s);
         }
         assert_eq!(advice(1440).warnings, []);
         assert_eq!(advice(15).warnings, [AdviceWarning::FirstOrderInvalid]);
-        let never = advice(15).policies[4].clone();
+        let never = advice(15).policies.pop().unwrap();
         assert_eq!(
             (never.interval_s, never.makespan_s),
             (None, None),
             "e^2000 is no number"
+        );
+    }
+
+    #[test]
+    fn policies_are_listed_where_the_inputs_are_enough() {
+        let mut input = InputParams {
+            mtbf: Duration::from_hours(11),
+            cost: Duration::from_mins(30),
+            restart: Duration::from_mins(30),
+            downtime: Duration::ZERO,
+            work: None,
+            shape: None,
+        };
+        let names = |input: &InputParams| -> Vec<String> {
+            let advice = advise(input).unwrap();
+            advice.policies.into_iter().map(|policy| policy.policy).collect()
+        };
+        let few = ["young", "daly", "daly-higher", "exact", "adaptive", "never"];
+        assert_eq!(names(&input), few);
+        (input.work, input.shape) = (Some(Duration::from_hours(500)), Some(0.6));
+        let all = [
+            "young",
+            "daly",
+            "daly-higher",
+            "exact",
+            "di",
+            "lazy(shape=0.6)",
+            "adaptive",
+            "never",
+        ];
+        assert_eq!(names(&input), all);
+        input.shape = Some(2.0);
+        assert_eq!(
+            advise(&input).unwrap_err().to_string(),
+            "policy lazy: shape must be between 0.1 and 1"
         );
     }
 
@@ -194,6 +252,7 @@ mod tests {
             restart: Duration::ZERO,
             downtime: Duration::ZERO,
             work: None,
+            shape: None,
         };
         assert_eq!(
             advise(&input).unwrap_err().to_string(),

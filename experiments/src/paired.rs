@@ -9,7 +9,6 @@ use rand::RngExt;
 use crate::plan::{Cell, Plan};
 use crate::record::{PairedRow, SummaryRow};
 use crate::seed::{Purpose, TrialSeed};
-use crate::spec::PolicyKind;
 use crate::stats::Running;
 
 /// Batches of consecutive trials at most, of which the bootstrap draws. Trials are independent, so batches are too.
@@ -34,7 +33,7 @@ pub fn comparisons(plan: &Plan) -> Vec<Comparison> {
     let baseline_of = |cell: &Cell| {
         let mut group = (0..plan.cells.len()).filter(|&index| same(&plan.cells[index], cell));
         let first = group.clone().next();
-        let young = group.find(|&index| plan.cells[index].policy == PolicyKind::Young);
+        let young = group.find(|&index| plan.cells[index].policy.kind().name == "young");
         young.or(first)
     };
     let mut comparisons = Vec::new();
@@ -115,9 +114,13 @@ impl Pairs {
             nodes: of.nodes,
             setting: of.setting,
             mtbf_s: of.mtbf_s,
+            work_s: of.work_s,
+            checkpoint_s: of.checkpoint_s,
+            restart_s: of.restart_s,
+            downtime_s: of.downtime_s,
             policy: of.policy,
             interval_s: of.interval_s,
-            baseline_policy: baseline.policy.name().to_owned(),
+            baseline_policy: baseline.policy.to_string(),
             baseline_interval_s: baseline.interval.map(|tau| tau.as_secs_f64()),
             n: self.n,
             n_completed: completed,

@@ -9,17 +9,14 @@
 
 use std::time::Duration;
 
-use revenant_core::policy::{
-    Adaptive, DalyFirstOrder, DalyHigherOrder, Di, Exact, Fixed, IntervalPolicy, Lazy, Never, Seen, Young,
-};
-
+use revenant_core::policy::{Choice, IntervalPolicy, Seen};
 use revenant_sim::Program;
 
 use crate::failures::FailureStream;
 use crate::model::{Costs, ModelJob, Rules};
 use crate::run::Shard;
 use crate::seed::TrialSeed;
-use crate::spec::{Level, Parameters, Policy, PolicyKind, Setting, Spec};
+use crate::spec::{Level, Setting, Spec};
 use crate::theory::Scenario;
 
 /// All that is to be run, in order.
@@ -49,9 +46,7 @@ pub struct Cell {
     /// Mean time between failures (M).
     pub mtbf: Duration,
     /// The policy.
-    pub policy: PolicyKind,
-    /// What it is told beside costs and MTBF.
-    pub parameters: Parameters,
+    pub policy: Choice,
     /// Its nominal interval τ at the nominal costs; `None`: no checkpoints.
     pub interval: Option<Duration>,
     /// Nominal costs: those given, or those measured.
@@ -83,15 +78,14 @@ impl Plan {
             assert_eq!(programs.len(), costs.len(), "one entry of costs a program");
             for (program, costs) in programs.into_iter().zip(costs) {
                 for &mtbf in &setting.failures.mtbf {
-                    for (policy, parameters, interval) in intervals(setting, *costs, mtbf) {
+                    for (policy, interval) in intervals(setting, *costs, mtbf) {
                         cells.extend(spec.levels.iter().map(|&level| Cell {
                             point,
                             setting: index,
                             level,
                             program,
                             mtbf,
-                            policy,
-                            parameters,
+                            policy: policy.clone(),
                             interval,
                             costs: *costs,
                             trials: spec.trials.at(level),
@@ -174,7 +168,7 @@ impl Plan {
         let cell = &self.cells[cell];
         let setting = self.setting(cell);
         let mut rules = setting.rules;
-        if cell.policy != PolicyKind::Epochs {
+        if cell.policy.kind().name != "epochs" {
             rules.epochs = None;
         }
         if let (Some(shared), Some(two_level)) = (&mut rules.shared, setting.two_level) {
@@ -251,39 +245,16 @@ fn programs(setting: &Setting) -> Vec<Option<Program>> {
 impl Plan {
     /// The cell's policy as the protect loop takes it.
     pub fn interval_policy(&self, cell: &Cell) -> Box<dyn IntervalPolicy> {
-        match (cell.policy, cell.interval) {
-            (PolicyKind::Fixed, Some(interval)) => Box::new(Fixed(interval)),
-            (kind, _) => policy(self.setting(cell), kind, cell.parameters),
-        }
+        policy(self.setting(cell), &cell.policy)
     }
 }
 
-/// Each policy of the setting with its interval as the job begins, the grid of a fixed one spread out.
-fn intervals(
-    setting: &Setting,
-    costs: Costs,
-    mtbf: Duration,
-) -> Vec<(PolicyKind, Parameters, Option<Duration>)> {
-    let seen = seen(costs, mtbf);
-    let of = |policy: &Policy| match policy {
-        Policy::Fixed(grid) => {
-            let fixed = |&tau| (PolicyKind::Fixed, Parameters::default(), Some(tau));
-            grid.iter().map(fixed).collect()
-        }
-        Policy::Formula(kind, parameters) => {
-            let interval = self::policy(setting, *kind, *parameters).interval(&seen);
-            vec![(*kind, *parameters, interval)]
-        }
-    };
-    setting.policies.iter().flat_map(of).collect()
-}
-
-/// A policy that computes its interval.
-fn policy(setting: &Setting, kind: PolicyKind, parameters: Parameters) -> Box<dyn IntervalPolicy> {
-    match (kind, setting.two_level, setting.verified) {
-        (PolicyKind::TwoLevel, Some(policy), _) => Box::new(policy),
-        (PolicyKind::Verified, _, Some(policy)) => Box::new(policy),
-        _ => formula(kind, parameters, setting.job.work),
+/// A policy in the world of a setting.
+fn policy(setting: &Setting, choice: &Choice) -> Box<dyn IntervalPolicy> {
+    match (choice.kind().name, setting.two_level, setting.verified) {
+        ("two-level", Some(policy), _) => Box::new(policy),
+        ("verified", _, Some(policy)) => Box::new(policy),
+        _ => choice.policy(setting.job.work),
     }
 }
 
@@ -295,33 +266,15 @@ fn seen(costs: Costs, mtbf: Duration) -> Seen {
         mtbf,
         since_failure: Duration::ZERO,
         failures: 0,
-        elapsed: Duration::ZERO,
+        at_risk: Duration::ZERO,
     }
 }
 
-/// The policies that need nothing from outside. Those that do, and lack it, never checkpoint; so does a guest in epochs, which
-/// the backup follows without the loop.
-pub(crate) fn formula(kind: PolicyKind, parameters: Parameters, work: Duration) -> Box<dyn IntervalPolicy> {
-    let Parameters {
-        shape,
-        prior,
-        weight,
-        failures,
-    } = parameters;
-    match kind {
-        PolicyKind::Young => Box::new(Young),
-        PolicyKind::Daly => Box::new(DalyFirstOrder),
-        PolicyKind::DalyHigher => Box::new(DalyHigherOrder),
-        PolicyKind::Exact => Box::new(Exact),
-        PolicyKind::Di => Box::new(Di { work, failures }),
-        PolicyKind::Lazy => Box::new(Lazy { shape }),
-        PolicyKind::Adaptive => Box::new(Adaptive { prior, weight }),
-        PolicyKind::Fixed
-        | PolicyKind::TwoLevel
-        | PolicyKind::Verified
-        | PolicyKind::Epochs
-        | PolicyKind::Never => Box::new(Never),
-    }
+/// Each policy of the setting with its interval as the job begins.
+fn intervals(setting: &Setting, costs: Costs, mtbf: Duration) -> Vec<(Choice, Option<Duration>)> {
+    let seen = seen(costs, mtbf);
+    let of = |choice: &Choice| (choice.clone(), policy(setting, choice).interval(&seen));
+    setting.policies.iter().map(of).collect()
 }
 
 #[cfg(test)]
@@ -330,7 +283,6 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::PolicyKind::{Fixed, Never, Young};
     use super::*;
 
     fn spec(mtbfs: usize, grid: usize, trials: u32) -> Spec {
@@ -364,25 +316,49 @@ mod tests {
         let seen: Vec<_> = plan
             .cells
             .iter()
-            .map(|cell| (cell.point, cell.mtbf.as_secs() / 3600, cell.policy))
+            .map(|cell| (cell.point, cell.mtbf.as_secs() / 3600, cell.policy.kind().name))
             .collect();
         assert_eq!(
             seen,
             [
-                (0, 1, Never),
-                (1, 1, Fixed),
-                (2, 1, Fixed),
-                (3, 1, Young),
-                (4, 2, Never),
-                (5, 2, Fixed),
-                (6, 2, Fixed),
-                (7, 2, Young)
+                (0, 1, "never"),
+                (1, 1, "fixed"),
+                (2, 1, "fixed"),
+                (3, 1, "young"),
+                (4, 2, "never"),
+                (5, 2, "fixed"),
+                (6, 2, "fixed"),
+                (7, 2, "young")
             ]
         );
         assert_eq!(plan.cells[0].interval, None);
         assert_eq!(plan.cells[2].interval, Some(Duration::from_secs(7200)));
         // sqrt(2 * 60 * 3600) s
         assert!((plan.cells[3].interval.unwrap().as_secs_f64() - 657.267_069).abs() < 1e-6);
+    }
+
+    #[test]
+    fn lists_of_parameters_multiply() {
+        let text = spec(1, 1, 1).source.replace(
+            "kind = \"young\"",
+            "kind = \"adaptive\"\nprior = [0.5, 1]\nweight = [2, 1.0]",
+        );
+        let plan = Plan::new(
+            &Spec::parse(&text, Path::new("p.toml")).unwrap(),
+            &[vec![costs()]],
+        );
+        let policies: Vec<_> = plan.cells.iter().map(|cell| cell.policy.to_string()).collect();
+        assert_eq!(
+            policies,
+            [
+                "never",
+                "fixed",
+                "adaptive(prior=0.5;weight=2)",
+                "adaptive(prior=0.5)",
+                "adaptive(weight=2)",
+                "adaptive"
+            ]
+        );
     }
 
     /// What makes a comparison between cells one of cells: the same trial meets the same failures in all of them.

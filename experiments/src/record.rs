@@ -180,6 +180,14 @@ pub struct PairedRow {
     pub setting: String,
     /// Mean time between failures (M).
     pub mtbf_s: f64,
+    /// Work of the job (W).
+    pub work_s: f64,
+    /// Nominal checkpoint cost (C).
+    pub checkpoint_s: f64,
+    /// Nominal restart cost (R).
+    pub restart_s: f64,
+    /// Detection and downtime together (D).
+    pub downtime_s: f64,
     /// Policy of the cell.
     pub policy: String,
     /// Its nominal interval τ.
@@ -249,7 +257,7 @@ impl TrialRow {
             experiment: identity.experiment,
             point: cell.point,
             level: cell.level.name().to_owned(),
-            policy: cell.policy.name().to_owned(),
+            policy: cell.policy.to_string(),
             program: cell.program.map(|program| program.name().to_owned()),
             law: identity.law,
             shape: identity.shape,
@@ -287,7 +295,7 @@ impl SummaryRow {
             experiment: identity.experiment,
             point: cell.point,
             level: cell.level.name().to_owned(),
-            policy: cell.policy.name().to_owned(),
+            policy: cell.policy.to_string(),
             program: cell.program.map(|program| program.name().to_owned()),
             law: identity.law,
             shape: identity.shape,

@@ -19,6 +19,7 @@ pub(crate) fn interval(args: &IntervalArgs) -> Result<Outcome> {
             .as_deref()
             .map(|text| duration("work", text))
             .transpose()?,
+        shape: args.shape,
     };
     let advice = advise(&input)?;
     if args.json {
@@ -31,7 +32,7 @@ pub(crate) fn interval(args: &IntervalArgs) -> Result<Outcome> {
         .map(|advice| {
             let blank = || "-".to_owned();
             vec![
-                advice.policy.name().to_owned(),
+                advice.policy.clone(),
                 advice.interval_s.map_or_else(blank, seconds),
                 advice.makespan_s.map_or_else(blank, seconds),
                 advice
@@ -41,7 +42,7 @@ pub(crate) fn interval(args: &IntervalArgs) -> Result<Outcome> {
         })
         .collect();
     let mut text = table(&["POLICY", "INTERVAL", "MAKESPAN", "WASTE"], &[1, 2, 3], &rows);
-    text.push_str("\nInterval: work between two checkpoints, the checkpoint's own cost left out.\n");
+    text.push_str("\nInterval: work between two checkpoints, the checkpoint's own cost left out; the first one, where it changes on the way.\n");
     print(&text)?;
     for warning in &advice.warnings {
         eprintln!("note: {warning}");

@@ -7,6 +7,7 @@ mod documents;
 mod exchange;
 mod experiment;
 mod interval;
+mod policies;
 mod progress;
 #[cfg(feature = "libxc")]
 mod xen;
@@ -37,6 +38,7 @@ pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
         Command::Slurm(args) => cluster::slurm(&args),
         Command::Plot(args) => experiment::plot(&args),
         Command::Interval(args) => interval::interval(&args),
+        Command::Policies(args) => policies::policies(&args),
         Command::Import(args) => exchange::import(&args),
         Command::Export(args) => exchange::export(&args),
         Command::List(args) => catalogue::list(&args),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{IntervalPolicy, Seen, interval_of};
+use super::{IntervalPolicy, Kind, Seen, interval_of};
 
 /// τ = sqrt(2 C (M + R)) − C: J. T. Daly, "A model for predicting the optimum checkpoint interval for restart
 /// dumps", ICCS 2003, LNCS 2660:3. (Some later authors print T = τ + C and call that the optimum.)
@@ -10,6 +10,17 @@ use super::{IntervalPolicy, Seen, interval_of};
 /// The expansion behind it needs C < 2M; beyond that the answer is M, as for the higher-order formula.
 #[derive(Debug, Clone, Copy)]
 pub struct DalyFirstOrder;
+
+/// How it is chosen.
+pub(super) const KIND: Kind = Kind {
+    name: "daly",
+    formula: "sqrt(2 C (M + R)) − C; M if C ≥ 2M",
+    source: "Daly, ICCS 2003",
+    parameters: &[],
+    needs_work: false,
+    needs_world: None,
+    make: |_| Box::new(DalyFirstOrder),
+};
 
 impl IntervalPolicy for DalyFirstOrder {
     fn interval(&self, seen: &Seen) -> Option<Duration> {

@@ -2,13 +2,24 @@
 
 use std::time::Duration;
 
-use super::{IntervalPolicy, Seen, interval_of};
+use super::{IntervalPolicy, Kind, Seen, interval_of};
 
 /// τ = sqrt(2CM) · [1 + ⅓ (C/2M)^½ + ⅑ (C/2M)] − C for C < 2M, and τ = M from there on: J. T. Daly, "A higher
 /// order estimate of the optimum checkpoint interval for restart dumps", FGCS 22(3):303-312, 2006, doi
 /// 10.1016/j.future.2004.11.016, the perturbation solution. The restart cost drops out.
 #[derive(Debug, Clone, Copy)]
 pub struct DalyHigherOrder;
+
+/// How it is chosen.
+pub(super) const KIND: Kind = Kind {
+    name: "daly-higher",
+    formula: "sqrt(2CM) [1 + ⅓ (C/2M)^½ + ⅑ (C/2M)] − C; M if C ≥ 2M",
+    source: "Daly, FGCS 22(3), 2006",
+    parameters: &[],
+    needs_work: false,
+    needs_world: None,
+    make: |_| Box::new(DalyHigherOrder),
+};
 
 impl IntervalPolicy for DalyHigherOrder {
     fn interval(&self, seen: &Seen) -> Option<Duration> {

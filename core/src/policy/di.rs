@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{IntervalPolicy, Seen, interval_of};
+use super::{IntervalPolicy, Kind, Parameter, Preset, Seen, Unit, interval_of};
 
 /// Te cut into x equal intervals with a checkpoint between each two, x being the whole number next to x* = sqrt(Te E(Y) / (2C)) that makes
 /// E(Tw) = Te + C (x − 1) + R E(Y) + Te E(Y) / (2x) least (Di et al., "Optimization of cloud task processing with checkpoint-restart mechanism",
@@ -26,6 +26,29 @@ impl Di {
         work_s + cost_s * (x - 1.0) + work_s * failures / (2.0 * x)
     }
 }
+
+/// How it is chosen.
+pub(super) const KIND: Kind = Kind {
+    name: "di",
+    formula: "W / x, x the whole number next to sqrt(W E(Y) / (2C)) that costs least",
+    source: "Di et al., SC 2013",
+    parameters: &[Parameter {
+        name: "failures",
+        about: "mean number of failures in the job, E(Y)",
+        unit: Unit::Number,
+        preset: Preset::Derived("W/M"),
+        least: 1e-9,
+        most: 1e9,
+    }],
+    needs_work: true,
+    needs_world: None,
+    make: |told| {
+        Box::new(Di {
+            work: told.work,
+            failures: told.get("failures"),
+        })
+    },
+};
 
 impl IntervalPolicy for Di {
     fn interval(&self, seen: &Seen) -> Option<Duration> {

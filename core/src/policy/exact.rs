@@ -2,13 +2,24 @@
 
 use std::time::Duration;
 
-use super::{IntervalPolicy, Seen, interval_of};
+use super::{IntervalPolicy, Kind, Seen, interval_of};
 
 /// τ = M (1 + W₀(−e^{−C/M−1})): the minimiser of Daly's complete wall-clock model (FGCS 22(3), 2006) in closed
 /// form, W₀ being the principal branch of Lambert's function. Restart cost and downtime drop out. The same
 /// number is the chunk size of Bougeret et al., SC'11, before rounding to whole chunks.
 #[derive(Debug, Clone, Copy)]
 pub struct Exact;
+
+/// How it is chosen.
+pub(super) const KIND: Kind = Kind {
+    name: "exact",
+    formula: "M (1 + W₀(−e^{−C/M−1})), the minimiser of the expected makespan",
+    source: "Lambert's W₀ on Daly's complete model, 2006",
+    parameters: &[],
+    needs_work: false,
+    needs_world: None,
+    make: |_| Box::new(Exact),
+};
 
 impl IntervalPolicy for Exact {
     fn interval(&self, seen: &Seen) -> Option<Duration> {

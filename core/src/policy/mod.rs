@@ -4,11 +4,15 @@
 //! out, as Young and Daly print it (Hérault and Robert print T = τ + C).
 
 mod adaptive;
+mod choice;
 mod daly_first;
 mod daly_higher;
 mod di;
+mod epochs;
 mod exact;
+mod fixed;
 mod lazy;
+mod never;
 mod two_level;
 mod verified;
 mod young;
@@ -17,14 +21,34 @@ use std::fmt;
 use std::time::Duration;
 
 pub use adaptive::Adaptive;
+pub use choice::{Choice, ChoiceError, Kind, Parameter, Preset, Unit, kind};
 pub use daly_first::DalyFirstOrder;
 pub use daly_higher::DalyHigherOrder;
 pub use di::Di;
+pub use epochs::Epochs;
 pub use exact::{Exact, one_plus_w0};
+pub use fixed::Fixed;
 pub use lazy::Lazy;
+pub use never::Never;
 pub use two_level::{Pattern, TwoLevel};
 pub use verified::Verified;
 pub use young::Young;
+
+/// Every policy that can be chosen by name, in the order in which they are listed. A new one is a file and a line here.
+pub const POLICIES: &[&Kind] = &[
+    &fixed::KIND,
+    &young::KIND,
+    &daly_first::KIND,
+    &daly_higher::KIND,
+    &exact::KIND,
+    &di::KIND,
+    &lazy::KIND,
+    &adaptive::KIND,
+    &two_level::KIND,
+    &verified::KIND,
+    &epochs::KIND,
+    &never::KIND,
+];
 
 /// The shortest interval a formula may ask for. The formulas go to zero with the checkpoint cost (and some
 /// where the cost nears twice the MTBF); a guest that never works between checkpoints would never finish.
@@ -39,12 +63,13 @@ pub struct Seen {
     pub restart_cost: Duration,
     /// Mean time between failures of guest and host together (M).
     pub mtbf: Duration,
-    /// Time since the last failure, or since the start if there was none.
+    /// Time at risk since the last failure, or since the start if there was none.
     pub since_failure: Duration,
     /// Failures so far.
     pub failures: u32,
-    /// Time since the loop began.
-    pub elapsed: Duration,
+    /// Time at risk since the loop began: work, checkpoints and restarts, but not the downtime in which nothing can
+    /// fail. What passes until a failure is noticed counts, for the loop cannot know when it struck.
+    pub at_risk: Duration,
 }
 
 /// Decides how much work the guest does before its next checkpoint.
@@ -58,34 +83,6 @@ pub trait IntervalPolicy: fmt::Debug + Send + Sync {
     /// Whether the answer depends on costs and MTBF alone, and so stays the same while these do.
     fn is_constant(&self) -> bool {
         false
-    }
-}
-
-/// The same interval every time.
-#[derive(Debug, Clone, Copy)]
-pub struct Fixed(pub Duration);
-
-impl IntervalPolicy for Fixed {
-    fn interval(&self, _: &Seen) -> Option<Duration> {
-        Some(self.0)
-    }
-
-    fn is_constant(&self) -> bool {
-        true
-    }
-}
-
-/// No checkpoints at all: the baseline.
-#[derive(Debug, Clone, Copy)]
-pub struct Never;
-
-impl IntervalPolicy for Never {
-    fn interval(&self, _: &Seen) -> Option<Duration> {
-        None
-    }
-
-    fn is_constant(&self) -> bool {
-        true
     }
 }
 
@@ -108,7 +105,7 @@ mod tests {
             mtbf: Duration::from_secs_f64(mtbf_s),
             since_failure: Duration::ZERO,
             failures: 0,
-            elapsed: Duration::ZERO,
+            at_risk: Duration::ZERO,
         }
     }
 
@@ -153,7 +150,7 @@ mod tests {
             };
             Lazy { shape }.interval(&seen).unwrap().as_secs_f64()
         };
-        let base = Young.interval(&seen(60.0, 60.0, 86_400.0)).unwrap().as_secs_f64();
+        let base = libm::sqrt(2.0 * 60.0 * 86_400.0) - 60.0;
         assert!((at(0.6, 0) / base - 1.0).abs() < 1e-9);
         assert!((at(0.6, 64) / at(0.6, 2) - libm::pow(32.0, 0.4)).abs() < 1e-6);
         assert!((at(1.0, 64) / base - 1.0).abs() < 1e-9);
@@ -166,11 +163,11 @@ mod tests {
             weight: 1.0,
         };
         let after = |failures: u32| {
-            let elapsed = Duration::from_secs(u64::from(failures) * 86_400);
+            let at_risk = Duration::from_secs(u64::from(failures) * 86_400);
             wrong
                 .interval(&Seen {
                     failures,
-                    elapsed,
+                    at_risk,
                     ..seen(60.0, 60.0, 86_400.0)
                 })
                 .unwrap()

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{IntervalPolicy, Seen, interval_of};
+use super::{IntervalPolicy, Kind, Seen, interval_of};
 
 /// The pattern of least first-order overhead: every `shared_every`-th checkpoint also goes to the shared store.
 ///
@@ -20,6 +20,23 @@ pub struct TwoLevel {
     /// The number of local checkpoints a pattern, if it is not to be the best one; at least 1.
     pub shared_every: Option<u32>,
 }
+
+/// How it is chosen. Without a shared store it is Young's interval.
+pub(super) const KIND: Kind = Kind {
+    name: "two-level",
+    formula: "sqrt((C₁ + C₂/N) / (½ (λ₁/N + λ₂))) / sqrt(N), every N-th checkpoint to the shared store",
+    source: "Benoit et al., IEEE TC 2017",
+    parameters: &[],
+    needs_work: false,
+    needs_world: Some("checkpoint.shared"),
+    make: |_| {
+        Box::new(TwoLevel {
+            shared_cost: Duration::ZERO,
+            host_loss_share: 0.0,
+            shared_every: Some(1),
+        })
+    },
+};
 
 /// A pattern of checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +114,7 @@ mod tests {
             mtbf: Duration::from_secs_f64(mtbf_s),
             since_failure: Duration::ZERO,
             failures: 0,
-            elapsed: Duration::ZERO,
+            at_risk: Duration::ZERO,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{IntervalPolicy, Seen, interval_of};
+use super::{IntervalPolicy, Kind, Seen, interval_of};
 
 /// w* = sqrt((m V + C) / (½ (1 + 1/m) λs + ½ λf)): A. Benoit, A. Cavelan, Y. Robert, H. Sun, "Optimal resilience patterns to
 /// cope with fail-stop and silent errors", IPDPS 2016. For m = 1, sqrt((V + C) / (λs + λf/2)): no factor 2 beside
@@ -16,6 +16,23 @@ pub struct Verified {
     /// Verifications a checkpoint (m), at equal distances, the last just before the checkpoint; at least 1.
     pub verifications: u32,
 }
+
+/// How it is chosen. Where nothing is silent it is Young's interval.
+pub(super) const KIND: Kind = Kind {
+    name: "verified",
+    formula: "sqrt((m V + C) / (½ (1 + 1/m) λs + ½ λf)), m verifications a checkpoint",
+    source: "Benoit et al., IPDPS 2016",
+    parameters: &[],
+    needs_work: false,
+    needs_world: Some("failures.silent_mtbf and checkpoint.verify"),
+    make: |_| {
+        Box::new(Verified {
+            verification: Duration::ZERO,
+            silent_mtbf: Duration::MAX,
+            verifications: 1,
+        })
+    },
+};
 
 impl IntervalPolicy for Verified {
     fn interval(&self, seen: &Seen) -> Option<Duration> {
@@ -47,7 +64,7 @@ mod tests {
             mtbf,
             since_failure: Duration::ZERO,
             failures: 0,
-            elapsed: Duration::ZERO,
+            at_risk: Duration::ZERO,
         };
         policy.interval(&seen).unwrap().as_secs_f64()
     }

@@ -148,6 +148,36 @@ enum State {
     Over,
 }
 
+/// The time in which guest or host may fail: all but that between a failure and the restart.
+#[derive(Debug, Clone, Copy, Default)]
+struct Risk {
+    /// Up to the last time that it ended.
+    before: Duration,
+    /// Since when it lasts, if it does.
+    from: Option<Timestamp>,
+    /// How much it was at the last failure.
+    at_failure: Duration,
+}
+
+impl Risk {
+    fn begin(&mut self, now: Timestamp) {
+        self.from = Some(now);
+    }
+
+    fn end(&mut self, now: Timestamp) {
+        self.before = self.in_all(now);
+        self.from = None;
+    }
+
+    fn in_all(&self, now: Timestamp) -> Duration {
+        self.before + self.from.map_or(Duration::ZERO, |from| now.since(from))
+    }
+
+    fn since_failure(&self, now: Timestamp) -> Duration {
+        self.in_all(now).saturating_sub(self.at_failure)
+    }
+}
+
 /// The protect loop as a state machine; `C` names a committed checkpoint.
 #[derive(Debug)]
 pub struct Protect<C> {
@@ -156,8 +186,7 @@ pub struct Protect<C> {
     state: State,
     /// Committed checkpoints, newest last.
     candidates: VecDeque<C>,
-    last_failure: Option<Timestamp>,
-    started: Timestamp,
+    risk: Risk,
     tally: Tally,
 }
 
@@ -169,8 +198,7 @@ impl<C: Clone> Protect<C> {
             options,
             state: State::Fresh,
             candidates: VecDeque::new(),
-            last_failure: None,
-            started: Timestamp::default(),
+            risk: Risk::default(),
             tally: Tally::default(),
         }
     }
@@ -206,7 +234,7 @@ impl<C: Clone> Protect<C> {
     pub fn on(&mut self, event: Event<C>, now: Timestamp) -> Step<C> {
         match (self.state, event) {
             (State::Fresh, Event::Started) => {
-                self.started = now;
+                self.risk.begin(now);
                 self.run(now)
             }
             (
@@ -239,7 +267,10 @@ impl<C: Clone> Protect<C> {
                     Step::Run { until: Some(until) }
                 }
             }
-            (State::Waiting, Event::TimerExpired) => self.restore(),
+            (State::Waiting, Event::TimerExpired) => {
+                self.risk.begin(now);
+                self.restore()
+            }
             (State::Restoring, Event::Restored { cost }) => {
                 self.tally.restores += 1;
                 if self.options.learn_costs {
@@ -254,6 +285,7 @@ impl<C: Clone> Protect<C> {
                     self.candidates.pop_back();
                     self.restore()
                 } else {
+                    self.risk.end(now);
                     self.state = State::Waiting;
                     Step::Wait {
                         until: now + self.options.retry_after,
@@ -273,9 +305,9 @@ impl<C: Clone> Protect<C> {
             checkpoint_cost: self.options.checkpoint_cost,
             restart_cost: self.options.restart_cost,
             mtbf: self.options.mtbf,
-            since_failure: now.since(self.last_failure.unwrap_or(self.started)),
+            since_failure: self.risk.since_failure(now),
             failures: self.tally.failures,
-            elapsed: now.since(self.started),
+            at_risk: self.risk.in_all(now),
         };
         Step::Run {
             until: self.policy.interval(&seen).map(|work| now + work),
@@ -284,7 +316,8 @@ impl<C: Clone> Protect<C> {
 
     fn lost(&mut self, now: Timestamp) -> Step<C> {
         self.tally.failures += 1;
-        self.last_failure = Some(now);
+        self.risk.end(now);
+        self.risk.at_failure = self.risk.before;
         if self
             .options
             .failures_max
@@ -463,6 +496,35 @@ mod tests {
         );
         assert_eq!(protect.on(Event::TimerExpired, now), Step::Restore { from: None });
         assert_eq!(protect.tally().cold_starts, 1);
+    }
+
+    #[test]
+    fn downtime_is_no_time_at_risk() {
+        #[derive(Debug)]
+        struct Told(fn(&Seen) -> Duration);
+        impl IntervalPolicy for Told {
+            fn interval(&self, seen: &Seen) -> Option<Duration> {
+                Some((self.0)(seen))
+            }
+        }
+        for (told, expected_s) in [
+            (Told(|seen| seen.at_risk), 100 + 7),
+            (Told(|seen| seen.since_failure), 7),
+        ] {
+            let options = Options {
+                downtime: Duration::from_secs(1000),
+                ..Options::default()
+            };
+            let mut protect: Protect<u32> = Protect::new(Box::new(told), options);
+            let at = |s| Timestamp::default() + Duration::from_secs(s);
+            protect.on(Event::Started, at(10));
+            protect.on(Event::GuestLost(GoneReason::HostLost), at(110));
+            protect.on(Event::TimerExpired, at(1110));
+            let cost = Duration::from_secs(7);
+            let step = protect.on(Event::Restored { cost }, at(1117));
+            let until = Some(at(1117 + expected_s));
+            assert_eq!(step, Step::Run { until });
+        }
     }
 
     #[test]

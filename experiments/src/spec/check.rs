@@ -12,9 +12,9 @@ use super::failures;
 use super::raw::{Raw, RawCheckpoint, RawGuest, RawJob, RawLimits, RawPeriods, RawPolicy, RawTrials};
 use super::rules::{self, Checked as Beyond};
 use super::{
-    Checkpoint, Cost, FigureFormat, Figures, Guest, Job, Level, Limits, Method, Parameters, Policy,
-    PolicyKind, Setting, Spec, Trials,
+    Checkpoint, Cost, FigureFormat, Figures, Guest, Job, Level, Limits, Method, Setting, Spec, Trials,
 };
+use revenant_core::policy::{Choice, Kind, Parameter, Unit, kind};
 use revenant_core::quantity::{Period, Size};
 use revenant_sim::{CostProfile, Program};
 
@@ -123,15 +123,7 @@ impl Setting {
     /// Combinations of the factors beside the swept ones.
     fn points(&self) -> usize {
         let programs = self.guest.as_ref().map_or(1, |guest| guest.programs.len());
-        let policies: usize = self
-            .policies
-            .iter()
-            .map(|policy| match policy {
-                Policy::Fixed(intervals) => intervals.len(),
-                Policy::Formula(..) => 1,
-            })
-            .sum();
-        programs * self.failures.mtbf.len() * policies
+        programs * self.failures.mtbf.len() * self.policies.len()
     }
 }
 
@@ -389,96 +381,105 @@ fn checked_guest(guest: &RawGuest, raw: &Raw) -> Result<Guest, Complaint> {
     })
 }
 
+/// Some policies are for what only some specs have.
+fn check_needs(kind: &Kind, offset: usize, beyond: &Beyond) -> Result<(), Complaint> {
+    let has = match kind.name {
+        "two-level" => beyond.two_level.is_some(),
+        "verified" => beyond.verified.is_some(),
+        "epochs" => beyond.rules.epochs.is_some(),
+        _ => true,
+    };
+    match kind.needs_world.filter(|_| !has) {
+        None => Ok(()),
+        Some(needs) => {
+            let policy = kind.name;
+            Err((offset, Problem::PolicyNeeds { policy, needs }))
+        }
+    }
+}
+
 fn checked_policies(
     policies: &Spanned<Vec<Spanned<RawPolicy>>>,
     beyond: &Beyond,
-) -> Result<Vec<Policy>, Complaint> {
-    distinct(
-        policies,
-        "policy",
-        "policy ([[policy]] with kind = \"…\")",
-        |policy| policy.kind.name(),
-    )?;
-    policies
+) -> Result<Vec<Choice>, Complaint> {
+    let mut all: Vec<Choice> = Vec::new();
+    for policy in policies.get_ref() {
+        for (offset, choice) in checked_policy(policy)? {
+            check_needs(choice.kind(), offset, beyond)?;
+            if all.contains(&choice) {
+                let value = format!("{choice:#}");
+                return Err((offset, Problem::Duplicate { key: "policy", value }));
+            }
+            all.push(choice);
+        }
+    }
+    if all.is_empty() {
+        let what = "policy ([[policy]] with kind = \"…\")";
+        let key = "policy";
+        return Err((policies.span().start, Problem::Empty { key, what }));
+    }
+    Ok(all)
+}
+
+/// Every combination of the values of its parameters, and where it stands.
+fn checked_policy(policy: &Spanned<RawPolicy>) -> Result<Vec<(usize, Choice)>, Complaint> {
+    let refused = |offset: usize| move |error| (offset, Problem::Policy(error));
+    let raw = policy.get_ref();
+    let name = raw
+        .get("kind")
+        .ok_or((policy.span().start, Problem::PolicyWithoutKind))?;
+    let offset = name.span().start;
+    let name = name
         .get_ref()
-        .iter()
-        .map(|policy| checked_policy(policy, beyond))
-        .collect()
+        .as_str()
+        .ok_or((offset, Problem::PolicyWithoutKind))?;
+    let kind = kind(name).map_err(refused(offset))?;
+    let mut grid = vec![(offset, Vec::new())];
+    for (key, given) in raw.iter().filter(|(key, _)| *key != "kind") {
+        let offset = given.span().start;
+        let parameter = kind.parameter(key).map_err(refused(offset))?;
+        let list = match given.get_ref() {
+            toml::Value::Array(list) if list.is_empty() => {
+                let (key, what) = (parameter.name, parameter.name);
+                return Err((offset, Problem::Empty { key, what }));
+            }
+            toml::Value::Array(list) => list.iter().collect(),
+            value => vec![value],
+        };
+        let mut wider = Vec::with_capacity(grid.len() * list.len());
+        for (_, given) in &grid {
+            for value in &list {
+                let value = number(kind, parameter, value).map_err(|problem| (offset, problem))?;
+                let value = parameter.within(kind.name, value).map_err(refused(offset))?;
+                let mut given: Vec<(&str, f64)> = given.clone();
+                given.push((parameter.name, value));
+                wider.push((offset, given));
+            }
+        }
+        grid = wider;
+    }
+    let choice = |(offset, given): (usize, Vec<_>)| {
+        let choice = Choice::new(name, &given).map_err(refused(offset))?;
+        Ok((offset, choice))
+    };
+    grid.into_iter().map(choice).collect()
 }
 
-/// Some policies are for what only some specs have.
-fn check_needs(policy: &Spanned<RawPolicy>, beyond: &Beyond) -> Result<(), Complaint> {
-    let kind = policy.get_ref().kind;
-    let needs = match kind {
-        PolicyKind::TwoLevel if beyond.two_level.is_none() => "[checkpoint.shared]",
-        PolicyKind::Verified if beyond.verified.is_none() => "failures.silent_mtbf and checkpoint.verify",
-        PolicyKind::Epochs if beyond.rules.epochs.is_none() => "[checkpoint.epochs]",
-        _ => return Ok(()),
+/// A value of a parameter; of a time in seconds.
+fn number(kind: &Kind, parameter: &Parameter, value: &toml::Value) -> Result<f64, Problem> {
+    let (found, expected) = match (parameter.unit, value) {
+        (Unit::Number, toml::Value::Integer(value)) => (Some(*value as f64), "a number"),
+        (Unit::Number, value) => (value.as_float(), "a number"),
+        (Unit::Time, value) => {
+            let period = value.as_str().and_then(|text| text.parse::<Period>().ok());
+            (period.map(Period::as_secs_f64), "a duration such as \"10min\"")
+        }
     };
-    let problem = Problem::PolicyNeeds {
-        policy: kind.name(),
-        needs,
-    };
-    Err((policy.span().start, problem))
-}
-
-fn checked_policy(policy: &Spanned<RawPolicy>, beyond: &Beyond) -> Result<Policy, Complaint> {
-    let (raw, kind) = (policy.get_ref(), policy.get_ref().kind);
-    // A key, whose it is, and between what it must lie.
-    let known = [
-        ("shape", &raw.shape, PolicyKind::Lazy, 0.1, 1.0),
-        ("prior", &raw.prior, PolicyKind::Adaptive, 1e-6, 1e6),
-        ("weight", &raw.weight, PolicyKind::Adaptive, 1e-6, 1e6),
-        ("failures", &raw.failures, PolicyKind::Di, 1e-9, 1e9),
-    ];
-    for (key, value, of, least, most) in known {
-        let Some(value) = value else { continue };
-        let offset = value.span().start;
-        if kind != of {
-            return Err((
-                offset,
-                Problem::NotOfPolicy {
-                    key,
-                    policy: kind.name(),
-                },
-            ));
-        }
-        if !(least..=most).contains(value.get_ref()) {
-            let (least, most) = (least.to_string(), most.to_string());
-            return Err((
-                offset,
-                Problem::BadParameter {
-                    key,
-                    policy: kind.name(),
-                    least,
-                    most,
-                },
-            ));
-        }
-    }
-    check_needs(policy, beyond)?;
-    match (kind, &raw.interval) {
-        (PolicyKind::Fixed, None) => Err((policy.span().start, Problem::FixedWithoutInterval)),
-        (PolicyKind::Fixed, Some(grid)) => Ok(Policy::Fixed(periods(grid, "interval", "interval")?)),
-        (PolicyKind::Lazy, None) if raw.shape.is_none() => {
-            Err((policy.span().start, Problem::LazyWithoutShape))
-        }
-        (kind, Some(grid)) => Err((
-            grid.span().start,
-            Problem::IntervalNotWanted { policy: kind.name() },
-        )),
-        (kind, None) => {
-            let given = |value: &Option<Spanned<f64>>| value.as_ref().map(|value| *value.get_ref());
-            let default = Parameters::default();
-            let parameters = Parameters {
-                shape: given(&raw.shape).unwrap_or(default.shape),
-                prior: given(&raw.prior).unwrap_or(default.prior),
-                weight: given(&raw.weight).unwrap_or(default.weight),
-                failures: given(&raw.failures),
-            };
-            Ok(Policy::Formula(kind, parameters))
-        }
-    }
+    found.ok_or(Problem::BadParameter {
+        policy: kind.name,
+        key: parameter.name,
+        expected,
+    })
 }
 
 fn checked_limits(limits: &RawLimits, work: Duration) -> Result<Limits, Complaint> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use revenant_core::policy::ChoiceError;
 use revenant_core::quantity::{Period, Size};
 use revenant_sim::{ProfileError, UnknownProgram};
 
@@ -136,38 +137,22 @@ pub enum Problem {
     /// Kinds of failures that a level does not know.
     #[error("failures.kinds: level \"sim\" knows guest-crash and host-loss only")]
     KindsAtSim,
-    /// `kind = "fixed"` without its intervals.
-    #[error("a fixed policy needs interval = [\"10min\", …]: the work between two checkpoints")]
-    FixedWithoutInterval,
-    /// An interval for a policy that computes its own.
-    #[error("policy {policy} computes its interval: take interval out, or use kind = \"fixed\"")]
-    IntervalNotWanted {
-        /// The policy's name.
-        policy: &'static str,
-    },
-    /// A parameter of another policy.
-    #[error("policy {policy} has no parameter {key}: take it out")]
-    NotOfPolicy {
-        /// The key.
-        key: &'static str,
-        /// The policy's name.
-        policy: &'static str,
-    },
-    /// A parameter out of range.
-    #[error("policy {policy}: {key} must be between {least} and {most}")]
+    /// A policy that is not, or is told what it does not know.
+    #[error("{0}")]
+    Policy(ChoiceError),
+    /// A policy without its name.
+    #[error("a policy needs kind = \"…\"")]
+    PolicyWithoutKind,
+    /// A value that is no value of its parameter.
+    #[error("policy {policy}: {key}: expected {expected}, or a list of them")]
     BadParameter {
-        /// The key.
-        key: &'static str,
-        /// The policy's name.
+        /// The policy.
         policy: &'static str,
-        /// The least value.
-        least: String,
-        /// The greatest.
-        most: String,
+        /// The parameter.
+        key: &'static str,
+        /// What it takes.
+        expected: &'static str,
     },
-    /// Lazy checkpointing rests on a Weibull law.
-    #[error("policy lazy needs shape = k, the shape of the Weibull law it takes the failures for")]
-    LazyWithoutShape,
     /// A policy for something the spec does not have.
     #[error("policy {policy} needs {needs}")]
     PolicyNeeds {

@@ -25,7 +25,7 @@ use crate::model::Rules;
 pub use error::{Problem, SpecError};
 pub use failures::Failures;
 use raw::Raw;
-use revenant_core::policy::{TwoLevel, Verified};
+use revenant_core::policy::{Choice, TwoLevel, Verified};
 pub use revenant_core::quantity::{Period, QuantityError, Size};
 use revenant_sim::{CostProfile, Program};
 
@@ -72,7 +72,7 @@ pub struct Setting {
     /// The policy for silent errors, where they strike and are looked for.
     pub verified: Option<Verified>,
     /// Policies to compare.
-    pub policies: Vec<Policy>,
+    pub policies: Vec<Choice>,
     /// When a trial is given up.
     pub limits: Limits,
 }
@@ -168,89 +168,6 @@ pub struct Checkpoint {
     pub method: Method,
     /// Save only what changed since the last one, at level `sim`.
     pub incremental: bool,
-}
-
-/// A kind of policy, as specs and rows spell it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PolicyKind {
-    /// The same given interval every time.
-    Fixed,
-    /// Young 1974.
-    Young,
-    /// Daly's first order, 2003.
-    Daly,
-    /// Daly's higher order, 2006.
-    DalyHigher,
-    /// The exact optimum for exponential failures.
-    Exact,
-    /// Equal intervals from the mean number of failures, Di et al. 2013.
-    Di,
-    /// Longer intervals the longer nothing has failed, Tiwari et al. 2014.
-    Lazy,
-    /// Young's interval for the rate of failures as it is seen.
-    Adaptive,
-    /// Checkpoints to two stores, Benoit et al. 2017.
-    TwoLevel,
-    /// Verified checkpoints, Benoit et al. 2016.
-    Verified,
-    /// Epochs that a backup host follows, as in Remus.
-    Epochs,
-    /// No checkpoints.
-    Never,
-}
-
-impl PolicyKind {
-    /// As specs and rows spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            PolicyKind::Fixed => "fixed",
-            PolicyKind::Young => "young",
-            PolicyKind::Daly => "daly",
-            PolicyKind::DalyHigher => "daly-higher",
-            PolicyKind::Exact => "exact",
-            PolicyKind::Di => "di",
-            PolicyKind::Lazy => "lazy",
-            PolicyKind::Adaptive => "adaptive",
-            PolicyKind::TwoLevel => "two-level",
-            PolicyKind::Verified => "verified",
-            PolicyKind::Epochs => "epochs",
-            PolicyKind::Never => "never",
-        }
-    }
-}
-
-/// What some policies are told beside costs and MTBF.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Parameters {
-    /// Of `lazy`: shape of the Weibull law it takes the failures for.
-    pub shape: f64,
-    /// Of `adaptive`: its first guess of the MTBF, as a multiple of the true one.
-    pub prior: f64,
-    /// Of `adaptive`: failures that the first guess weighs as much as.
-    pub weight: f64,
-    /// Of `di`: mean number of failures; `None`: as many as the MTBF makes in the job's work.
-    pub failures: Option<f64>,
-}
-
-impl Default for Parameters {
-    fn default() -> Self {
-        Parameters {
-            shape: 1.0,
-            prior: 1.0,
-            weight: 1.0,
-            failures: None,
-        }
-    }
-}
-
-/// A policy to run, with the grid if it is fixed.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Policy {
-    /// One cell for each interval (τ, the checkpoint's cost left out).
-    Fixed(Vec<Duration>),
-    /// One cell with the interval that the formula gives.
-    Formula(PolicyKind, Parameters),
 }
 
 /// When a trial is given up. It then is a row with a reason.

@@ -1,5 +1,6 @@
 //! The spec as written: what serde reads, before it is checked. Spans are kept so that a complaint can name the line.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -8,7 +9,7 @@ use toml::Spanned;
 
 use super::failures::RawFailures;
 use super::rules::{RawEpochs, RawReplicas, RawShared};
-use super::{Cost, FigureFormat, Level, Method, PolicyKind};
+use super::{Cost, FigureFormat, Level, Method};
 use revenant_core::quantity::{Period, Size};
 use revenant_sim::CostProfile;
 
@@ -63,16 +64,8 @@ pub(super) struct RawCheckpoint {
     pub epochs: Option<RawEpochs>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawPolicy {
-    pub kind: PolicyKind,
-    pub interval: Option<Spanned<Vec<Spanned<Period>>>>,
-    pub shape: Option<Spanned<f64>>,
-    pub prior: Option<Spanned<f64>>,
-    pub weight: Option<Spanned<f64>>,
-    pub failures: Option<Spanned<f64>>,
-}
+/// `kind`, and parameters by name: which there are, the policy knows.
+pub(super) type RawPolicy = BTreeMap<String, Spanned<toml::Value>>;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -56,7 +56,7 @@ fn a_good_spec_is_read_with_its_defaults() {
 
 /// What to replace, by what, and how the complaint begins or what it contains.
 #[rustfmt::skip]
-const COMPLAINTS: [(&str, &str, &str); 26] = [
+const COMPLAINTS: [(&str, &str, &str); 33] = [
     ("work = \"10h\"", "work = \"10h\"\nwrok = 1", "x.toml:9: unknown field `wrok`, expected"),
     ("work = \"10h\"", "work = 600", "x.toml:8: invalid type: integer `600`, expected a duration with units"),
     ("work = \"10h\"", "work = \"10m\"", "x.toml:8: \"10m\": unknown unit \"m\"; expected a duration with units"),
@@ -76,9 +76,16 @@ const COMPLAINTS: [(&str, &str, &str); 26] = [
     ("[job]", "[world]\nrepresents = 2\n[job]", "x.toml:7: [world] is not used"),
     ("\"2h\"]", "\"60min\"]", "x.toml:12: failures.mtbf has 1h twice"),
     ("[\"1h\", \"2h\"]", "[]", "x.toml:12: failures.mtbf lists nothing: give at least one mean time between"),
-    ("interval = [\"10min\", \"20min\"]", "", "x.toml:18: a fixed policy needs interval"),
-    ("kind = \"young\"", "kind = \"young\"\ninterval = [\"1h\"]", "x.toml:24: policy young computes its interval"),
-    ("kind = \"young\"", "kind = \"fixed\"", "x.toml:22: policy has fixed twice"),
+    ("interval = [\"10min\", \"20min\"]", "", "x.toml:19: policy fixed needs interval: work between two checkpoints"),
+    ("kind = \"young\"", "kind = \"young\"\ninterval = [\"1h\"]", "x.toml:24: policy young has no parameter interval; its parameters: none"),
+    ("kind = \"young\"", "kind = \"fixed\"\ninterval = \"20min\"", "x.toml:24: policy has fixed(interval=20min) twice"),
+    ("kind = \"young\"", "kind = \"yuong\"", "x.toml:23: there is no policy yuong; there are fixed, young, "),
+    ("kind = \"young\"", "kind = \"lazy\"", "x.toml:23: policy lazy needs shape: k, the shape"),
+    ("kind = \"young\"", "kind = \"lazy\"\nshape = [0.5, 7]", "x.toml:24: policy lazy: shape must be between 0.1 and 1"),
+    ("kind = \"young\"", "kind = \"lazy\"\nshape = \"k\"", "x.toml:24: policy lazy: shape: expected a number, or a list"),
+    ("kind = \"young\"", "kind = \"adaptive\"\nprior = 0\nweight = 1", "x.toml:24: policy adaptive: prior must be between"),
+    ("kind = \"young\"", "shape = 0.6", "x.toml:22: a policy needs kind"),
+    ("[\"10min\", \"20min\"]", "[10]", "x.toml:20: policy fixed: interval: expected a duration such as \"10min\""),
     ("\"a-test\"", "\"a test\"", "x.toml:1: name \"a test\": use letters"),
     ("[job]", "[limits]\ntime = \"1h\"\n[job]", "x.toml:8: limits.time = 1h must be at least 10h"),
     ("seed = 7\n", "", "missing field `seed`"),
@@ -485,7 +492,7 @@ const BEYOND_COMPLAINTS: [(&str, &str, &str); 11] = [
     ("silent_mtbf = \"20h\"\n", "", "policy verified needs failures.silent_mtbf and checkpoint.verify"),
     ("verify = \"20s\"\n", "", "x.toml:22: checkpoint.verifications needs checkpoint.verify"),
     ("verifications = 3", "verifications = 0", "x.toml:23: checkpoint.verifications = 0 must be between 1"),
-    ("shared = { cost = \"100s\", restart = \"5min\" }\n", "", "policy two-level needs [checkpoint.shared]"),
+    ("shared = { cost = \"100s\", restart = \"5min\" }\n", "", "policy two-level needs checkpoint.shared"),
     ("restart = \"5min\" }", "restart = \"5min\", every = 0 }", "x.toml:24: checkpoint.shared.every = 0 must be"),
     (", page = \"2us\"", "", "x.toml:25: checkpoint.epochs: dirty_pages and page (the time that one takes) go together"),
     ("length = \"100ms\"", "length = \"0s\"", "x.toml:25: checkpoint.epochs.length = 0 must be at least 1ms"),

@@ -11,9 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use revenant_core::capture::{CaptureRequest, Method};
 use revenant_core::clock::SystemClock;
-use revenant_core::policy::{
-    DalyFirstOrder, DalyHigherOrder, Exact, Fixed, INTERVAL_MIN, IntervalPolicy, Young,
-};
+use revenant_core::policy::{Fixed, INTERVAL_MIN, IntervalPolicy};
 use revenant_core::protect::Options;
 use revenant_xen::KeeperProgram;
 use revenant_xen::protect::{Ended, Entry, Progress, Protection, Sign, protect as protect_guest, stand_by};
@@ -23,7 +21,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::super::{duration, open_or_create_store};
 use super::HELPER;
 use crate::Outcome;
-use crate::args::{IntervalPolicyName, ProtectArgs};
+use crate::args::ProtectArgs;
 use crate::output::{instant, print};
 
 /// A failed capture is tried again after this, or after the interval if that is shorter.
@@ -72,12 +70,11 @@ fn policy(args: &ProtectArgs) -> Result<Box<dyn IntervalPolicy>> {
         }
         return Ok(Box::new(Fixed(interval)));
     }
-    Ok(match args.policy {
-        Some(IntervalPolicyName::DalyFirst) => Box::new(DalyFirstOrder),
-        Some(IntervalPolicyName::DalyHigher) => Box::new(DalyHigherOrder),
-        Some(IntervalPolicyName::Exact) => Box::new(Exact),
-        Some(IntervalPolicyName::Young) | None => Box::new(Young),
-    })
+    let choice = args.policy.as_ref().context("expected --interval or --policy")?;
+    if choice.kind().needs_work {
+        bail!("--policy {choice}: a guest's work has no known length, which this policy needs");
+    }
+    Ok(choice.policy(Duration::ZERO))
 }
 
 fn protection(args: &ProtectArgs) -> Result<Protection> {

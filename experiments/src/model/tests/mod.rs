@@ -5,10 +5,10 @@ mod worlds;
 
 use std::num::NonZeroU32;
 
-use revenant_core::policy::{Fixed, Never};
+use revenant_core::policy::{Adaptive, Fixed, Lazy, Never, Young};
 
 use super::*;
-use crate::failures::{Kinds, Process};
+use crate::failures::{Kinds, Law, Process};
 use crate::seed::TrialSeed;
 use crate::theory::Scenario;
 
@@ -161,6 +161,57 @@ fn a_trial_that_would_not_end_is_given_up() {
     let outcome = run(&job, None, 0);
     assert_eq!(outcome.end, End::GivenUp(Reason::TimeLimit));
     assert_eq!(outcome.makespan, job.limits.time);
+}
+
+/// M = 11 h, W = 500 h, C = R = 0.5 h, Weibull of shape 0.6: an independent simulation saves 37.0 % of the checkpoints for
+/// 0.04 % more time (3,000 trials).
+#[test]
+fn lazy_saves_checkpoints_and_hardly_costs_time() {
+    let cost = Duration::from_mins(30);
+    let job = ModelJob {
+        work: Duration::from_hours(500),
+        final_checkpoint: false,
+        costs: Costs {
+            checkpoint: cost,
+            restart: cost,
+            ..Costs::default()
+        },
+        ..job(11 * 3600)
+    };
+    let process = Process::law(Law::Weibull { shape: 0.6 });
+    let sums = |shape: f64| {
+        (0..300).fold((0.0, 0.0), |sums, trial| {
+            let seed = TrialSeed::derive(1, trial);
+            let failures = FailureStream::new(seed, &process, job.mtbf, Kinds::default());
+            let outcome = job.run(Box::new(Lazy { shape }), seed, failures);
+            (
+                sums.0 + outcome.checkpoints as f64,
+                sums.1 + outcome.makespan.as_secs_f64(),
+            )
+        })
+    };
+    let ((lazy, lazy_s), (steady, steady_s)) = (sums(0.6), sums(1.0));
+    assert!((lazy / steady - 0.63).abs() < 0.01, "{}", lazy / steady);
+    assert!((lazy_s / steady_s - 1.0).abs() < 0.015, "{}", lazy_s / steady_s);
+}
+
+#[test]
+fn adaptive_comes_to_young_though_its_guess_is_wrong_and_hosts_stay_down() {
+    let mut job = job(20_000);
+    job.downtime = Duration::from_secs(40_000);
+    job.work = Duration::from_secs(10_000_000);
+    let seed = |trial| TrialSeed::derive(1, trial);
+    let failures = |trial| FailureStream::new(seed(trial), &Process::EXPONENTIAL, job.mtbf, Kinds::default());
+    let wrong = Adaptive {
+        prior: 10.0,
+        weight: 1.0,
+    };
+    let (mut learnt, mut told) = (0.0, 0.0);
+    for trial in 0..4 {
+        learnt += job.run(Box::new(wrong), seed(trial), failures(trial)).checkpoints as f64;
+        told += job.run(Box::new(Young), seed(trial), failures(trial)).checkpoints as f64;
+    }
+    assert!((learnt / told - 1.0).abs() < 0.03, "{}", learnt / told);
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn seen(job: &ModelJob) -> Seen {
         mtbf: job.mtbf,
         since_failure: Duration::ZERO,
         failures: 0,
-        elapsed: Duration::ZERO,
+        at_risk: Duration::ZERO,
     }
 }
 

@@ -28,6 +28,12 @@ pub(crate) struct Setting {
     pub(crate) experiment: String,
     /// Empty without a guest.
     pub(crate) program: String,
+    /// Law of the failures with its shape; empty in tables from before there was a choice.
+    pub(crate) law: String,
+    pub(crate) shape: Option<f64>,
+    pub(crate) nodes: u64,
+    /// Swept keys without a column of their own, and their values.
+    pub(crate) swept: Vec<(String, String)>,
     pub(crate) work_s: f64,
     pub(crate) costs: Costs,
 }
@@ -64,6 +70,8 @@ pub(crate) struct Cell {
 pub(crate) struct TheoryPoint {
     pub(crate) experiment: String,
     pub(crate) curve: String,
+    pub(crate) work_s: Option<f64>,
+    pub(crate) swept: Vec<(String, String)>,
     pub(crate) mtbf_s: f64,
     pub(crate) interval_s: Option<f64>,
     pub(crate) costs: Costs,
@@ -86,11 +94,17 @@ pub(crate) fn read_cells(path: &Path, source: impl Read) -> Result<Vec<Cell>, Pl
     let lost = [c("lost_mean_s")?, c("lost_ci95_lo_s")?, c("lost_ci95_hi_s")?];
     let theory_waste = c("theory_waste")?;
     let theory_lost = table.optional_column("theory_lost_s")?;
+    let (law, shape) = (table.optional_column("law")?, table.optional_column("shape")?);
+    let (nodes, swept) = (table.optional_column("nodes")?, table.optional_column("setting")?);
     table.rows(|row| {
         Ok(Cell {
             setting: Setting {
                 experiment: row.name(experiment)?,
                 program: row.text(program).to_owned(),
+                law: law.map_or("", |column| row.text(column)).to_owned(),
+                shape: shape.map_or(Ok(None), |column| row.optional(column))?,
+                nodes: nodes.map_or(Ok(1), |column| row.count(column))?,
+                swept: swept.map_or(Vec::new(), |column| read_swept(row.text(column))),
                 work_s: row.positive_s(work)?,
                 costs: read_costs(row, costs)?,
             },
@@ -115,10 +129,16 @@ pub(crate) fn read_theory(path: &Path, source: impl Read) -> Result<Vec<TheoryPo
     let (mtbf, interval, waste) = (c("mtbf_s")?, c("interval_s")?, c("waste")?);
     let costs = [c("checkpoint_s")?, c("restart_s")?, c("downtime_s")?];
     let lost = table.optional_column("lost_s")?;
+    let (work, swept) = (
+        table.optional_column("work_s")?,
+        table.optional_column("setting")?,
+    );
     table.rows(|row| {
         Ok(TheoryPoint {
             experiment: row.name(experiment)?,
             curve: row.name(curve)?,
+            work_s: work.map_or(Ok(None), |column| row.optional(column))?,
+            swept: swept.map_or(Vec::new(), |column| read_swept(row.text(column))),
             mtbf_s: row.positive_s(mtbf)?,
             interval_s: row.optional_positive_s(interval)?,
             costs: read_costs(row, costs)?,
@@ -128,6 +148,14 @@ pub(crate) fn read_theory(path: &Path, source: impl Read) -> Result<Vec<TheoryPo
             lost_s: lost.map_or(Ok(None), |column| row.optional(column))?,
         })
     })
+}
+
+/// `key=value;key=value`.
+fn read_swept(text: &str) -> Vec<(String, String)> {
+    let pairs = text.split(';').filter_map(|pair| pair.split_once('='));
+    pairs
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
 }
 
 fn read_costs(row: &Row, [checkpoint, restart, downtime]: [Column; 3]) -> Result<Costs, PlotError> {

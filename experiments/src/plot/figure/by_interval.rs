@@ -365,7 +365,12 @@ fn has(cell: &Cell, quantity: &Quantity) -> bool {
 }
 
 fn belongs(point: &TheoryPoint, setting: &Setting) -> bool {
-    point.experiment == setting.experiment && point.costs == setting.costs
+    point.experiment == setting.experiment
+        && point.costs == setting.costs
+        && point.swept == setting.swept
+        && point.work_s.is_none_or(|work_s| same(work_s, setting.work_s))
+        // The closed form is that of exponential failures.
+        && ["", "exponential"].contains(&setting.law.as_str())
 }
 
 /// The first page has the plain name.

@@ -1,5 +1,6 @@
 //! One file a kind of figure. Each takes the data of a run and the width of a column, and gives pages.
 
+mod by_factor;
 mod by_interval;
 mod caption;
 pub(crate) mod ladder;
@@ -23,11 +24,21 @@ pub(crate) struct Figure {
     pub(crate) caption: String,
 }
 
-/// All figures for which there is data.
+/// Settings beyond which a panel for each of them is no longer looked at.
+const SETTINGS_MAX: usize = 6;
+
+/// The figures for which there is data. Where many settings were swept, those with a panel a setting are left out in favour of
+/// the factors', but for the figure of a grid of intervals.
 pub(crate) fn figures(data: &RunData, column: Column, face: &Face) -> Vec<Figure> {
-    let mut all = by_interval::waste(data, column, face);
-    all.extend(by_interval::lost(data, column, face));
-    all.extend(policies::figures(data, column, face));
-    all.extend(latency::figures(data, column, face));
+    let mut all = by_factor::figures(data, column, face);
+    let few = series::distinct(&data.cells, |cell| cell.setting.clone()).len() <= SETTINGS_MAX;
+    if all.is_empty() || few {
+        all.extend(by_interval::waste(data, column, face));
+        all.extend(by_interval::lost(data, column, face));
+        all.extend(policies::figures(data, column, face));
+        all.extend(latency::figures(data, column, face));
+    } else if by_factor::fixed_intervals(data) >= SETTINGS_MAX {
+        all.extend(by_interval::waste(data, column, face));
+    }
     all
 }

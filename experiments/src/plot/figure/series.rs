@@ -64,6 +64,22 @@ impl Series {
         if differs(&|other| other.program == setting.program) {
             parts.push(short(&setting.program));
         }
+        if differs(&|other| (&other.law, other.shape) == (&setting.law, setting.shape)) {
+            parts.push(match setting.shape {
+                Some(shape) => format!("{} {shape}", short(&setting.law)),
+                None => short(&setting.law),
+            });
+        }
+        if differs(&|other| other.nodes == setting.nodes) {
+            parts.push(format!("{} nodes", setting.nodes));
+        }
+        for (key, value) in &setting.swept {
+            let last = key.rsplit('.').next().unwrap_or(key);
+            parts.push(short(&match (last.strip_suffix("_s"), value.parse()) {
+                (Some(name), Ok(seconds)) => format!("{name} = {}", duration(seconds)),
+                _ => format!("{last} = {value}"),
+            }));
+        }
         let mut time = |name: &str, value: &dyn Fn(&Setting) -> f64| {
             if differs(&|other| same(value(other), value(setting))) {
                 parts.push(format!("{name} = {}", duration(value(setting))));
@@ -82,7 +98,7 @@ pub(crate) fn same(a: f64, b: f64) -> bool {
     a.total_cmp(&b).is_eq()
 }
 
-fn distinct<T: PartialEq>(cells: &[Cell], value: impl Fn(&Cell) -> T) -> Vec<T> {
+pub(crate) fn distinct<T: PartialEq>(cells: &[Cell], value: impl Fn(&Cell) -> T) -> Vec<T> {
     let mut all = Vec::new();
     for value in cells.iter().map(value) {
         if !all.contains(&value) {
@@ -100,6 +116,9 @@ pub(crate) fn policy_name(policy: &str) -> String {
         "daly" => "Daly, first order".to_owned(),
         "daly-higher" => "Daly, higher order".to_owned(),
         "exact" => "Exact optimum".to_owned(),
+        "di" => "Di".to_owned(),
+        "lazy" => "Lazy".to_owned(),
+        "adaptive" => "Adaptive".to_owned(),
         "never" => "Never".to_owned(),
         other => short(other),
     }

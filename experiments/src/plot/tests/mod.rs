@@ -84,6 +84,7 @@ fn lost_work_policies_and_latency_have_figures_too() {
         .map(|path| path.file_name().unwrap().to_str().unwrap())
         .collect();
     let wanted = [
+        "waste-by-mtbf",
         "waste-by-interval",
         "lost-work-by-interval",
         "policies",
@@ -177,7 +178,7 @@ fn the_same_tables_give_the_same_bytes() {
     assert!(read(first.path()) == read(second.path()));
     assert_eq!(
         fs::read_dir(first.path().join("figures")).unwrap().count(),
-        12,
+        15,
         "no staged file stays"
     );
 }
@@ -192,7 +193,7 @@ fn what_is_there_is_drawn() {
                 theory: false,
                 ..all.clone()
             },
-            4,
+            5,
         ),
         (
             "no logs",
@@ -200,7 +201,7 @@ fn what_is_there_is_drawn() {
                 logs: false,
                 ..all.clone()
             },
-            3,
+            4,
         ),
         (
             "one trial, no interval of confidence",
@@ -208,7 +209,7 @@ fn what_is_there_is_drawn() {
                 trials: 1,
                 ..all.clone()
             },
-            4,
+            5,
         ),
         (
             "only never",
@@ -225,7 +226,7 @@ fn what_is_there_is_drawn() {
                 intervals_s: vec![],
                 ..all.clone()
             },
-            4,
+            5,
         ),
     ];
     for (what, world, figures) in cases {
