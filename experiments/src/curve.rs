@@ -13,13 +13,13 @@ const SECONDS_MAX: f64 = 1e17;
 /// Name of the dense curve; the other rows of a file are markers named after their policy.
 const DENSE: &str = "expected";
 
-/// The rows of `theory.csv`, where failures are memoryless. For each MTBF and set of costs, in the order of the plan: a dense curve with logarithmic
+/// The rows of `theory.csv`, of the plain case, where failures are memoryless. For each MTBF and set of costs, in the order of the plan: a dense curve with logarithmic
 /// spacing, then the interval of each policy that computes one, and `never`. What takes longer than 10¹⁷ s is left out.
 pub fn rows(plan: &Plan) -> Vec<TheoryRow> {
     let mut rows = Vec::new();
     let mut done = Vec::new();
     for cell in &plan.cells {
-        if !plan.setting(cell).failures.process.is_memoryless() {
+        if !plan.is_plain(cell) || !plan.setting(cell).failures.process.is_memoryless() {
             continue;
         }
         if done.contains(&(cell.setting, cell.mtbf, cell.costs)) {

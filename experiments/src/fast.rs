@@ -6,13 +6,17 @@
 
 use std::time::Duration;
 
-use crate::failures::FailureStream;
-use crate::model::ModelJob;
+use crate::failures::{FailureStream, Kinds};
+use crate::model::{ModelJob, Rules};
 use crate::outcome::{End, Outcome, Reason};
 
-/// Whether [`run`] computes what the loop would do: the guest does not work beside its captures.
-pub(crate) fn applies(job: &ModelJob) -> bool {
-    job.costs.lead.is_zero() && job.costs.commit_latency.is_zero()
+/// Whether [`run`] computes what the loop would do: the guest does not work beside its captures, and every failure takes
+/// the guest and is noticed alike.
+pub(crate) fn applies(job: &ModelJob, kinds: Kinds) -> bool {
+    job.costs.lead.is_zero()
+        && job.costs.commit_latency.is_zero()
+        && job.rules == Rules::default()
+        && kinds.store_loss <= 0.0
 }
 
 /// Runs one trial with a constant interval (`None`: no checkpoints on the way). `None` if it comes to its time limit: how far
@@ -153,7 +157,7 @@ mod tests {
     use revenant_core::policy::{Fixed, IntervalPolicy, Never};
 
     use super::*;
-    use crate::failures::{Kinds, Law, Process};
+    use crate::failures::{Law, Process};
     use crate::model::Costs;
     use crate::seed::TrialSeed;
     use crate::spec::Limits;
@@ -192,6 +196,7 @@ mod tests {
                     failures,
                     time: work * factor,
                 },
+                rules: Rules::default(),
             }
         })
     }
@@ -217,7 +222,7 @@ mod tests {
                 Some(interval) => Box::new(Fixed(interval)),
                 None => Box::new(Never),
             };
-            let looped = job.run(policy, stream());
+            let looped = job.run(policy, TrialSeed(seed), stream());
             if let Some(outcome) = run(&job, interval, &mut stream()) {
                 prop_assert_eq!(outcome, looped);
             } else {

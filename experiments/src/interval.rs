@@ -78,6 +78,7 @@ fn choices(input: &InputParams) -> Result<Vec<Choice>, ChoiceError> {
     POLICIES
         .iter()
         .filter(|kind| input.work.is_some() || !kind.needs_work)
+        .filter(|kind| kind.needs_world.is_none())
         .filter_map(|kind| {
             let given: Vec<_> = shape
                 .filter(|(key, _)| kind.parameter(key).is_ok())

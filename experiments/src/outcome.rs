@@ -25,7 +25,8 @@ pub struct Outcome {
     pub failures: u64,
     /// Committed checkpoints.
     pub checkpoints: u64,
-    /// Whether the guest's memory at the end is what its program computes; `None` where no memory is simulated.
+    /// Whether the guest's state at the end is what its work makes it; `None` where no memory is simulated and no silent error
+    /// can strike.
     pub digest_ok: Option<bool>,
     /// For how long each capture kept the guest suspended; level `sim`.
     pub suspensions: Vec<Duration>,
@@ -54,6 +55,9 @@ pub enum Reason {
     /// No usable checkpoint was left.
     #[error("nothing-to-restore-from")]
     NothingToRestoreFrom,
+    /// The work was done, and its result is wrong: a silent error was never found.
+    #[error("silently-wrong")]
+    SilentlyWrong,
 }
 
 impl Outcome {

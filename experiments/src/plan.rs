@@ -13,7 +13,7 @@ use revenant_core::policy::{Choice, IntervalPolicy, Seen};
 use revenant_sim::Program;
 
 use crate::failures::FailureStream;
-use crate::model::{Costs, ModelJob};
+use crate::model::{Costs, ModelJob, Rules};
 use crate::run::Shard;
 use crate::seed::TrialSeed;
 use crate::spec::{Level, Setting, Spec};
@@ -167,6 +167,13 @@ impl Plan {
     pub fn model_job(&self, cell: usize) -> ModelJob {
         let cell = &self.cells[cell];
         let setting = self.setting(cell);
+        let mut rules = setting.rules;
+        if cell.policy.kind().name != "epochs" {
+            rules.epochs = None;
+        }
+        if let (Some(shared), Some(two_level)) = (&mut rules.shared, setting.two_level) {
+            shared.every = two_level.pattern(&seen(cell.costs, cell.mtbf)).shared_every;
+        }
         ModelJob {
             work: setting.job.work,
             final_checkpoint: setting.job.final_checkpoint,
@@ -175,6 +182,7 @@ impl Plan {
             detection: setting.failures.detection,
             downtime: setting.failures.downtime,
             limits: setting.limits,
+            rules,
         }
     }
 
@@ -196,7 +204,10 @@ impl Plan {
     /// Expected makespan and work lost of a trial of the cell by the closed form, in seconds; `None` where it does not hold or is
     /// too large for a number.
     pub fn expected(&self, cell: &Cell) -> Option<(f64, f64)> {
-        if !self.setting(cell).failures.process.is_memoryless() || !self.interval_policy(cell).is_constant() {
+        if !self.is_plain(cell)
+            || !self.setting(cell).failures.process.is_memoryless()
+            || !self.interval_policy(cell).is_constant()
+        {
             return None;
         }
         let scenario = self.scenario(cell);
@@ -214,6 +225,15 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Whether the cell is the plain case of the closed forms of [`Scenario`]: one store that outlives everything, and failures
+    /// that all take the guest and are noticed alike.
+    pub fn is_plain(&self, cell: &Cell) -> bool {
+        let setting = self.setting(cell);
+        setting.rules == Rules::default() && setting.failures.kinds.store_loss <= 0.0
+    }
+}
+
 /// The programs of a setting; `None` stands for the job without a guest.
 fn programs(setting: &Setting) -> Vec<Option<Program>> {
     match &setting.guest {
@@ -225,21 +245,35 @@ fn programs(setting: &Setting) -> Vec<Option<Program>> {
 impl Plan {
     /// The cell's policy as the protect loop takes it.
     pub fn interval_policy(&self, cell: &Cell) -> Box<dyn IntervalPolicy> {
-        cell.policy.policy(self.setting(cell).job.work)
+        policy(self.setting(cell), &cell.policy)
     }
 }
 
-/// Each policy of the setting with its interval as the job begins.
-fn intervals(setting: &Setting, costs: Costs, mtbf: Duration) -> Vec<(Choice, Option<Duration>)> {
-    let seen = Seen {
+/// A policy in the world of a setting.
+fn policy(setting: &Setting, choice: &Choice) -> Box<dyn IntervalPolicy> {
+    match (choice.kind().name, setting.two_level, setting.verified) {
+        ("two-level", Some(policy), _) => Box::new(policy),
+        ("verified", _, Some(policy)) => Box::new(policy),
+        _ => choice.policy(setting.job.work),
+    }
+}
+
+/// What a policy sees as the job begins.
+fn seen(costs: Costs, mtbf: Duration) -> Seen {
+    Seen {
         checkpoint_cost: costs.checkpoint,
         restart_cost: costs.restart,
         mtbf,
         since_failure: Duration::ZERO,
         failures: 0,
         at_risk: Duration::ZERO,
-    };
-    let of = |choice: &Choice| (choice.clone(), choice.policy(setting.job.work).interval(&seen));
+    }
+}
+
+/// Each policy of the setting with its interval as the job begins.
+fn intervals(setting: &Setting, costs: Costs, mtbf: Duration) -> Vec<(Choice, Option<Duration>)> {
+    let seen = seen(costs, mtbf);
+    let of = |choice: &Choice| (choice.clone(), policy(setting, choice).interval(&seen));
     setting.policies.iter().map(of).collect()
 }
 

@@ -34,6 +34,10 @@ pub enum Purpose {
     FailureKinds,
     /// Whether a failure brings another with it, and how soon.
     FailureBursts,
+    /// When silent errors strike.
+    SilentErrors,
+    /// Which of the replicated processes a failure hits.
+    Replicas,
     /// Which trials a bootstrap resamples.
     Bootstrap,
 }
@@ -44,6 +48,8 @@ impl Purpose {
             Purpose::FailureTimes => b"failure times",
             Purpose::FailureKinds => b"failure kinds",
             Purpose::FailureBursts => b"failure bursts",
+            Purpose::SilentErrors => b"silent errors",
+            Purpose::Replicas => b"replicas",
             Purpose::Bootstrap => b"bootstrap",
         }
     }

@@ -21,10 +21,10 @@ pub fn run(plan: &Plan, item: WorkItem) -> Result<Outcome, TrialError> {
         Level::Model => {
             let job = plan.model_job(item.cell);
             let policy = plan.interval_policy(cell);
-            let shortcut = (policy.is_constant() && fast::applies(&job))
+            let shortcut = (policy.is_constant() && fast::applies(&job, plan.setting(cell).failures.kinds))
                 .then(|| fast::run(&job, cell.interval, &mut plan.failures(item)))
                 .flatten();
-            Ok(shortcut.unwrap_or_else(|| job.run(policy, plan.failures(item))))
+            Ok(shortcut.unwrap_or_else(|| job.run(policy, plan.seed(item.trial), plan.failures(item))))
         }
         Level::Sim => Ok(sim::run(plan, item)?),
     }

@@ -39,6 +39,7 @@ pub(super) const KIND: Kind = Kind {
         },
     ],
     needs_work: false,
+    needs_world: None,
     make: |told| {
         Box::new(Adaptive {
             prior: told.number("prior"),

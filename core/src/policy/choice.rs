@@ -23,6 +23,8 @@ pub struct Kind {
     pub parameters: &'static [Parameter],
     /// Whether it must know the length of the job.
     pub needs_work: bool,
+    /// What of an experiment's world it is for, as its spec spells it. It goes by that, and elsewhere has no use.
+    pub needs_world: Option<&'static str>,
     /// Makes it.
     pub(super) make: fn(&Told<'_>) -> Box<dyn IntervalPolicy>,
 }

@@ -18,6 +18,7 @@ pub(super) const KIND: Kind = Kind {
     source: "Daly, ICCS 2003",
     parameters: &[],
     needs_work: false,
+    needs_world: None,
     make: |_| Box::new(DalyFirstOrder),
 };
 

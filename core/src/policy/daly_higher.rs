@@ -17,6 +17,7 @@ pub(super) const KIND: Kind = Kind {
     source: "Daly, FGCS 22(3), 2006",
     parameters: &[],
     needs_work: false,
+    needs_world: None,
     make: |_| Box::new(DalyHigherOrder),
 };
 

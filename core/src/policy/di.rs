@@ -41,6 +41,7 @@ pub(super) const KIND: Kind = Kind {
         most: 1e9,
     }],
     needs_work: true,
+    needs_world: None,
     make: |told| {
         Box::new(Di {
             work: told.work,

@@ -17,6 +17,7 @@ pub(super) const KIND: Kind = Kind {
     source: "Lambert's W₀ on Daly's complete model, 2006",
     parameters: &[],
     needs_work: false,
+    needs_world: None,
     make: |_| Box::new(Exact),
 };
 

@@ -22,6 +22,7 @@ pub(super) const KIND: Kind = Kind {
         most: 100.0 * 365.0 * 86_400.0,
     }],
     needs_work: false,
+    needs_world: None,
     make: |told| Box::new(Fixed(interval_of(told.number("interval")))),
 };
 

@@ -27,6 +27,7 @@ pub(super) const KIND: Kind = Kind {
         most: 1.0,
     }],
     needs_work: false,
+    needs_world: None,
     make: |told| {
         Box::new(Lazy {
             shape: told.number("shape"),

@@ -8,10 +8,13 @@ mod choice;
 mod daly_first;
 mod daly_higher;
 mod di;
+mod epochs;
 mod exact;
 mod fixed;
 mod lazy;
 mod never;
+mod two_level;
+mod verified;
 mod young;
 
 use std::fmt;
@@ -22,10 +25,13 @@ pub use choice::{Choice, ChoiceError, Kind, Parameter, Preset, Unit, kind};
 pub use daly_first::DalyFirstOrder;
 pub use daly_higher::DalyHigherOrder;
 pub use di::Di;
+pub use epochs::Epochs;
 pub use exact::{Exact, one_plus_w0};
 pub use fixed::Fixed;
 pub use lazy::Lazy;
 pub use never::Never;
+pub use two_level::{Pattern, TwoLevel};
+pub use verified::Verified;
 pub use young::Young;
 
 /// Every policy that can be chosen by name, in the order in which they are listed. A new one is a file and a line here.
@@ -38,6 +44,9 @@ pub const POLICIES: &[&Kind] = &[
     &di::KIND,
     &lazy::KIND,
     &adaptive::KIND,
+    &two_level::KIND,
+    &verified::KIND,
+    &epochs::KIND,
     &never::KIND,
 ];
 

@@ -15,6 +15,7 @@ pub(super) const KIND: Kind = Kind {
     source: "",
     parameters: &[],
     needs_work: false,
+    needs_world: None,
     make: |_| Box::new(Never),
 };
 

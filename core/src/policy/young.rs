@@ -16,6 +16,7 @@ pub(super) const KIND: Kind = Kind {
     source: "Young, CACM 17(9), 1974",
     parameters: &[],
     needs_work: false,
+    needs_world: None,
     make: |_| Box::new(Young),
 };
 

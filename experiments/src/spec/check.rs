@@ -10,6 +10,7 @@ use toml::Spanned;
 use super::error::Problem;
 use super::failures;
 use super::raw::{Raw, RawCheckpoint, RawGuest, RawJob, RawLimits, RawPeriods, RawPolicy, RawTrials};
+use super::rules::{self, Checked as Beyond};
 use super::{
     Checkpoint, Cost, FigureFormat, Figures, Guest, Job, Level, Limits, Method, Setting, Spec, Trials,
 };
@@ -87,6 +88,7 @@ pub(super) fn setting(raw: &Raw, name: String, path: &Path) -> Result<Setting, C
     if levels.contains(&Level::Sim) && kinds.guest_crash + kinds.host_loss < 1.0 - f64::EPSILON {
         return Err((raw.levels.span().start, Problem::KindsAtSim));
     }
+    let beyond = rules::checked(raw, &levels, kinds.host_loss)?;
     Ok(Setting {
         name,
         guest,
@@ -97,7 +99,10 @@ pub(super) fn setting(raw: &Raw, name: String, path: &Path) -> Result<Setting, C
             method: raw.checkpoint.method.unwrap_or(Method::StopAndCopy),
             incremental: raw.checkpoint.incremental.unwrap_or(false),
         },
-        policies: checked_policies(&raw.policy)?,
+        rules: beyond.rules,
+        two_level: beyond.two_level,
+        verified: beyond.verified,
+        policies: checked_policies(&raw.policy, &beyond)?,
         limits: checked_limits(&raw.limits, job.work)?,
         job,
     })
@@ -376,10 +381,31 @@ fn checked_guest(guest: &RawGuest, raw: &Raw) -> Result<Guest, Complaint> {
     })
 }
 
-fn checked_policies(policies: &Spanned<Vec<Spanned<RawPolicy>>>) -> Result<Vec<Choice>, Complaint> {
+/// Some policies are for what only some specs have.
+fn check_needs(kind: &Kind, offset: usize, beyond: &Beyond) -> Result<(), Complaint> {
+    let has = match kind.name {
+        "two-level" => beyond.two_level.is_some(),
+        "verified" => beyond.verified.is_some(),
+        "epochs" => beyond.rules.epochs.is_some(),
+        _ => true,
+    };
+    match kind.needs_world.filter(|_| !has) {
+        None => Ok(()),
+        Some(needs) => {
+            let policy = kind.name;
+            Err((offset, Problem::PolicyNeeds { policy, needs }))
+        }
+    }
+}
+
+fn checked_policies(
+    policies: &Spanned<Vec<Spanned<RawPolicy>>>,
+    beyond: &Beyond,
+) -> Result<Vec<Choice>, Complaint> {
     let mut all: Vec<Choice> = Vec::new();
     for policy in policies.get_ref() {
         for (offset, choice) in checked_policy(policy)? {
+            check_needs(choice.kind(), offset, beyond)?;
             if all.contains(&choice) {
                 let value = format!("{choice:#}");
                 return Err((offset, Problem::Duplicate { key: "policy", value }));

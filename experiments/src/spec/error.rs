@@ -153,6 +153,26 @@ pub enum Problem {
         /// What it takes.
         expected: &'static str,
     },
+    /// A policy for something the spec does not have.
+    #[error("policy {policy} needs {needs}")]
+    PolicyNeeds {
+        /// The policy's name.
+        policy: &'static str,
+        /// What it is for.
+        needs: &'static str,
+    },
+    /// A world that is only modelled.
+    #[error("{key} is known at level \"model\" only: take \"sim\" out of levels")]
+    OnlyAtModel {
+        /// The key.
+        key: &'static str,
+    },
+    /// A number of verifications that cost nobody knows what.
+    #[error("checkpoint.verifications needs checkpoint.verify = \"20s\": what one costs")]
+    VerificationsWithoutCost,
+    /// Pages without their cost, or the other way round.
+    #[error("checkpoint.epochs: dirty_pages and page (the time that one takes) go together")]
+    HalfPages,
     /// Simulated or measured, but of no guest.
     #[error("{needed_by} needs a guest: add [guest] with programs = [\"…\"]")]
     GuestMissing {

@@ -44,6 +44,10 @@ pub(super) struct RawFailures {
     kinds: Option<Spanned<Kinds>>,
     detection: Option<Spanned<Period>>,
     downtime: Option<Spanned<Period>>,
+    pub(super) reboot: Option<Spanned<Period>>,
+    pub(super) hang_detection: Option<Spanned<Period>>,
+    pub(super) store_repair: Option<Spanned<Period>>,
+    pub(super) silent_mtbf: Option<Spanned<Period>>,
 }
 
 /// `"exponential"`, or `{ weibull = 0.7 }` and its like.

@@ -11,6 +11,7 @@ mod check;
 mod error;
 mod failures;
 mod raw;
+mod rules;
 mod sweep;
 
 use std::path::{Path, PathBuf};
@@ -20,10 +21,11 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::DeTable;
 
+use crate::model::Rules;
 pub use error::{Problem, SpecError};
 pub use failures::Failures;
 use raw::Raw;
-use revenant_core::policy::Choice;
+use revenant_core::policy::{Choice, TwoLevel, Verified};
 pub use revenant_core::quantity::{Period, QuantityError, Size};
 use revenant_sim::{CostProfile, Program};
 
@@ -63,6 +65,12 @@ pub struct Setting {
     pub failures: Failures,
     /// What checkpoints cost and how they are taken.
     pub checkpoint: Checkpoint,
+    /// What is not as in the plain case, at level `model`.
+    pub rules: Rules,
+    /// The policy for the shared store, where there is one; it says how often checkpoints go there, whatever their policy.
+    pub two_level: Option<TwoLevel>,
+    /// The policy for silent errors, where they strike and are looked for.
+    pub verified: Option<Verified>,
     /// Policies to compare.
     pub policies: Vec<Choice>,
     /// When a trial is given up.

@@ -8,6 +8,7 @@ use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
 use super::failures::RawFailures;
+use super::rules::{RawEpochs, RawReplicas, RawShared};
 use super::{Cost, FigureFormat, Level, Method};
 use revenant_core::quantity::{Period, Size};
 use revenant_sim::CostProfile;
@@ -39,6 +40,7 @@ pub(super) struct RawJob {
     pub work: Spanned<Period>,
     #[serde(default)]
     pub final_checkpoint: bool,
+    pub replicas: Option<RawReplicas>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,6 +58,10 @@ pub(super) struct RawCheckpoint {
     pub restart: Spanned<Cost>,
     pub method: Option<Method>,
     pub incremental: Option<bool>,
+    pub shared: Option<RawShared>,
+    pub verify: Option<Spanned<Period>>,
+    pub verifications: Option<Spanned<u64>>,
+    pub epochs: Option<RawEpochs>,
 }
 
 /// `kind`, and parameters by name: which there are, the policy knows.

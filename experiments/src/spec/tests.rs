@@ -434,3 +434,88 @@ fn a_sweep_that_nobody_means_is_refused_before_it_is_made() {
 "job.work" = { from = "1h", to = "2h", points = 1000, scale = "linear" }"#;
     assert!(swept(many).unwrap_err().contains("more than 10000 settings"));
 }
+
+const BEYOND: &str = r#"name = "beyond"
+seed = 1
+trials = 2
+levels = ["model"]
+
+[job]
+work = "10h"
+replicas = { pairs = 10, restart = "at-checkpoints" }
+
+[failures]
+law = "exponential"
+mtbf = "1h"
+kinds = { guest-crash = 0.8, host-loss = 0.2 }
+reboot = "5min"
+hang_detection = "2min"
+store_repair = "1h"
+silent_mtbf = "20h"
+
+[checkpoint]
+cost = "10s"
+restart = "20s"
+verify = "20s"
+verifications = 3
+shared = { cost = "100s", restart = "5min" }
+epochs = { length = "100ms", stop = "2ms", dirty_pages = 1000, page = "2us" }
+
+[[policy]]
+kind = "two-level"
+
+[[policy]]
+kind = "verified"
+
+[[policy]]
+kind = "epochs"
+"#;
+
+#[test]
+fn what_goes_beyond_the_plain_case_is_read() {
+    let spec = parse(BEYOND).unwrap();
+    let rules = spec.settings[0].rules;
+    assert_eq!(rules.hang_detection, Some(Duration::from_mins(2)));
+    assert_eq!(rules.verification.unwrap().per_checkpoint, 3);
+    assert_eq!(rules.epochs.unwrap().stop, Duration::from_millis(4));
+    assert!(rules.replicas.unwrap().restart_at_checkpoints);
+    let given = BEYOND.replace("restart = \"5min\" }", "restart = \"5min\", every = 7 }");
+    let every = parse(&given).unwrap().settings[0].two_level.unwrap().shared_every;
+    assert_eq!(every, Some(7));
+}
+
+#[rustfmt::skip]
+const BEYOND_COMPLAINTS: [(&str, &str, &str); 11] = [
+    ("pairs = 10", "pairs = 0", "x.toml:8: job.replicas.pairs = 0 must be between 1 and 10000000"),
+    ("restart = \"at-checkpoints\"", "restart = \"soon\"", "x.toml:8: unknown variant `soon`, expected"),
+    ("silent_mtbf = \"20h\"", "silent_mtbf = \"0s\"", "x.toml:17: failures.silent_mtbf = 0 must be at least 1ms"),
+    ("silent_mtbf = \"20h\"\n", "", "policy verified needs failures.silent_mtbf and checkpoint.verify"),
+    ("verify = \"20s\"\n", "", "x.toml:22: checkpoint.verifications needs checkpoint.verify"),
+    ("verifications = 3", "verifications = 0", "x.toml:23: checkpoint.verifications = 0 must be between 1"),
+    ("shared = { cost = \"100s\", restart = \"5min\" }\n", "", "policy two-level needs checkpoint.shared"),
+    ("restart = \"5min\" }", "restart = \"5min\", every = 0 }", "x.toml:24: checkpoint.shared.every = 0 must be"),
+    (", page = \"2us\"", "", "x.toml:25: checkpoint.epochs: dirty_pages and page (the time that one takes) go together"),
+    ("length = \"100ms\"", "length = \"0s\"", "x.toml:25: checkpoint.epochs.length = 0 must be at least 1ms"),
+    ("[\"model\"]", "[\"model\", \"sim\"]\nguest = { programs = [\"idle\"] }", "is known at level \"model\" only"),
+];
+
+#[test]
+fn what_goes_beyond_the_plain_case_is_checked() {
+    for (from, to, complaint) in BEYOND_COMPLAINTS {
+        let text = BEYOND.replacen(from, to, 1);
+        assert_ne!(text, BEYOND, "{from}");
+        let text = if to.contains("sim") {
+            text.replace(
+                "cost = \"10s\"\nrestart = \"20s\"",
+                "cost = \"measured\"\nrestart = \"measured\"",
+            )
+        } else {
+            text
+        };
+        let found = parse(&text).expect_err(to);
+        assert!(
+            found.contains(complaint),
+            "{from} -> {to}:\n  found  {found}\n  wanted {complaint}"
+        );
+    }
+}

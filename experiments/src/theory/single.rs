@@ -1,7 +1,4 @@
-//! Closed forms that trials are held against: expected times and waste under exponential failures.
-//!
-//! All times in seconds. τ is the work between two checkpoints with the checkpoint's cost left out (Young, Daly);
-//! Hérault and Robert print the period T = τ + C. Waste = 1 − work / makespan.
+//! One store, failures that stop the guest: expected times and waste.
 
 use libm::{ceil, exp, expm1, floor, sqrt};
 use revenant_core::policy::one_plus_w0;
@@ -160,16 +157,10 @@ pub fn waste(work_s: f64, makespan_s: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::near;
     use super::*;
 
     const HOUR: f64 = 3600.0;
-
-    fn near(found: f64, wanted: f64, tolerance: f64) {
-        assert!(
-            (found - wanted).abs() <= tolerance,
-            "found {found}, wanted {wanted} ± {tolerance}"
-        );
-    }
 
     fn a3(mtbf_s: f64) -> Scenario {
         Scenario {
