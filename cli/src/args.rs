@@ -45,6 +45,10 @@ Writes DIR/replay/point-0-model-trial-17/timeline.json, after the trial has come
     #[command(after_help = "Example:
   revenant plot out/quickstart --format svg --columns two")]
     Plot(PlotArgs),
+    /// Fit laws to the times of a failure log
+    #[command(after_help = "Formats: docs/failure-logs.md. Example:
+  revenant fit event_trace.tab --format fta --what up")]
+    Fit(FitArgs),
     /// Optimal checkpoint intervals and what they cost
     #[command(after_help = "Example:
   revenant interval --mtbf 24h --cost 5min --restart 10min --work 500h")]
@@ -245,6 +249,44 @@ pub(crate) enum FigureFormat {
 pub(crate) enum Columns {
     One,
     Two,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FitArgs {
+    /// The log; - for standard input
+    pub(crate) log: PathBuf,
+    /// How it is written
+    #[arg(long)]
+    pub(crate) format: LogFormat,
+    /// Which times: between failures, up, or down
+    #[arg(long, default_value = "gaps")]
+    pub(crate) what: LogTimes,
+    /// Records of this system alone
+    #[arg(long)]
+    pub(crate) system: Option<String>,
+    /// Records of this node alone
+    #[arg(long)]
+    pub(crate) node: Option<String>,
+    /// Records of this cause alone
+    #[arg(long)]
+    pub(crate) cause: Option<String>,
+    /// Machine-readable output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Lanl,
+    Fta,
+    Csv,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogTimes {
+    Gaps,
+    Up,
+    Down,
 }
 
 #[derive(Debug, Args)]

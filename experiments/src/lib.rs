@@ -12,6 +12,7 @@
 pub mod curve;
 pub mod failures;
 mod fast;
+pub mod fit;
 mod hlog;
 pub mod interval;
 pub mod ladder;

@@ -6,6 +6,7 @@ mod doctor;
 mod documents;
 mod exchange;
 mod experiment;
+mod fit;
 mod interval;
 mod policies;
 mod progress;
@@ -33,6 +34,7 @@ use crate::args::Command;
 pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
     match command {
         Command::Run(args) => experiment::run(&args),
+        Command::Fit(args) => fit::run(&args),
         Command::Merge(args) => cluster::merge(&args),
         Command::Status(args) => cluster::status(&args),
         Command::Slurm(args) => cluster::slurm(&args),

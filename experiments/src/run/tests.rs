@@ -444,7 +444,7 @@ fn a_trial_is_replayed_as_its_row_has_it_or_refused() {
     let read: Timeline = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     assert_eq!(read, timeline);
     let (first, last) = (timeline.spans.first().unwrap(), timeline.spans.last().unwrap());
-    assert!(first.start_s == 0.0 && last.end_s == timeline.makespan_s);
+    assert_eq!((first.start_s, last.end_s), (0.0, timeline.makespan_s));
     let failures = timeline.events.iter().filter(|event| event.what == "failure");
     assert!(failures.count() > 0 && timeline.spans.iter().any(|span| span.phase == "lost"));
     assert_eq!(timeline.events.last().unwrap().what, "finished");
