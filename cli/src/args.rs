@@ -36,6 +36,11 @@ pub(crate) enum Command {
   revenant slurm sweep.toml --out out/sweep --tasks 40 --time 2:00:00 --sbatch=--partition=short
   sh out/sweep/slurm/submit.sh")]
     Slurm(SlurmArgs),
+    /// Run one trial of a run again and write what happened in it, when
+    #[command(after_help = "Example:
+  revenant replay out/two-level --point 0 --trial 17
+Writes DIR/replay/point-0-model-trial-17/timeline.json, after the trial has come out as its row says.")]
+    Replay(ReplayArgs),
     /// Draw the figures of a run again, from its CSV files alone
     #[command(after_help = "Example:
   revenant plot out/quickstart --format svg --columns two")]
@@ -208,6 +213,18 @@ pub(crate) struct SlurmArgs {
     /// Submit at once
     #[arg(long)]
     pub(crate) submit: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Directory of a run with level "model"
+    pub(crate) dir: PathBuf,
+    /// Number of the trial, as in trials.csv
+    #[arg(long, value_name = "K")]
+    pub(crate) trial: u32,
+    /// Number of the point, as in trials.csv
+    #[arg(long, value_name = "P", default_value_t = 0)]
+    pub(crate) point: u32,
 }
 
 #[derive(Debug, Args)]

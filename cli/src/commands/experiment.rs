@@ -10,14 +10,14 @@ use revenant_core::clock::SystemClock;
 use revenant_experiments::ladder::climb;
 use revenant_experiments::manifest::Status;
 use revenant_experiments::plot::{Column, Format, PlotOptions, plot_dir};
-use revenant_experiments::run::default_folder;
+use revenant_experiments::run::{default_folder, replay as replay_trial};
 use revenant_experiments::{Progress, RunOptions, Spec, run as run_experiment};
 use revenant_sim::CostProfile;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::progress::count_bar;
 use crate::Outcome;
-use crate::args::{Columns, FigureFormat, LadderArgs, PlotArgs, RunArgs};
+use crate::args::{Columns, FigureFormat, LadderArgs, PlotArgs, ReplayArgs, RunArgs};
 use crate::output::print;
 
 pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
@@ -91,6 +91,12 @@ pub(crate) fn ladder(args: &LadderArgs) -> Result<Outcome> {
         column: Column::Two,
     };
     draw(&args.out, &options)?;
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn replay(args: &ReplayArgs) -> Result<Outcome> {
+    let (path, _) = replay_trial(&args.dir, args.point, args.trial)?;
+    print(&format!("{}\n", path.display()))?;
     Ok(Outcome::Done)
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
         Command::Merge(args) => cluster::merge(&args),
         Command::Status(args) => cluster::status(&args),
         Command::Slurm(args) => cluster::slurm(&args),
+        Command::Replay(args) => experiment::replay(&args),
         Command::Plot(args) => experiment::plot(&args),
         Command::Interval(args) => interval::interval(&args),
         Command::Policies(args) => policies::policies(&args),

@@ -24,7 +24,7 @@ pub struct TwoLevel {
 /// How it is chosen. Without a shared store it is Young's interval.
 pub(super) const KIND: Kind = Kind {
     name: "two-level",
-    formula: "sqrt((C₁ + C₂/N) / (½ (λ₁/N + λ₂))) / sqrt(N), every N-th checkpoint to the shared store",
+    formula: "sqrt((C₁ + C₂/N) / (½ (λ₁/N + λ₂)) / N), every N-th checkpoint to the shared store",
     source: "Benoit et al., IEEE TC 2017",
     parameters: &[],
     needs_work: false,

@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use revenant_core::Timestamp;
-use serde::Serialize;
 
 use crate::failures::FailureKind;
 
 /// What a stretch of time was spent on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Work that the result rests on.
     Work,

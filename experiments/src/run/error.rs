@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use revenant_sim::Program;
 
 use crate::sim::SimError;
+use crate::spec::SpecError;
 use crate::trial::TrialError;
 
 /// A run failed.
@@ -124,6 +125,29 @@ pub enum RunError {
     /// A row that was computed again came out differently.
     #[error("{}: row {row} cannot be reproduced, so the run cannot be resumed", path.display())]
     NotReproducible {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1, the header left out.
+        row: u64,
+    },
+    /// The spec of the run cannot be read again.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// Nothing to replay.
+    #[error("{} has no row of trial {trial} of point {point} at level {level}", path.display())]
+    NoSuchTrial {
+        /// The file.
+        path: PathBuf,
+        /// Number of the point.
+        point: u32,
+        /// The level; others are not recorded.
+        level: &'static str,
+        /// Number of the trial.
+        trial: u32,
+    },
+    /// A trial that was replayed is not the one of the row.
+    #[error("{}: row {row} comes out differently here: it is of another version", path.display())]
+    ComesOutDifferently {
         /// The file.
         path: PathBuf,
         /// Counted from 1, the header left out.

@@ -425,3 +425,39 @@ fn only_all_shards_of_one_run_are_merged() {
         "out holds shards of 3 and of 5 parts: remove those that do not belong"
     );
 }
+
+#[test]
+fn a_trial_is_replayed_as_its_row_has_it_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    run_all(
+        &spec(),
+        &RunOptions {
+            seed: Some(5),
+            trials: Some(3),
+            ..options(&out, 1)
+        },
+    )
+    .unwrap();
+    let (path, timeline) = replay(&out, 0, 2).unwrap();
+    assert_eq!(path, out.join("replay/point-0-model-trial-2/timeline.json"));
+    let read: Timeline = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(read, timeline);
+    let (first, last) = (timeline.spans.first().unwrap(), timeline.spans.last().unwrap());
+    assert_eq!((first.start_s, last.end_s), (0.0, timeline.makespan_s));
+    let failures = timeline.events.iter().filter(|event| event.what == "failure");
+    assert!(failures.count() > 0 && timeline.spans.iter().any(|span| span.phase == "lost"));
+    assert_eq!(timeline.events.last().unwrap().what, "finished");
+    for (point, trial) in [(0, 3), (99, 0)] {
+        assert!(matches!(
+            replay(&out, point, trial),
+            Err(RunError::NoSuchTrial { .. })
+        ));
+    }
+    let rows = fs::read_to_string(out.join(TRIALS)).unwrap();
+    fs::write(out.join(TRIALS), rows.replacen(",true,,", ",true,,1", 3)).unwrap();
+    assert!(matches!(
+        replay(&out, 0, 2),
+        Err(RunError::ComesOutDifferently { row: 3, .. })
+    ));
+}

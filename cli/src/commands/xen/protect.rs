@@ -74,6 +74,9 @@ fn policy(args: &ProtectArgs) -> Result<Box<dyn IntervalPolicy>> {
     if choice.kind().needs_work {
         bail!("--policy {choice}: a guest's work has no known length, which this policy needs");
     }
+    if let Some(world) = choice.kind().needs_world {
+        bail!("--policy {choice}: it is for experiments with {world}");
+    }
     Ok(choice.policy(Duration::ZERO))
 }
 

@@ -1,0 +1,190 @@
+//! One trial of a run once more, with a record of what happened when.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::{Folder, MANIFEST, SPEC, TRIALS};
+use super::rows::TrialRows;
+use super::{Begun, RunError, costs};
+use crate::failures::FailureKind;
+use crate::model::{Moment, Phase, Recorder, Span, What};
+use crate::outcome::Outcome;
+use crate::plan::{Plan, WorkItem};
+use crate::record::{self, TrialRow};
+use crate::spec::{Level, Spec};
+
+/// Folder of the replays, in that of their run.
+pub const REPLAY: &str = "replay";
+/// What happened in a trial.
+pub const TIMELINE: &str = "timeline.json";
+
+/// What happened in one trial, to be drawn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timeline {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// Number of the point.
+    pub point: u32,
+    /// `model`.
+    pub level: String,
+    /// The policy.
+    pub policy: String,
+    /// Number of the trial within its cell.
+    pub trial: u32,
+    /// Its seed.
+    pub seed: u64,
+    /// From the start to the end, whatever that was.
+    pub makespan_s: f64,
+    /// What time was spent on: without gaps, in order.
+    pub spans: Vec<TimelineSpan>,
+    /// What happened at an instant, in order.
+    pub events: Vec<TimelineEvent>,
+}
+
+/// A stretch of time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimelineSpan {
+    /// From here.
+    pub start_s: f64,
+    /// To here.
+    pub end_s: f64,
+    /// `work`, `lost` (work that a later failure threw away), `checkpoint`, `verify`, `restore`, `detection` or `downtime`.
+    pub phase: String,
+}
+
+/// An instant at which something happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimelineEvent {
+    /// When.
+    pub t_s: f64,
+    /// `failure`, `silent-error`, `checkpoint`, `checkpoint-failed`, `restored`, `restore-failed`, `finished` or `given-up`.
+    pub what: String,
+    /// Of a failure: what it took away, as specs spell it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+}
+
+/// Runs a trial of the run in `dir` again at level `model` and writes what happened to
+/// `replay/point-P-model-trial-K/timeline.json` there, which it returns. Refuses a trial whose row comes out differently.
+pub fn replay(dir: &Path, point: u32, trial: u32) -> Result<(PathBuf, Timeline), RunError> {
+    let folder = Folder::existing(dir)?;
+    let there: Begun =
+        serde_json::from_slice(&folder.read(MANIFEST)?).map_err(|source| RunError::BadManifest {
+            path: folder.file(MANIFEST),
+            source,
+        })?;
+    let spec =
+        Spec::load(&folder.file(SPEC))?.with_identity(there.identity.seed, &there.identity.trials_a_cell);
+    let plan = Plan::new(&spec, &costs(&spec)?);
+    let level = Level::Model;
+    let absent = || RunError::NoSuchTrial {
+        path: folder.file(TRIALS),
+        point,
+        level: level.name(),
+        trial,
+    };
+    let cell = plan
+        .cells
+        .iter()
+        .position(|cell| cell.point == point && cell.level == level && trial < cell.trials)
+        .ok_or_else(absent)?;
+    let item = WorkItem { cell, trial };
+    let mut recorder = Recorder::default();
+    let mut failures = plan.failures(item);
+    let outcome = plan.model_job(cell).observe(
+        plan.interval_policy(&plan.cells[cell]),
+        plan.seed(trial),
+        &mut || failures.draw(),
+        Some(&mut recorder),
+    );
+    let row = TrialRow::new(&plan, item, &outcome);
+    let mut rows = TrialRows::open(&folder)?;
+    let mut number = 0;
+    let found = loop {
+        // A row that is not there ends the search like one that is none.
+        let found = rows.next().map_err(|_| absent())?;
+        number += 1;
+        if (found.point, found.level.as_str(), found.trial) == (point, level.name(), trial) {
+            break found;
+        }
+    };
+    if record::line(&found) != record::line(&row) {
+        return Err(RunError::ComesOutDifferently {
+            path: folder.file(TRIALS),
+            row: number,
+        });
+    }
+    let timeline = timeline(&row, &outcome, &recorder);
+    let out = dir
+        .join(REPLAY)
+        .join(format!("point-{point}-{}-trial-{trial}", level.name()));
+    std::fs::create_dir_all(&out).map_err(|source| RunError::io("create", &out, source))?;
+    let mut text = serde_json::to_string_pretty(&timeline).expect("a timeline is plain data");
+    text.push('\n');
+    let out = Folder::of(&out);
+    out.write(TIMELINE, text.as_bytes())?;
+    Ok((out.file(TIMELINE), timeline))
+}
+
+fn timeline(row: &TrialRow, outcome: &Outcome, recorder: &Recorder) -> Timeline {
+    let span = |span: &Span| TimelineSpan {
+        start_s: span.start.as_secs_f64(),
+        end_s: span.end.as_secs_f64(),
+        phase: phase(span.phase).to_owned(),
+    };
+    let event = |moment: &Moment| {
+        let (what, kind) = what(moment.what);
+        TimelineEvent {
+            t_s: moment.at.as_secs_f64(),
+            what: what.to_owned(),
+            kind: kind.map(str::to_owned),
+        }
+    };
+    Timeline {
+        experiment: row.experiment.clone(),
+        point: row.point,
+        level: row.level.clone(),
+        policy: row.policy.clone(),
+        trial: row.trial,
+        seed: row.seed,
+        makespan_s: outcome.makespan.as_secs_f64(),
+        spans: recorder.spans.iter().map(span).collect(),
+        events: recorder.moments.iter().map(event).collect(),
+    }
+}
+
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Work => "work",
+        Phase::Lost => "lost",
+        Phase::Checkpoint => "checkpoint",
+        Phase::Verify => "verify",
+        Phase::Restore => "restore",
+        Phase::Detection => "detection",
+        Phase::Downtime => "downtime",
+    }
+}
+
+fn what(what: What) -> (&'static str, Option<&'static str>) {
+    match what {
+        What::Failure(kind) => ("failure", Some(kind_name(kind))),
+        What::SilentError => ("silent-error", None),
+        What::Checkpoint => ("checkpoint", None),
+        What::CheckpointFailed => ("checkpoint-failed", None),
+        What::Restored => ("restored", None),
+        What::RestoreFailed => ("restore-failed", None),
+        What::Finished => ("finished", None),
+        What::GivenUp => ("given-up", None),
+    }
+}
+
+fn kind_name(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::GuestCrash => "guest-crash",
+        FailureKind::HostCrash => "host-crash",
+        FailureKind::HostLoss => "host-loss",
+        FailureKind::Hang => "hang",
+        FailureKind::StoreLoss => "store-loss",
+    }
+}
