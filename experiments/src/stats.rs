@@ -61,7 +61,8 @@ impl Running {
     }
 }
 
-/// The 0.975 quantile of Student's t. (statrs is built without `std` and so computes with `libm`: the same everywhere.)
+/// The 0.975 quantile of Student's t. (statrs computes with the C library's functions here, for other crates switch on
+/// `num-traits/std`: the last digits may differ between machines.)
 fn t_quantile_975(degrees_of_freedom: u64) -> f64 {
     StudentsT::new(0.0, 1.0, degrees_of_freedom as f64).map_or(f64::NAN, |t| t.inverse_cdf(0.975))
 }
