@@ -30,6 +30,10 @@ pub struct Options {
     pub retry_after: Duration,
     /// Give up after this many failures.
     pub failures_max: Option<u32>,
+    /// After so many crashes of the guest in a row from one checkpoint, none being committed between, an older one serves if
+    /// there is one: what was saved may be a guest that was about to crash. `None`: the newest is tried for ever, which
+    /// is right where failures do not depend on what the guest does.
+    pub crashes_max: Option<u32>,
 }
 
 impl Default for Options {
@@ -45,6 +49,7 @@ impl Default for Options {
             cold_start: true,
             retry_after: Duration::from_mins(1),
             failures_max: None,
+            crashes_max: None,
         }
     }
 }
@@ -178,6 +183,14 @@ impl Risk {
     }
 }
 
+/// The checkpoint that the guest was restarted from, until another is committed.
+#[derive(Debug)]
+struct Origin<C> {
+    checkpoint: C,
+    /// How often the guest has crashed since, each time restarted from here.
+    crashes: u32,
+}
+
 /// The protect loop as a state machine; `C` names a committed checkpoint.
 #[derive(Debug)]
 pub struct Protect<C> {
@@ -186,11 +199,14 @@ pub struct Protect<C> {
     state: State,
     /// Committed checkpoints, newest last.
     candidates: VecDeque<C>,
+    origin: Option<Origin<C>>,
+    /// Checkpoints from which the guest crashed too often: they serve when there is no other.
+    doomed: Vec<C>,
     risk: Risk,
     tally: Tally,
 }
 
-impl<C: Clone> Protect<C> {
+impl<C: Clone + PartialEq> Protect<C> {
     /// A loop for a guest of which no checkpoint is known.
     pub fn new(policy: Box<dyn IntervalPolicy>, options: Options) -> Self {
         Protect {
@@ -198,6 +214,8 @@ impl<C: Clone> Protect<C> {
             options,
             state: State::Fresh,
             candidates: VecDeque::new(),
+            origin: None,
+            doomed: Vec::new(),
             risk: Risk::default(),
             tally: Tally::default(),
         }
@@ -219,6 +237,7 @@ impl<C: Clone> Protect<C> {
         for candidate in candidates {
             self.remember(candidate);
         }
+        self.doomed.retain(|doomed| self.candidates.contains(doomed));
     }
 
     /// What has been counted so far.
@@ -243,8 +262,8 @@ impl<C: Clone> Protect<C> {
                 | State::Capturing { .. }
                 | State::Waiting
                 | State::Restoring,
-                Event::GuestLost(_),
-            ) => self.lost(now),
+                Event::GuestLost(reason),
+            ) => self.lost(reason, now),
             (State::Running { finished }, Event::TimerExpired) => {
                 self.state = State::Capturing { finished };
                 Step::Capture
@@ -282,7 +301,9 @@ impl<C: Clone> Protect<C> {
                 self.tally.restores_failed += 1;
                 if damaged {
                     // Never the same bad checkpoint twice.
-                    self.candidates.pop_back();
+                    if let Some(bad) = self.origin.take() {
+                        self.candidates.retain(|candidate| *candidate != bad.checkpoint);
+                    }
                     self.restore()
                 } else {
                     self.risk.end(now);
@@ -314,8 +335,11 @@ impl<C: Clone> Protect<C> {
         }
     }
 
-    fn lost(&mut self, now: Timestamp) -> Step<C> {
+    fn lost(&mut self, reason: GoneReason, now: Timestamp) -> Step<C> {
         self.tally.failures += 1;
+        if reason == GoneReason::GuestCrashed && self.state != State::Restoring {
+            self.blame_origin();
+        }
         self.risk.end(now);
         self.risk.at_failure = self.risk.before;
         if self
@@ -331,8 +355,28 @@ impl<C: Clone> Protect<C> {
         }
     }
 
+    fn blame_origin(&mut self) {
+        let Some(origin) = &mut self.origin else { return };
+        origin.crashes += 1;
+        if self.options.crashes_max.is_some_and(|max| origin.crashes >= max)
+            && !self.doomed.contains(&origin.checkpoint)
+        {
+            self.doomed.push(origin.checkpoint.clone());
+        }
+    }
+
     fn restore(&mut self) -> Step<C> {
-        let from = self.candidates.back().cloned();
+        let mut newest_first = self.candidates.iter().rev();
+        let from = newest_first
+            .find(|candidate| !self.doomed.contains(candidate))
+            .or(self.candidates.back())
+            .cloned();
+        if self.origin.as_ref().map(|origin| &origin.checkpoint) != from.as_ref() {
+            self.origin = from.clone().map(|checkpoint| Origin {
+                checkpoint,
+                crashes: 0,
+            });
+        }
         if from.is_none() {
             if !self.options.cold_start {
                 return self.over(Step::GivenUp(GiveUp::NothingToRestoreFrom));
@@ -345,6 +389,7 @@ impl<C: Clone> Protect<C> {
 
     fn captured(&mut self, checkpoint: C, cost: Duration, finished: bool, now: Timestamp) -> Step<C> {
         self.tally.captures += 1;
+        self.origin = None;
         self.remember(checkpoint);
         if self.options.learn_costs {
             self.options.checkpoint_cost = cost;
@@ -399,6 +444,8 @@ mod tests {
         let mut fates = fates.into_iter();
         let (mut now, mut event) = (Timestamp::default(), Event::Started);
         let (mut committed, mut bad, mut next) = (Vec::<u32>::new(), Vec::new(), 0);
+        // From where the guest was restarted, and its crashes since; what it crashed from too often.
+        let (mut origin, mut doomed) = (None, Vec::new());
         let (mut lost, mut failed, mut runs) = (0, 0, 0);
         loop {
             let fate = fates.next().unwrap_or(Fate::Well);
@@ -420,11 +467,21 @@ mod tests {
                     }
                     return Ok((protect.tally(), false));
                 }
-                (
-                    Step::Run { .. } | Step::Capture | Step::Linger { .. } | Step::Restore { .. },
-                    Fate::Lost,
-                ) => {
+                (Step::Restore { from }, Fate::Lost) => {
                     lost += 1;
+                    if origin.is_none_or(|(id, _)| Some(id) != from) {
+                        origin = from.map(|id| (id, 0));
+                    }
+                    Event::GuestLost(GoneReason::HostLost)
+                }
+                (Step::Run { .. } | Step::Capture | Step::Linger { .. }, Fate::Lost) => {
+                    lost += 1;
+                    if let Some((id, crashes)) = &mut origin {
+                        *crashes += 1;
+                        if options.crashes_max.is_some_and(|max| *crashes >= max) {
+                            doomed.push(*id);
+                        }
+                    }
                     lost_now
                 }
                 (Step::Run { until }, _) => {
@@ -446,6 +503,7 @@ mod tests {
                 }
                 (Step::Capture, _) => {
                     committed.push(next);
+                    origin = None;
                     next += 1;
                     Event::Captured {
                         checkpoint: next - 1,
@@ -454,8 +512,12 @@ mod tests {
                 }
                 (Step::Restore { from }, fate) => {
                     let known = committed.iter().rev().take(options.candidates_max.max(1));
-                    let newest = known.filter(|id| !bad.contains(*id)).max().copied();
-                    prop_assert_eq!(from, newest, "not the newest that is not known to be bad");
+                    let known: Vec<u32> = known.filter(|id| !bad.contains(*id)).copied().collect();
+                    let well = known.iter().filter(|id| !doomed.contains(*id)).max();
+                    prop_assert_eq!(from.as_ref(), well.or(known.iter().max()), "not the newest that is not known to be bad");
+                    if origin.is_none_or(|(id, _)| Some(id) != from) {
+                        origin = from.map(|id| (id, 0));
+                    }
                     match (fate, from) {
                         (Fate::Damaged, Some(id)) => {
                             bad.push(id);
@@ -476,9 +538,11 @@ mod tests {
             #[test]
             fn any_fate_ends_well_or_is_given_up(
                 fates in fates(), finish_after in 1..20u32, final_checkpoint in any::<bool>(), cold_start in any::<bool>(),
-                candidates_max in 0..300usize, failures_max in prop::option::of(0..20u32),
+                candidates_max in 0..300usize, failures_max in prop::option::of(0..20u32), crashes_max in prop::option::of(1..4u32),
             ) {
-    let options = Options { final_checkpoint, candidates_max, cold_start, failures_max, ..Options::default() };
+                let options = Options {
+                    final_checkpoint, candidates_max, cold_start, failures_max, crashes_max, ..Options::default()
+                };
                 let (tally, finished) = drive(options, finish_after, fates)?;
                 prop_assert!(finished || failures_max.is_some() || !cold_start);
                 prop_assert!(!final_checkpoint || !finished || tally.captures > 0);
@@ -496,6 +560,29 @@ mod tests {
         );
         assert_eq!(protect.on(Event::TimerExpired, now), Step::Restore { from: None });
         assert_eq!(protect.tally().cold_starts, 1);
+    }
+
+    #[test]
+    fn a_checkpoint_of_a_guest_about_to_crash_is_passed_over() {
+        let options = Options {
+            crashes_max: Some(2),
+            ..Options::default()
+        };
+        let mut protect = Protect::new(Box::new(Never), options).with_candidates([1, 2]);
+        let now = Timestamp::default();
+        let mut restored_from = Vec::new();
+        protect.on(Event::Started, now);
+        for reason in [GoneReason::GuestCrashed, GoneReason::HostLost].repeat(3) {
+            protect.on(Event::GuestLost(reason), now);
+            let Step::Restore { from } = protect.on(Event::TimerExpired, now) else {
+                panic!("a restart was due")
+            };
+            restored_from.extend(from);
+            let cost = Duration::ZERO;
+            protect.on(Event::Restored { cost }, now);
+        }
+        // The first crash was of the guest as it was found, of the others the first two come after a restart from 2.
+        assert_eq!(restored_from, [2, 2, 2, 2, 1, 1]);
     }
 
     #[test]

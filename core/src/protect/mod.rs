@@ -14,6 +14,9 @@
 //!            └─┼──────────────────▶  Wait ─▶ Restore    Finished
 //!              └─────────────────────────────┘  └─ RestoreFailed: older checkpoint, or GivenUp
 //! ```
+//!
+//! A checkpoint may hold a guest that is about to crash: bytes are whole, the guest is not. If it crashes from the same
+//! one [`Options::crashes_max`] times, nothing being committed between, an older one serves.
 
 mod machine;
 

@@ -24,6 +24,9 @@ use crate::Outcome;
 use crate::args::ProtectArgs;
 use crate::output::{instant, print};
 
+/// After so many crashes from one checkpoint an older one serves.
+const CRASHES_MAX: u32 = 2;
+
 /// A failed capture is tried again after this, or after the interval if that is shorter.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -98,6 +101,7 @@ fn protection(args: &ProtectArgs) -> Result<Protection> {
         cold_start: false,
         retry_after: RETRY_AFTER,
         failures_max: args.failures_max,
+        crashes_max: Some(CRASHES_MAX),
         ..Options::default()
     };
     if let Some(mtbf) = &args.mtbf {

@@ -43,7 +43,7 @@ pub struct Protection {
     pub capture: CaptureRequest,
     /// When it counts as hung; `None`: never.
     pub progress: Option<Progress>,
-    /// How many checkpoints to keep, at least one.
+    /// How many checkpoints to keep; two are kept in any case.
     pub keep_last: u32,
     /// How long the guest may take to suspend itself.
     pub suspend_timeout: Duration,
@@ -363,9 +363,8 @@ impl Driver<'_> {
 
     /// Old checkpoints go when there are twice as many as wanted. A failure here costs space, nothing else.
     fn prune(&mut self) {
-        // The newest may turn out to be one of a guest that hangs.
-        let least = if self.protection.progress.is_some() { 2 } else { 1 };
-        let keep = self.protection.keep_last.max(least);
+        // The newest may turn out to be one of a guest that hangs or is about to crash.
+        let keep = self.protection.keep_last.max(2);
         if self.candidates().is_ok_and(|all| all.len() >= 2 * keep as usize) {
             let retention = Retention {
                 keep_last: Some(keep),
