@@ -60,15 +60,15 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
         report.out.display()
     ))?;
     if !args.no_figures && args.shard.is_none() {
-        draw_as_usual(&out)?;
+        draw_as_usual(&out, &spec)?;
     }
     Ok(Outcome::Done)
 }
 
-/// The figures of a run that has just ended.
-pub(super) fn draw_as_usual(out: &Path) -> Result<()> {
+/// The figures of a run that has just ended, in the formats its spec asks for.
+pub(super) fn draw_as_usual(out: &Path, spec: &Spec) -> Result<()> {
     let options = PlotOptions {
-        formats: vec![Format::Svg, Format::Png],
+        formats: spec.figures.formats.clone(),
         column: Column::One,
     };
     draw(out, &options)

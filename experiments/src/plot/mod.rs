@@ -19,6 +19,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
+pub use crate::spec::FigureFormat as Format;
 pub use error::PlotError;
 
 use crate::ladder::{self, LADDER};
@@ -27,15 +28,6 @@ use data::RunData;
 use draw::font::Face;
 use draw::png::{Failed, TooLarge};
 use figure::Figure;
-
-/// A file format of figures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Scalable Vector Graphics 1.1.
-    Svg,
-    /// Portable Network Graphics, 600 dpi.
-    Png,
-}
 
 /// The width a figure is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -190,9 +190,9 @@ pub struct Figures {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FigureFormat {
-    /// Scalable vector graphics.
+    /// Scalable Vector Graphics 1.1.
     Svg,
-    /// Pixels.
+    /// Portable Network Graphics, 600 dpi.
     Png,
 }
 
