@@ -232,7 +232,7 @@ pub(crate) struct PlotArgs {
     /// Directory of a run
     pub(crate) dir: PathBuf,
     /// File formats
-    #[arg(long, value_delimiter = ',', default_value = "svg,png")]
+    #[arg(long, visible_alias = "formats", value_delimiter = ',', default_value = "svg,png")]
     pub(crate) format: Vec<FigureFormat>,
     /// How many columns of a paper the figures span
     #[arg(long, default_value = "one")]
@@ -243,6 +243,7 @@ pub(crate) struct PlotArgs {
 pub(crate) enum FigureFormat {
     Svg,
     Png,
+    Pdf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

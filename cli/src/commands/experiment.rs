@@ -107,6 +107,7 @@ pub(crate) fn plot(args: &PlotArgs) -> Result<Outcome> {
         .map(|format| match format {
             FigureFormat::Svg => Format::Svg,
             FigureFormat::Png => Format::Png,
+            FigureFormat::Pdf => Format::Pdf,
         })
         .collect();
     let column = match args.columns {

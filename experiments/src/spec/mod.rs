@@ -194,6 +194,8 @@ pub enum FigureFormat {
     Svg,
     /// Portable Network Graphics, 600 dpi.
     Png,
+    /// Portable Document Format 1.7 with an embedded TrueType font.
+    Pdf,
 }
 
 impl Spec {

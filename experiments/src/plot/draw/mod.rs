@@ -1,13 +1,14 @@
-//! From data to ink: scales and their ticks, a scene of strokes, fills and texts, and its two renderings.
+//! From data to ink: scales and their ticks, a scene of strokes, fills and texts, and its renderings.
 //!
-//! All lengths are points (1/72 inch), y downwards. A scene knows nothing of data, the renderers nothing of figures: SVG and
-//! PNG show the same scene, text set in the same metrics.
+//! All lengths are points (1/72 inch), y downwards. A scene knows nothing of data, the renderers nothing of figures: SVG,
+//! PNG and PDF show the same scene, text set in the same metrics.
 
 pub(crate) mod axis;
 pub(crate) mod clip;
 pub(crate) mod font;
 pub(crate) mod legend;
 pub(crate) mod mark;
+pub(crate) mod pdf;
 pub(crate) mod png;
 pub(crate) mod scale;
 pub(crate) mod scene;
