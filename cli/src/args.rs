@@ -232,7 +232,12 @@ pub(crate) struct PlotArgs {
     /// Directory of a run
     pub(crate) dir: PathBuf,
     /// File formats
-    #[arg(long, visible_alias = "formats", value_delimiter = ',', default_value = "svg,png")]
+    #[arg(
+        long,
+        visible_alias = "formats",
+        value_delimiter = ',',
+        default_value = "svg,png"
+    )]
     pub(crate) format: Vec<FigureFormat>,
     /// How many columns of a paper the figures span
     #[arg(long, default_value = "one")]
@@ -244,6 +249,7 @@ pub(crate) enum FigureFormat {
     Svg,
     Png,
     Pdf,
+    Tikz,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

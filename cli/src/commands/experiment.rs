@@ -108,6 +108,7 @@ pub(crate) fn plot(args: &PlotArgs) -> Result<Outcome> {
             FigureFormat::Svg => Format::Svg,
             FigureFormat::Png => Format::Png,
             FigureFormat::Pdf => Format::Pdf,
+            FigureFormat::Tikz => Format::Tikz,
         })
         .collect();
     let column = match args.columns {

@@ -1,11 +1,11 @@
 //! ⑤ Figures, drawn from the tables and histograms of a run's folder and from nothing else.
 //!
 //! ```text
-//! summary.csv · theory.csv · *.hlog ─▶ data ─▶ figure (a file a kind) ─▶ draw (scene) ─▶ figures/*.{svg,png,pdf,txt}
+//! summary.csv · theory.csv · *.hlog ─▶ data ─▶ figure (a file a kind) ─▶ draw (scene) ─▶ figures/*.{svg,png,pdf,tex,txt}
 //! ```
 //!
 //! A figure is laid out once, in points at the size at which a paper prints it, and rendered as SVG whose text is
-//! text, as PNG at 600 dpi, or as PDF with its font in it. Text is at least 7 pt; series differ by colour, marker and dash; waste starts at zero.
+//! text, as PNG at 600 dpi, as PDF with its font in it, or as LaTeX for pgfplots. Text is at least 7 pt; series differ by colour, marker and dash; waste starts at zero.
 //! Beside each figure lies a text with its caption: what is shown, how many trials, which confidence level, and the
 //! command that draws it again. The same tables give the same bytes.
 
@@ -74,6 +74,7 @@ pub fn plot_dir(dir: &Path, options: &PlotOptions) -> Result<Vec<PathBuf>, PlotE
                 Format::Svg => draw::svg::render(&figure.scene).into_bytes(),
                 Format::Png => draw::png::render(&figure.scene, &face)
                     .map_err(|failed| not_painted(folder.path(&name), failed))?,
+                Format::Tikz => draw::tikz::render(&figure.scene, &figure.caption).into_bytes(),
                 Format::Pdf => {
                     draw::pdf::render(&figure.scene, &face).map_err(|reason| PlotError::Paint {
                         path: folder.path(&name),
@@ -94,6 +95,7 @@ fn extension(format: Format) -> &'static str {
         Format::Svg => "svg",
         Format::Png => "png",
         Format::Pdf => "pdf",
+        Format::Tikz => "tex",
     }
 }
 

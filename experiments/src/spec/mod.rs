@@ -196,6 +196,8 @@ pub enum FigureFormat {
     Png,
     /// Portable Document Format 1.7 with an embedded TrueType font.
     Pdf,
+    /// A LaTeX document for pgfplots.
+    Tikz,
 }
 
 impl Spec {

@@ -57,7 +57,12 @@ pub(crate) fn render(scene: &Scene, face: &Face) -> Result<Vec<u8>, String> {
     pdf.pages(pages).kids([only]).count(1);
     let mut page = pdf.page(only);
     page.parent(pages)
-        .media_box(pdf_writer::Rect::new(0.0, 0.0, single(scene.width), single(scene.height)))
+        .media_box(pdf_writer::Rect::new(
+            0.0,
+            0.0,
+            single(scene.width),
+            single(scene.height),
+        ))
         .contents(body);
     page.resources().fonts().pair(FONT, font_refs.font);
     drop(page);

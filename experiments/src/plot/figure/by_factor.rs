@@ -450,5 +450,5 @@ fn paint(x: f64, cell: &Cell, look: Look, frame: &Frame, scene: &mut Scene) {
         level: cell.level,
         look,
     };
-    mark.paint(scene, &frame.area);
+    frame.mark(scene, &mark);
 }

@@ -243,7 +243,7 @@ impl Page<'_> {
             level: cell.level,
             look: self.series.look(cell.mtbf_s),
         };
-        mark.paint(scene, &frame.area);
+        frame.mark(scene, &mark);
     }
 
     /// From the axis up to the theory at the interval that a policy chooses.
@@ -263,7 +263,7 @@ impl Page<'_> {
         }
         let top = place.y.clamp(frame.area.top, frame.area.bottom);
         let stroke = stem(policy, self.series.look(point.mtbf_s).colour);
-        scene.line(vec![at(place.x, frame.area.bottom), at(place.x, top)], stroke);
+        frame.line(scene, &[at(place.x, frame.area.bottom), at(place.x, top)], stroke);
     }
 
     fn legend(&self) -> Vec<Group> {

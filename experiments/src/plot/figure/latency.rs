@@ -12,7 +12,7 @@ use crate::plot::data::{CellLatency, Level, RunData, Setting};
 use crate::plot::draw::axis::{AxisSpec, Frame};
 use crate::plot::draw::font::Face;
 use crate::plot::draw::legend::{Group, Swatch};
-use crate::plot::draw::mark::marker;
+use crate::plot::draw::mark::Mark;
 use crate::plot::draw::scale::Scale;
 use crate::plot::draw::scene::Scene;
 use crate::plot::draw::ticks::{Kind, Unit, duration};
@@ -212,7 +212,7 @@ fn fill(series: &Series, panel: &Panel, frame: &Frame, scene: &mut Scene) {
             for &share in MARKED.iter().filter(supported) {
                 let place = curve.value_at(share).and_then(|value| frame.place(share, value));
                 if let Some(place) = place {
-                    marker(scene, place, curve.level, look);
+                    frame.mark(scene, &Mark::bare(place, curve.level, look));
                 }
             }
         });

@@ -235,3 +235,51 @@ fn what_is_there_is_drawn() {
         assert_eq!(written.len(), 2 * figures, "{what}: {written:?}");
     }
 }
+
+#[test]
+fn a_pdf_has_its_font_in_it_and_nothing_that_changes() {
+    let draw = || {
+        let folder = World::default().write();
+        plot_dir(folder.path(), &options(&[Format::Pdf], Column::One)).unwrap();
+        fs::read(folder.path().join("figures/waste-by-interval.pdf")).unwrap()
+    };
+    let pdf = draw();
+    assert_eq!(pdf, draw());
+    let text = String::from_utf8_lossy(&pdf);
+    for wanted in ["%PDF-1.7", "/CIDFontType2", "/FontFile2", "/ToUnicode", "/MediaBox [0 0 252 "] {
+        assert!(text.contains(wanted), "{wanted}");
+    }
+    for unwanted in ["/Type3", "/CreationDate", "/ModDate", "/ID"] {
+        assert!(!text.contains(unwanted), "{unwanted}");
+    }
+}
+
+#[test]
+fn tikz_has_the_data_with_its_error_bars_and_no_sign_that_tex_would_take_for_its_own() {
+    let folder = World {
+        programs: vec!["a_b%", "c&d"],
+        ..World::default()
+    }
+    .write();
+    plot_dir(folder.path(), &options(&[Format::Tikz], Column::One)).unwrap();
+    let tex = fs::read_to_string(folder.path().join("figures/waste-by-interval.tex")).unwrap();
+    for wanted in [
+        "\\begin{axis}",
+        "xmode=log",
+        "xlabel={Checkpoint interval $\\tau$}",
+        "ylabel={Waste (\\%)}",
+        "y error minus=minus",
+        "a\\_b\\%",
+        "c\\&d",
+    ] {
+        assert!(tex.contains(wanted), "{wanted}");
+    }
+    // Two programs by three MTBFs by two levels, six intervals each.
+    let tables: Vec<&str> = tex.split("x y minus plus\\\\\n").skip(1).collect();
+    assert_eq!(tables.len(), 12);
+    for table in tables {
+        assert_eq!(table.lines().take_while(|line| line.ends_with("\\\\")).count(), 6);
+    }
+    let (opened, closed) = (tex.matches('{').count(), tex.matches('}').count());
+    assert_eq!(opened, closed);
+}
