@@ -1,7 +1,7 @@
 //! Running experiments and drawing their figures.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use revenant_core::clock::SystemClock;
 use revenant_experiments::ladder::climb;
 use revenant_experiments::manifest::Status;
-use revenant_experiments::plot::{Column, Format, PlotOptions, plot_dir};
+use revenant_experiments::plot::{Column, Format, PlotOptions, plot_dir, plot_timeline};
 use revenant_experiments::run::{default_folder, replay as replay_trial};
 use revenant_experiments::{Progress, RunOptions, Spec, run as run_experiment};
 use revenant_sim::CostProfile;
@@ -97,6 +97,13 @@ pub(crate) fn ladder(args: &LadderArgs) -> Result<Outcome> {
 pub(crate) fn replay(args: &ReplayArgs) -> Result<Outcome> {
     let (path, _) = replay_trial(&args.dir, args.point, args.trial)?;
     print(&format!("{}\n", path.display()))?;
+    let options = PlotOptions {
+        formats: vec![Format::Svg, Format::Png],
+        column: Column::One,
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let drawn = plot_timeline(folder, &options).with_context(|| format!("cannot draw {}", path.display()))?;
+    print(&listed(&drawn))?;
     Ok(Outcome::Done)
 }
 
@@ -122,9 +129,11 @@ pub(crate) fn plot(args: &PlotArgs) -> Result<Outcome> {
 fn draw(dir: &Path, options: &PlotOptions) -> Result<()> {
     let figures =
         plot_dir(dir, options).with_context(|| format!("cannot draw the figures of {}", dir.display()))?;
-    let lines = figures.iter().fold(String::new(), |all, path| {
-        all + &path.display().to_string() + "\n"
-    });
-    print(&lines)?;
+    print(&listed(&figures))?;
     Ok(())
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    let line = |all: String, path: &PathBuf| all + &path.display().to_string() + "\n";
+    paths.iter().fold(String::new(), line)
 }

@@ -83,6 +83,18 @@ impl Frame {
         frame
     }
 
+    /// A frame with ticks up its side alone, for the bar of a scale.
+    pub(crate) fn upright(face: &Face, area: Rect, y: AxisSpec) -> Frame {
+        let x = AxisSpec {
+            scale: Scale::Linear { low: 0.0, high: 1.0 },
+            kind: Kind::Number,
+            label: String::new(),
+        };
+        let mut frame = Frame::new(face, area, x, y);
+        frame.x.ticks.clear();
+        frame
+    }
+
     /// Room that labels and ticks of such axes take around an area of this height.
     pub(crate) fn margins(face: &Face, height: f64, x: &AxisSpec, y: &AxisSpec) -> Margins {
         let widest = ticks(y.scale, y.kind, height, |_| LINE_ROOM)

@@ -11,6 +11,7 @@ pub(crate) mod legend;
 pub(crate) mod mark;
 pub(crate) mod pdf;
 pub(crate) mod png;
+pub(crate) mod ramp;
 pub(crate) mod scale;
 pub(crate) mod scene;
 pub(crate) mod style;

@@ -19,10 +19,10 @@ use crate::plot::draw::mark::{Along, Mark};
 use crate::plot::draw::scale::Scale;
 use crate::plot::draw::scene::Scene;
 use crate::plot::draw::style::{CURVE_WIDTH, GREY, Look, solid};
-use crate::plot::draw::ticks::{Kind, duration};
+use crate::plot::draw::ticks::{Kind, Unit, duration};
 
 /// Values a factor needs to be worth an axis.
-const VALUES_MIN: usize = 3;
+pub(super) const VALUES_MIN: usize = 3;
 /// Series on a page: looks that can be told apart.
 const SERIES_MAX: usize = 7;
 /// With more pages a figure is no longer read.
@@ -33,19 +33,34 @@ const LOG_RATIO: f64 = 10.0;
 const MARGIN: f64 = 1.25;
 
 /// Something that differs between cells.
-struct Attribute {
+pub(super) struct Attribute {
     /// For file names.
-    key: String,
+    pub(super) key: String,
     /// For axes and legends.
-    name: String,
+    pub(super) name: String,
     /// Values are seconds.
-    time: bool,
-    value: Box<dyn Fn(&Cell) -> Value>,
+    pub(super) time: bool,
+    pub(super) value: Box<dyn Fn(&Cell) -> Value>,
+}
+
+impl Attribute {
+    /// Along a linear axis times have one unit, along a logarithmic one each its own.
+    pub(super) fn axis(&self, scale: Scale) -> AxisSpec {
+        let (kind, label) = match scale {
+            Scale::Linear { high, .. } if self.time => {
+                let unit = Unit::for_seconds(high, 2.0);
+                (Kind::TimeIn(unit), format!("{} ({})", self.name, unit.name))
+            }
+            _ if self.time => (Kind::Time, self.name.clone()),
+            _ => (Kind::Number, self.name.clone()),
+        };
+        AxisSpec { scale, kind, label }
+    }
 }
 
 /// What a cell has of an attribute.
 #[derive(Debug, Clone, PartialEq)]
-enum Value {
+pub(super) enum Value {
     Number(f64),
     Text(String),
     Nothing,
@@ -96,7 +111,7 @@ pub(crate) fn fixed_intervals(data: &RunData) -> usize {
 }
 
 /// What a spec names: everything else may follow from it.
-fn primary(cells: &[&Cell]) -> Vec<Attribute> {
+pub(super) fn primary(cells: &[&Cell]) -> Vec<Attribute> {
     let mut all = Vec::new();
     let mut keys: Vec<&str> = Vec::new();
     for (key, _) in cells.iter().flat_map(|cell| &cell.setting.swept) {
@@ -160,6 +175,28 @@ fn primary(cells: &[&Cell]) -> Vec<Attribute> {
     all
 }
 
+/// The interval of a fixed policy, where it is a factor.
+pub(super) fn interval() -> Attribute {
+    Attribute {
+        key: "interval".to_owned(),
+        name: "Checkpoint interval τ".to_owned(),
+        time: true,
+        value: Box::new(|cell| cell.interval_s.map_or(Value::Nothing, Value::Number)),
+    }
+}
+
+/// The axis of a factor: logarithmic where its values span a decade.
+pub(super) fn scale(least: f64, most: f64) -> Option<Scale> {
+    if least > 0.0 && most / least >= LOG_RATIO {
+        return Scale::log_around([least, most].into_iter(), MARGIN);
+    }
+    let room = (most - least) / 16.0;
+    Some(Scale::Linear {
+        low: least - room,
+        high: most + room,
+    })
+}
+
 fn law(cell: &Cell) -> String {
     let law = &cell.setting.law;
     cell.setting
@@ -168,7 +205,7 @@ fn law(cell: &Cell) -> String {
 }
 
 /// What a spec may name or what may follow.
-fn secondary() -> Vec<Attribute> {
+pub(super) fn secondary() -> Vec<Attribute> {
     type Of = fn(&Cell) -> f64;
     let all: [(&str, &str, Of); 4] = [
         ("cost", "Checkpoint cost C", |cell| {
@@ -203,7 +240,7 @@ fn policy(cell: &Cell) -> String {
     }
 }
 
-fn numbers(cells: &[&Cell], factor: &Attribute) -> Vec<f64> {
+pub(super) fn numbers(cells: &[&Cell], factor: &Attribute) -> Vec<f64> {
     let mut numbers: Vec<f64> = cells
         .iter()
         .filter_map(|cell| match (factor.value)(cell) {
@@ -218,10 +255,20 @@ fn numbers(cells: &[&Cell], factor: &Attribute) -> Vec<f64> {
 
 /// Whether the attribute is the same in all cells that agree in `x` and the others.
 fn follows(cells: &[&Cell], attribute: &Attribute, x: Option<&Attribute>, others: &[Attribute]) -> bool {
+    let by: Vec<&Attribute> = others
+        .iter()
+        .filter(|other| other.key != attribute.key)
+        .chain(x)
+        .collect();
+    determined(cells, attribute, &by)
+}
+
+/// Whether the attribute is the same in all cells that agree in these.
+pub(super) fn determined(cells: &[&Cell], attribute: &Attribute, by: &[&Attribute]) -> bool {
     let mut seen = BTreeMap::new();
-    let others = || others.iter().filter(|other| other.key != attribute.key).chain(x);
     cells.iter().all(|cell| {
-        let key: Vec<String> = others()
+        let key: Vec<String> = by
+            .iter()
             .map(|other| format!("{:?}", (other.value)(cell)))
             .collect();
         let value = (attribute.value)(cell);
@@ -281,7 +328,7 @@ fn draw(
 }
 
 /// How a legend names what a cell has of an attribute.
-fn said(attribute: &Attribute, cell: &Cell) -> Option<String> {
+pub(super) fn said(attribute: &Attribute, cell: &Cell) -> Option<String> {
     let bare = ["law", "policy", "program"].contains(&attribute.key.as_str());
     match (attribute.value)(cell) {
         Value::Number(number) if attribute.time => Some(format!("{} {}", attribute.name, duration(number))),
@@ -311,15 +358,7 @@ impl Page<'_> {
             .collect();
         let numbers = numbers(&cells, self.factor);
         let (least, most) = (*numbers.first()?, *numbers.last()?);
-        let x = if least > 0.0 && most / least >= LOG_RATIO {
-            Scale::log_around(numbers.iter().copied(), MARGIN)?
-        } else {
-            let room = (most - least) / 16.0;
-            Scale::Linear {
-                low: least - room,
-                high: most + room,
-            }
-        };
+        let x = scale(least, most)?;
         let highest = cells.iter().filter_map(|cell| {
             let waste = cell.waste?;
             Some(
@@ -331,15 +370,7 @@ impl Page<'_> {
         });
         let panel = PanelSpec {
             name: None,
-            x: AxisSpec {
-                scale: x,
-                kind: if self.factor.time {
-                    Kind::Time
-                } else {
-                    Kind::Number
-                },
-                label: self.factor.name.clone(),
-            },
+            x: self.factor.axis(x),
             y: AxisSpec {
                 scale: Scale::linear_from_zero(highest, 1.0),
                 kind: Kind::Percent,

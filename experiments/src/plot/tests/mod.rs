@@ -246,7 +246,13 @@ fn a_pdf_has_its_font_in_it_and_nothing_that_changes() {
     let pdf = draw();
     assert_eq!(pdf, draw());
     let text = String::from_utf8_lossy(&pdf);
-    for wanted in ["%PDF-1.7", "/CIDFontType2", "/FontFile2", "/ToUnicode", "/MediaBox [0 0 252 "] {
+    for wanted in [
+        "%PDF-1.7",
+        "/CIDFontType2",
+        "/FontFile2",
+        "/ToUnicode",
+        "/MediaBox [0 0 252 ",
+    ] {
         assert!(text.contains(wanted), "{wanted}");
     }
     for unwanted in ["/Type3", "/CreationDate", "/ModDate", "/ID"] {
