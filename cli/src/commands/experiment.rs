@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use revenant_core::clock::SystemClock;
 use revenant_experiments::ladder::climb;
 use revenant_experiments::manifest::Status;
-use revenant_experiments::plot::{Column, Format, PlotOptions, plot_dir, plot_timeline};
+use revenant_experiments::plot::{Column, Format, PlotOptions, plot_dir, plot_timeline, report_dir};
 use revenant_experiments::run::{default_folder, replay as replay_trial};
 use revenant_experiments::{Progress, RunOptions, Spec, run as run_experiment};
 use revenant_sim::CostProfile;
@@ -17,7 +17,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::progress::count_bar;
 use crate::Outcome;
-use crate::args::{Columns, FigureFormat, LadderArgs, PlotArgs, ReplayArgs, RunArgs};
+use crate::args::{Columns, FigureFormat, LadderArgs, PlotArgs, ReplayArgs, ReportArgs, RunArgs};
 use crate::output::print;
 
 pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
@@ -123,6 +123,13 @@ pub(crate) fn plot(args: &PlotArgs) -> Result<Outcome> {
         Columns::Two => Column::Two,
     };
     draw(&args.dir, &PlotOptions { formats, column })?;
+    Ok(Outcome::Done)
+}
+
+pub(crate) fn report(args: &ReportArgs) -> Result<Outcome> {
+    let path =
+        report_dir(&args.dir).with_context(|| format!("cannot write a report of {}", args.dir.display()))?;
+    print(&format!("{}\n", path.display()))?;
     Ok(Outcome::Done)
 }
 

@@ -67,10 +67,10 @@ pub enum PlotError {
         /// What would do.
         expected: &'static str,
     },
-    /// A timeline is not what `revenant replay` writes.
-    #[error("{path} is no timeline of a replay")]
+    /// A timeline or manifest is not what it should be.
+    #[error("cannot understand {path}")]
     Json {
-        /// The timeline.
+        /// The file.
         path: PathBuf,
         /// Why not.
         source: serde_json::Error,

@@ -13,6 +13,7 @@ mod data;
 mod draw;
 mod error;
 mod figure;
+mod report;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 pub use crate::spec::FigureFormat as Format;
 pub use error::PlotError;
+pub use report::{REPORT, report_dir};
 
 use crate::ladder::{self, LADDER};
 use crate::run::FIGURES;

@@ -45,14 +45,20 @@ pub(super) struct Attribute {
 
 impl Attribute {
     /// Along a linear axis times have one unit, along a logarithmic one each its own.
-    pub(super) fn axis(&self, scale: Scale) -> AxisSpec {
+    pub(super) fn axis(&self, scale: Scale, cells: &[&Cell]) -> AxisSpec {
         let (kind, label) = match scale {
             Scale::Linear { high, .. } if self.time => {
                 let unit = Unit::for_seconds(high, 2.0);
                 (Kind::TimeIn(unit), format!("{} ({})", self.name, unit.name))
             }
             _ if self.time => (Kind::Time, self.name.clone()),
-            _ => (Kind::Number, self.name.clone()),
+            _ => {
+                let whole = numbers(cells, self)
+                    .iter()
+                    .all(|number| same(libm::trunc(*number), *number));
+                let kind = if whole { Kind::Whole } else { Kind::Number };
+                (kind, self.name.clone())
+            }
         };
         AxisSpec { scale, kind, label }
     }
@@ -236,7 +242,30 @@ fn spoken(key: &str) -> String {
 fn policy(cell: &Cell) -> String {
     match cell.interval_s.filter(|_| cell.policy == FIXED) {
         Some(interval_s) => format!("τ = {}", duration(interval_s)),
-        None => policy_name(&cell.policy),
+        None => policy_name(&family(cell)),
+    }
+}
+
+/// The policy without what is swept of it, as in `adaptive(prior=10)` where the prior is a factor of its own.
+pub(super) fn family(cell: &Cell) -> String {
+    let whole = || cell.policy.clone();
+    let Some((name, told)) = cell
+        .policy
+        .strip_suffix(')')
+        .and_then(|rest| rest.split_once('('))
+    else {
+        return whole();
+    };
+    let is_swept = |told: &&str| {
+        let key = told.split('=').next().unwrap_or_default().trim();
+        let mut keys = cell.setting.swept.iter().map(|(key, _)| key);
+        keys.any(|swept| swept.rsplit('.').next() == Some(key))
+    };
+    let kept: Vec<&str> = told.split(',').filter(|told| !is_swept(told)).collect();
+    if kept.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name}({})", kept.join(","))
     }
 }
 
@@ -292,16 +321,16 @@ fn draw(
             && !follows(cells, attribute, None, &[])
             && !follows(cells, attribute, Some(factor), &[])
     };
-    let named: Vec<&Attribute> = primary
-        .iter()
-        .filter(tells)
-        .chain(
-            secondary
-                .iter()
-                .filter(tells)
-                .filter(|attribute| !follows(cells, attribute, Some(factor), primary)),
-        )
-        .collect();
+    let mut named: Vec<&Attribute> = primary.iter().filter(tells).collect();
+    let specified = named.len();
+    named.extend(
+        secondary
+            .iter()
+            .filter(tells)
+            .filter(|attribute| !follows(cells, attribute, Some(factor), primary)),
+    );
+    let measured = named.len() - specified;
+    let named = without_repeats(cells, factor, named, measured);
     let mut series: Vec<(String, Vec<&Cell>)> = Vec::new();
     for &cell in cells {
         let parts: Vec<String> = named
@@ -327,12 +356,53 @@ fn draw(
         .collect()
 }
 
+/// Leaves out what the axis and the others tell already. Of the last `secondary` ones the first is kept.
+fn without_repeats<'a>(
+    cells: &[&Cell],
+    factor: &'a Attribute,
+    mut named: Vec<&'a Attribute>,
+    secondary: usize,
+) -> Vec<&'a Attribute> {
+    let first = named.len() - secondary;
+    let order: Vec<&Attribute> = (0..first)
+        .chain((first..named.len()).rev())
+        .map(|place| named[place])
+        .collect();
+    for attribute in order {
+        let others: Vec<&Attribute> = named
+            .iter()
+            .copied()
+            .filter(|other| other.key != attribute.key)
+            .chain([factor])
+            .collect();
+        if determined(cells, attribute, &others) {
+            named.retain(|other| other.key != attribute.key);
+        }
+    }
+    named
+}
+
+/// The symbol at the end of a name, or the name.
+fn symbol(name: &str) -> &str {
+    match name.rsplit_once(' ') {
+        Some((_, last)) if last.chars().count() == 1 => last,
+        _ => name,
+    }
+}
+
+/// A number as people write it; swept ones come out of steps by multiplication.
+fn plain(number: f64) -> f64 {
+    format!("{number:.5e}").parse().unwrap_or(number)
+}
+
 /// How a legend names what a cell has of an attribute.
 pub(super) fn said(attribute: &Attribute, cell: &Cell) -> Option<String> {
     let bare = ["law", "policy", "program"].contains(&attribute.key.as_str());
     match (attribute.value)(cell) {
-        Value::Number(number) if attribute.time => Some(format!("{} {}", attribute.name, duration(number))),
-        Value::Number(number) => Some(format!("{} {number}", attribute.name.to_lowercase())),
+        Value::Number(number) if attribute.time => {
+            Some(format!("{} {}", symbol(&attribute.name), duration(number)))
+        }
+        Value::Number(number) => Some(format!("{} {}", attribute.name.to_lowercase(), plain(number))),
         Value::Text(text) if bare => Some(text),
         Value::Text(text) => Some(match text.as_str() {
             "true" => attribute.name.to_lowercase(),
@@ -370,7 +440,7 @@ impl Page<'_> {
         });
         let panel = PanelSpec {
             name: None,
-            x: self.factor.axis(x),
+            x: self.factor.axis(x, &cells),
             y: AxisSpec {
                 scale: Scale::linear_from_zero(highest, 1.0),
                 kind: Kind::Percent,

@@ -64,7 +64,7 @@ pub(crate) fn lost(data: &RunData, column: Column, face: &Face) -> Vec<Figure> {
         kind: |high_s| Kind::TimeIn(Unit::for_seconds(high_s, 2.0)),
         label: |kind| match kind {
             Kind::TimeIn(unit) => format!("Work lost ({})", unit.name),
-            Kind::Percent | Kind::Number | Kind::Time => "Work lost".to_owned(),
+            Kind::Percent | Kind::Number | Kind::Whole | Kind::Time => "Work lost".to_owned(),
         },
     };
     draw(data, column, face, &quantity)
@@ -205,7 +205,11 @@ impl Page<'_> {
                 let curve = points()
                     .filter(|point| same(point.mtbf_s, mtbf_s) && point.curve == EXPECTED)
                     .filter_map(|point| Some((point.interval_s?, (self.quantity.theory)(point)?)));
-                frame.curve(scene, curve, self.series.look(mtbf_s).curve());
+                let mut curve: Vec<(f64, f64)> = curve.collect();
+                if curve.is_empty() && self.has_grid() {
+                    curve = self.means(setting, mtbf_s);
+                }
+                frame.curve(scene, curve.into_iter(), self.series.look(mtbf_s).curve());
             }
         });
         for &level in &self.series.levels {
@@ -223,7 +227,44 @@ impl Page<'_> {
     /// The grid of fixed intervals is what the figure sweeps; the policies' own points would cover it, and have a
     /// figure of their own. Without a grid they are all there is.
     fn is_point(&self, cell: &Cell) -> bool {
-        cell.policy == FIXED || !self.cells().any(|other| other.policy == FIXED)
+        cell.policy == FIXED || !self.has_grid()
+    }
+
+    fn has_grid(&self) -> bool {
+        self.cells().any(|other| other.policy == FIXED)
+    }
+
+    /// What a line joins where there is no closed form: the means of the grid at the first level.
+    fn means(&self, setting: &Setting, mtbf_s: f64) -> Vec<(f64, f64)> {
+        let of_line = |cell: &&Cell| {
+            of(cell, setting)
+                && cell.policy == FIXED
+                && same(cell.mtbf_s, mtbf_s)
+                && self.series.levels.first() == Some(&cell.level)
+        };
+        let mut means: Vec<(f64, f64)> = self
+            .cells()
+            .filter(of_line)
+            .filter_map(|cell| Some((cell.interval_s?, (self.quantity.estimate)(cell)?.mean)))
+            .collect();
+        means.sort_by(|a, b| a.0.total_cmp(&b.0));
+        means
+    }
+
+    /// Which point is whose, where the policies' own intervals are all there is.
+    fn policies_by_interval(&self, cells: &[&Cell]) -> String {
+        let mut points: Vec<(f64, String)> = cells
+            .iter()
+            .filter_map(|cell| {
+                let interval_s = cell.interval_s?;
+                let point = format!("{} {}", policy_name(&cell.policy), duration(interval_s));
+                Some((interval_s, point))
+            })
+            .collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut names: Vec<String> = points.into_iter().map(|(_, point)| point).collect();
+        names.dedup();
+        format!("Points from left to right: {}.\n", names.join("; "))
     }
 
     fn paint_mark(&self, cell: &Cell, frame: &Frame, scene: &mut Scene) {
@@ -318,6 +359,11 @@ impl Page<'_> {
         text.push_str(&caption::markers(cells));
         if self.has_theory() {
             text.push_str(caption::theory(self.data));
+        } else if self.has_grid() {
+            text.push_str("Lines join the means.\n");
+        }
+        if !self.has_grid() {
+            text.push_str(&self.policies_by_interval(cells));
         }
         let names: Vec<String> = self
             .stems()

@@ -21,9 +21,8 @@ const MARKED: [f64; 5] = [0.5, 0.9, 0.99, 0.999, 0.9999];
 const NINES_MAX: f64 = 9.0;
 /// Ratio of the longest to the shortest time from which a logarithmic axis serves better.
 const DECADES_FROM: f64 = 50.0;
-/// Steps of a curve that print can resolve, and how many of the last are drawn each by itself.
-const STEPS: usize = 400;
-const LAST_STEPS: usize = 60;
+/// Values this close, as a share of them and of the greatest, are one step: print shows no less.
+const RESOLVED: f64 = 0.002;
 
 /// How a distribution is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,16 +80,31 @@ impl Curve {
     /// The staircase of values over shares, up to the last value that stands for one observation.
     fn staircase(&self) -> Vec<(f64, f64)> {
         let last = 1.0 - 0.5 / self.total() as f64;
-        let stride = self.counts.len().div_ceil(STEPS);
+        let room = RESOLVED * self.steps().last().map_or(0.0, |(greatest, _)| greatest);
         let mut from = 0.0;
         let mut points = Vec::new();
-        for (index, (value, reached)) in self.steps().enumerate() {
-            if !index.is_multiple_of(stride) && index + LAST_STEPS < self.counts.len() {
-                continue;
-            }
+        let mut group: Option<(f64, f64, f64)> = None;
+        let mut take = |(_, value, reached): (f64, f64, f64)| {
             let to = reached.min(last);
             points.extend([(from, value), (to, value)]);
             from = to;
+        };
+        for (value, reached) in self.steps() {
+            match &mut group {
+                Some((first, greatest, share))
+                    if value < *first * (1.0 + RESOLVED) && value < *first + room =>
+                {
+                    (*greatest, *share) = (value, reached);
+                }
+                group => {
+                    if let Some(before) = group.replace((value, value, reached)) {
+                        take(before);
+                    }
+                }
+            }
+        }
+        if let Some(before) = group {
+            take(before);
         }
         points
     }

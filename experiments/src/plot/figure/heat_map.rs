@@ -15,6 +15,8 @@ use crate::plot::draw::ticks::Kind;
 
 /// With more maps a folder is no longer read.
 const MAPS_MAX: usize = 4;
+/// A map whose values differ by less than this share of the greatest shows nothing.
+const FLAT: f64 = 0.05;
 const EDGE: f64 = 2.0;
 const BAR_WIDTH: f64 = 8.0;
 /// Between the map and the label of its bar.
@@ -36,15 +38,20 @@ struct Map<'a> {
 
 /// A map a policy, level and setting; none where the cells are no grid of two factors.
 pub(crate) fn figures(data: &RunData, column: Column, face: &Face) -> Vec<Figure> {
-    let mut policies: Vec<&str> = Vec::new();
+    let mut policies: Vec<String> = Vec::new();
     for cell in data.cells.iter().filter(|cell| cell.policy != "never") {
-        if !policies.contains(&cell.policy.as_str()) {
-            policies.push(&cell.policy);
+        let policy = by_factor::family(cell);
+        if !policies.contains(&policy) {
+            policies.push(policy);
         }
     }
     let mut figures: Vec<Figure> = Vec::new();
     for policy in policies {
-        let cells: Vec<&Cell> = data.cells.iter().filter(|cell| cell.policy == policy).collect();
+        let cells: Vec<&Cell> = data
+            .cells
+            .iter()
+            .filter(|cell| by_factor::family(cell) == policy)
+            .collect();
         let mut attributes: Vec<Attribute> = primary(&cells)
             .into_iter()
             .filter(|attribute| attribute.key != "policy")
@@ -57,7 +64,7 @@ pub(crate) fn figures(data: &RunData, column: Column, face: &Face) -> Vec<Figure
         let Some([x, y]) = two_factors(&cells, &attributes, named) else {
             continue;
         };
-        for map in maps(policy, &cells, &attributes[..named], x, y) {
+        for map in maps(&policy, &cells, &attributes[..named], x, y) {
             figures.extend(map.draw(column, face));
         }
     }
@@ -133,11 +140,12 @@ impl Map<'_> {
             .map(|y| xs.iter().map(|x| self.at(*x, *y)).collect::<Option<Vec<_>>>())
             .collect::<Option<Vec<_>>>()?;
         let waste = |cell: &Cell| cell.waste.map(|waste| waste.mean);
-        let most = self
-            .cells
-            .iter()
-            .filter_map(|cell| waste(cell))
-            .fold(0.0, f64::max);
+        let wastes = || self.cells.iter().filter_map(|cell| waste(cell));
+        let least = wastes().fold(f64::INFINITY, f64::min);
+        let most = wastes().fold(0.0, f64::max);
+        if most - least < FLAT * most {
+            return None;
+        }
         let scale = Scale::linear_from_zero([most].into_iter(), 1.0);
 
         let (mut scene, frame, bar) = self.page(&across, &up, scale, column, face);
@@ -186,7 +194,12 @@ impl Map<'_> {
         });
         let axes = |attribute: &Attribute| attribute.key.clone();
         Some(Figure {
-            stem: format!("waste-{}-by-{}-and-{}", self.policy, axes(self.x), axes(self.y)),
+            stem: format!(
+                "waste-{}-by-{}-and-{}",
+                file_part(&self.policy),
+                axes(self.x),
+                axes(self.y)
+            ),
             scene,
             caption: self.caption(column),
         })
@@ -201,7 +214,10 @@ impl Map<'_> {
         column: Column,
         face: &Face,
     ) -> (Scene, Frame, Frame) {
-        let (x, y) = (self.x.axis(across.scale), self.y.axis(up.scale));
+        let (x, y) = (
+            self.x.axis(across.scale, &self.cells),
+            self.y.axis(up.scale, &self.cells),
+        );
         let share = AxisSpec {
             scale: waste,
             kind: Kind::Percent,
@@ -352,4 +368,12 @@ fn corners(area: &Rect) -> Vec<Point> {
         at(area.right, area.bottom),
         at(area.left, area.bottom),
     ]
+}
+
+fn file_part(policy: &str) -> String {
+    let words: Vec<&str> = policy
+        .split(|sign: char| !sign.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
+    words.join("-").to_lowercase()
 }

@@ -2,7 +2,7 @@
 
 mod bad_input;
 mod layout;
-mod world;
+pub(super) mod world;
 
 use std::fs;
 use std::path::Path;
