@@ -7,7 +7,7 @@ use super::scene::Colour;
 const LOW: [f64; 3] = [0.97, 0.045, 105.0];
 const HIGH: [f64; 3] = [0.27, 0.085, 275.0];
 /// Chroma added half way.
-const BULGE: f64 = 0.055;
+const BULGE: f64 = 0.01;
 
 /// The colour at a share of the scale; shares outside get the colour of the end.
 pub(crate) fn colour(share: f64) -> Colour {
@@ -64,7 +64,7 @@ mod tests {
             .map(|step| grey(colour(f64::from(step) / 10.0)))
             .collect();
         let steps: Vec<f64> = greys.windows(2).map(|pair| pair[0] - pair[1]).collect();
-        assert!(steps.iter().all(|step| (12.0..28.0).contains(step)), "{steps:?}");
+        assert!(steps.iter().all(|step| (13.0..27.0).contains(step)), "{steps:?}");
         assert!(greys[0] > 235.0 && greys[10] < 60.0, "{greys:?}");
     }
 }

@@ -20,6 +20,8 @@ use crate::plot::draw::ticks::{Kind, Unit, duration};
 const MARGIN: f64 = 1.25;
 /// How far beyond the outermost points the axis goes for a policy's choice, as a factor.
 const FAR: f64 = 2.5;
+/// How far above the highest point the closed form may stretch the axis, as a factor.
+const BEYOND: f64 = 1.5;
 /// Panels a page has room for.
 const PANELS_MAX: usize = 4;
 const STEM_WIDTH: f64 = 0.7;
@@ -119,7 +121,12 @@ impl Page<'_> {
             .iter()
             .filter_map(|cell| (self.quantity.estimate)(cell))
             .map(|estimate| estimate.ci95.map_or(estimate.mean, |ci| ci.1))
-            .chain(theory.filter_map(self.quantity.theory));
+            .fold(0.0, f64::max);
+        // Where no trial ends the closed form goes on to any height.
+        let theory = theory
+            .filter_map(self.quantity.theory)
+            .map(|value| value.min(highest * BEYOND));
+        let highest = theory.chain([highest]);
         let y = Scale::linear_from_zero(highest, self.quantity.ceiling);
         let Scale::Linear { high, .. } = y else {
             return None;

@@ -291,7 +291,7 @@ impl Map<'_> {
 
     fn caption(&self, column: Column) -> String {
         let mut text = format!(
-            "Mean waste (1 − work / mean makespan) by {} and {}; the darker the more. Policy {}, level {}, n = {} trials a \
+            "Mean waste (1 − work / mean makespan) by two factors, {} and {}; the darker the more. Policy {}, level {}, n = {} trials a \
              cell.\n",
             self.x.name,
             self.y.name,
