@@ -5,9 +5,8 @@
 
 use libm::{exp, lgamma, log, pow, sqrt};
 use serde::Serialize;
-use statrs::distribution::{ContinuousCDF, Gamma};
-use statrs::function::erf::erfc;
-use statrs::function::gamma::digamma;
+
+use crate::special::{digamma, erfc, gamma_shares};
 
 /// A law and how well it fits.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -161,8 +160,7 @@ fn gamma(sample: &[f64], mean: f64) -> Fit {
     let shape = root(|k| gap - (log(k) - digamma(k)), 1e-4, 1e6);
     let scale = mean / shape;
     let log_density = |t: f64| (shape - 1.0) * log(t) - t / scale - lgamma(shape) - shape * log(scale);
-    let law = Gamma::new(shape, 1.0 / scale);
-    let cdf = |t: f64| law.as_ref().map_or(f64::NAN, |law| law.cdf(t));
+    let cdf = |t: f64| gamma_shares(shape, t / scale).0;
     fitted("gamma", (Some(shape), scale), mean, sample, log_density, cdf)
 }
 

@@ -28,6 +28,7 @@ pub mod run;
 pub mod seed;
 mod sim;
 pub mod spec;
+mod special;
 pub mod stats;
 pub mod summary;
 pub mod theory;
