@@ -270,6 +270,12 @@ pub(crate) struct FitArgs {
     /// Records of this cause alone
     #[arg(long)]
     pub(crate) cause: Option<String>,
+    /// Bootstrap a p-value of each law from so many samples of it, for example 199
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) resamples: u32,
+    /// Write fit.csv and qq.csv into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
     /// Machine-readable output
     #[arg(long)]
     pub(crate) json: bool,
