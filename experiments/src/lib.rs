@@ -33,6 +33,7 @@ pub mod stats;
 pub mod summary;
 pub mod theory;
 pub mod trial;
+pub mod validate;
 
 pub use run::{Progress, RunError, RunOptions, RunReport, run};
 pub use sim::SimError;

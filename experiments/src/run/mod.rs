@@ -12,6 +12,7 @@ mod folder;
 mod merge;
 mod ordered;
 mod replay;
+mod reproduce;
 mod resume;
 mod rows;
 mod shard;
@@ -40,6 +41,7 @@ pub use folder::{DOWNTIME, FIGURES, MANIFEST, PAIRED, RECOVERY, SPEC, SUMMARY, T
 use folder::{Folder, LineFile};
 pub use merge::merge;
 pub use replay::{REPLAY, TIMELINE, Timeline, TimelineEvent, TimelineSpan, replay};
+pub use reproduce::{Reproduction, reproduce};
 use resume::Remains;
 pub use shard::{NoShard, Shard};
 pub use status::{FolderStatus, status};
@@ -155,7 +157,7 @@ pub fn run(
 }
 
 /// The nominal costs of each setting, one entry a program.
-fn costs(spec: &Spec) -> Result<Vec<Vec<Costs>>, RunError> {
+pub(crate) fn costs(spec: &Spec) -> Result<Vec<Vec<Costs>>, RunError> {
     let mut all: Vec<Vec<Costs>> = Vec::with_capacity(spec.settings.len());
     for (index, setting) in spec.settings.iter().enumerate() {
         // Most sweeps leave alone what costs depend on, and probing takes its time.
