@@ -42,7 +42,13 @@ pub fn merge(spec: &Spec, out: &Path, command: &[String], clock: &dyn Clock) -> 
     }
     whole.write(SPEC, spec.source.as_bytes())?;
     manifest.counts.trials_done = plan.trials();
-    manifest.counts = summarise::summarise(&plan, &whole, manifest.counts, &mut manifest.warnings)?;
+    manifest.counts = summarise::summarise(
+        &plan,
+        &whole,
+        super::threads(0),
+        manifest.counts,
+        &mut manifest.warnings,
+    )?;
     manifest.status = Status::Complete;
     for name in [SPEC, TRIALS, SUMMARY, PAIRED, THEORY, DOWNTIME, RECOVERY] {
         manifest
