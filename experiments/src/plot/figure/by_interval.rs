@@ -258,22 +258,6 @@ impl Page<'_> {
         means
     }
 
-    /// Which point is whose, where the policies' own intervals are all there is.
-    fn policies_by_interval(&self, cells: &[&Cell]) -> String {
-        let mut points: Vec<(f64, String)> = cells
-            .iter()
-            .filter_map(|cell| {
-                let interval_s = cell.interval_s?;
-                let point = format!("{} {}", policy_name(&cell.policy), duration(interval_s));
-                Some((interval_s, point))
-            })
-            .collect();
-        points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut names: Vec<String> = points.into_iter().map(|(_, point)| point).collect();
-        names.dedup();
-        format!("Points from left to right: {}.\n", names.join("; "))
-    }
-
     fn paint_mark(&self, cell: &Cell, frame: &Frame, scene: &mut Scene) {
         let (Some(interval), Some(estimate)) = (cell.interval_s, (self.quantity.estimate)(cell)) else {
             return;
@@ -370,7 +354,7 @@ impl Page<'_> {
             text.push_str("Lines join the means.\n");
         }
         if !self.has_grid() {
-            text.push_str(&self.policies_by_interval(cells));
+            text.push_str(&policies_by_interval(cells));
         }
         let names: Vec<String> = self
             .stems()
@@ -395,6 +379,22 @@ impl Page<'_> {
         text.push_str(&caption::regenerate(column));
         text
     }
+}
+
+/// Which point is whose, where the policies' own intervals are all there is.
+fn policies_by_interval(cells: &[&Cell]) -> String {
+    let mut points: Vec<(f64, String)> = cells
+        .iter()
+        .filter_map(|cell| {
+            let interval_s = cell.interval_s?;
+            let point = format!("{} {}", policy_name(&cell.policy), duration(interval_s));
+            Some((interval_s, point))
+        })
+        .collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut names: Vec<String> = points.into_iter().map(|(_, point)| point).collect();
+    names.dedup();
+    format!("Points from left to right: {}.\n", names.join("; "))
 }
 
 fn stem(policy: usize, colour: Colour) -> Stroke {

@@ -137,8 +137,12 @@ impl Map<'_> {
         let (across, up) = (Sides::of(&xs)?, Sides::of(&ys)?);
         let rows: Vec<Vec<Option<&Cell>>> = ys
             .iter()
-            .map(|y| xs.iter().map(|x| self.at(*x, *y)).collect::<Option<Vec<_>>>())
-            .collect::<Option<Vec<_>>>()?;
+            .map(|y| xs.iter().map(|x| self.at(*x, *y)).collect())
+            .collect();
+        // A grid may have holes, but no place for two.
+        if rows.iter().flatten().flatten().count() < self.cells.len() {
+            return None;
+        }
         let waste = |cell: &Cell| cell.waste.map(|waste| waste.mean);
         let wastes = || self.cells.iter().filter_map(|cell| waste(cell));
         let least = wastes().fold(f64::INFINITY, f64::min);
@@ -180,18 +184,7 @@ impl Map<'_> {
                 }
             }
         });
-        scene.group("bar", |scene| {
-            bar.paint(scene);
-            for step in 0..BAR_STEPS {
-                let share = |step: u32| f64::from(step) / f64::from(BAR_STEPS);
-                let area = tile(&bar.area, (0.0, 1.0), (share(step), share(step + 1)));
-                bar.fill(
-                    scene,
-                    corners(&area),
-                    ramp::colour(share(step) + 0.5 / f64::from(BAR_STEPS)),
-                );
-            }
-        });
+        scene.group("bar", |scene| paint_bar(scene, &bar));
         let axes = |attribute: &Attribute| attribute.key.clone();
         Some(Figure {
             stem: format!(
@@ -267,19 +260,13 @@ impl Map<'_> {
         text
     }
 
-    /// The cell there; `None` if there are several. A grid may have holes.
-    fn at(&self, x: f64, y: f64) -> Option<Option<&Cell>> {
+    fn at(&self, x: f64, y: f64) -> Option<&Cell> {
         let is = |attribute: &Attribute, cell: &Cell, wanted: f64| match (attribute.value)(cell) {
             Value::Number(number) => same(number, wanted),
             Value::Text(_) | Value::Nothing => false,
         };
-        let mut found = self
-            .cells
-            .iter()
-            .copied()
-            .filter(|cell| is(self.x, cell, x) && is(self.y, cell, y));
-        let first = found.next();
-        found.next().is_none().then_some(first)
+        let mut cells = self.cells.iter().copied();
+        cells.find(|cell| is(self.x, cell, x) && is(self.y, cell, y))
     }
 
     fn place(&self, cell: &Cell, frame: &Frame) -> Option<Point> {
@@ -316,6 +303,17 @@ impl Map<'_> {
         }
         text.push_str(&caption::regenerate(column));
         text
+    }
+}
+
+/// The scale of colours.
+fn paint_bar(scene: &mut Scene, bar: &Frame) {
+    bar.paint(scene);
+    let share = |step: u32| f64::from(step) / f64::from(BAR_STEPS);
+    for step in 0..BAR_STEPS {
+        let area = tile(&bar.area, (0.0, 1.0), (share(step), share(step + 1)));
+        let middle = share(step) + 0.5 / f64::from(BAR_STEPS);
+        bar.fill(scene, corners(&area), ramp::colour(middle));
     }
 }
 

@@ -140,6 +140,9 @@ pub(super) const THEORY_COLUMNS: &[ColumnSpec] = &[
     plain("Work lost", Show::Time, "lost_s"),
 ];
 
+/// A column that the file has: what is wanted of it, and where it and the ends of its interval are.
+type Present = (&'static ColumnSpec, usize, Option<(usize, usize)>);
+
 /// A table ready for the page.
 pub(super) struct Sheet {
     /// Title, numeric, and a text a row.
@@ -175,7 +178,7 @@ pub(super) fn sheet(
     };
     let header = reader.headers().map_err(|error| bad(&error))?.clone();
     let place = |name: &str| header.iter().position(|field| field == name);
-    let present: Vec<(&ColumnSpec, usize, Option<(usize, usize)>)> = specs
+    let present: Vec<Present> = specs
         .iter()
         .filter_map(|spec| {
             let interval = spec
