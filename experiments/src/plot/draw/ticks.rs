@@ -79,6 +79,9 @@ pub(crate) fn duration(seconds: f64) -> String {
     format!("{} {}", three_digits(seconds / unit.seconds), unit.name)
 }
 
+/// Ratio of the ends of a logarithmic axis beyond which it has no minor ticks.
+const MINOR_RATIO_MAX: f64 = 1e6;
+
 /// A number with three significant digits, without trailing zeros; whole numbers whole.
 pub(crate) fn three_digits(value: f64) -> String {
     let size = value.abs();
@@ -129,6 +132,8 @@ pub(crate) fn ticks(scale: Scale, kind: Kind, length: f64, room_of: impl Fn(&str
                 return narrow(low, high, kind, length, &room_of);
             }
             let minor = match kind {
+                // They would run together.
+                _ if high / low > MINOR_RATIO_MAX => Vec::new(),
                 Kind::Time | Kind::TimeIn(_) => time_minor(low, high),
                 Kind::Percent | Kind::Number | Kind::Whole => {
                     decades(low, high, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0])

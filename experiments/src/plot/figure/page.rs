@@ -89,6 +89,7 @@ pub(crate) fn compose(
             bottom: name_top + name_height + area_height,
         };
         if let Some(name) = panel.name {
+            let name = fitted(face, &name, area_width + margins.right);
             scene.text(at(left, name_top + SMALL), SMALL, Anchor::Start, name);
         }
         let frame = Frame::new(face, area, panel.x, panel.y);
@@ -96,6 +97,24 @@ pub(crate) fn compose(
         fill(index, &frame, &mut scene);
     }
     scene
+}
+
+/// As many parts of a name as fit the width; captions have the whole.
+fn fitted(face: &Face, name: &str, width: f64) -> String {
+    let fits = |text: &str| face.width(text, SMALL) <= width;
+    if fits(name) {
+        return name.to_owned();
+    }
+    let with_less = name
+        .rmatch_indices(", ")
+        .map(|(end, _)| format!("{}, …", &name[..end]));
+    let shortened = (0..name.chars().count())
+        .rev()
+        .map(|count| name.chars().take(count).chain(['…']).collect());
+    with_less
+        .chain(shortened)
+        .find(|text: &String| fits(text))
+        .unwrap_or_default()
 }
 
 /// Frames line up, so all have the margins of the most demanding.
