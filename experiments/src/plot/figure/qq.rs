@@ -16,6 +16,8 @@ use crate::plot::draw::ticks::Kind;
 const PANELS_MAX: usize = 4;
 /// Space around the outermost quantiles, as a factor.
 const MARGIN: f64 = 1.4;
+/// How far quantiles of a law are shown beyond those of the log, as a factor.
+const BEYOND: f64 = 100.0;
 /// Points of a law that print can tell apart, and how many at each end are all drawn.
 const POINTS: usize = 150;
 const OUTERMOST: usize = 15;
@@ -32,29 +34,34 @@ pub(crate) fn figures(points: &[QqPoint], column: Column, face: &Face) -> Vec<Fi
     for (_, points) in &mut laws {
         points.sort_by(|a, b| a.probability.total_cmp(&b.probability));
     }
-    let values = points
-        .iter()
-        .flat_map(|point| [point.theoretical_s, point.observed_s]);
-    let Some(scale) = Scale::log_around(values, MARGIN) else {
+    let Some(y) = Scale::log_around(points.iter().map(|point| point.observed_s), MARGIN) else {
         return Vec::new();
     };
+    let Scale::Log { low, high } = y else {
+        return Vec::new();
+    };
+    // A law with a heavy tail would leave no room for the others.
+    let theoretical = points
+        .iter()
+        .map(|point| point.theoretical_s.clamp(low / BEYOND, high * BEYOND));
+    let x = Scale::log_around(theoretical, MARGIN).unwrap_or(y);
     let count = laws.len();
     laws.chunks(PANELS_MAX)
         .enumerate()
-        .map(|(page, laws)| draw(laws, (page, count), scale, column, face))
+        .map(|(page, laws)| draw(laws, (page, count), (x, y), column, face))
         .collect()
 }
 
 fn draw(
     laws: &[(&str, Vec<&QqPoint>)],
     (page, of): (usize, usize),
-    scale: Scale,
+    (x, y): (Scale, Scale),
     column: Column,
     face: &Face,
 ) -> Figure {
     let first = page * PANELS_MAX;
     let panels = laws.iter().enumerate().map(|(place, (law, _))| {
-        let axis = |label: &str| AxisSpec {
+        let axis = |scale: Scale, label: &str| AxisSpec {
             scale,
             kind: Kind::Time,
             label: label.to_owned(),
@@ -64,8 +71,8 @@ fn draw(
                 1 => short(law),
                 _ => format!("{} {}", letter(first + place), short(law)),
             }),
-            x: axis("Quantile of the law"),
-            y: axis("Quantile of the log"),
+            x: axis(x, "Quantile of the law"),
+            y: axis(y, "Quantile of the log"),
         }
     });
     let legend = vec![Group {
@@ -94,7 +101,7 @@ fn draw(
                     }
                 }
             });
-            if let Scale::Log { low, high } = scale {
+            if let Scale::Log { low, high } = y {
                 let same = [(low, low), (high, high)];
                 frame.curve(scene, same.into_iter(), solid(GREY, CURVE_WIDTH));
             }
@@ -113,7 +120,8 @@ fn is_drawn(index: usize, count: usize) -> bool {
 
 fn text(laws: &[(&str, Vec<&QqPoint>)], first: usize, column: Column) -> String {
     let mut text = "Quantiles of the times in a failure log against those of laws fitted to it by maximum likelihood; \
-                    logarithmic axes. Of long logs every so many points are drawn, and all of the outermost.\n"
+                    logarithmic axes. Of long logs every so many points are drawn, and all of the outermost. What a \
+                    law puts a hundred times beyond the log is left out.\n"
         .to_owned();
     for (place, (law, points)) in laws.iter().enumerate() {
         text.push_str(&format!(
