@@ -514,7 +514,11 @@ mod tests {
                     let known = committed.iter().rev().take(options.candidates_max.max(1));
                     let known: Vec<u32> = known.filter(|id| !bad.contains(*id)).copied().collect();
                     let well = known.iter().filter(|id| !doomed.contains(*id)).max();
-                    prop_assert_eq!(from.as_ref(), well.or(known.iter().max()), "not the newest that is not known to be bad");
+                    prop_assert_eq!(
+                        from.as_ref(),
+                        well.or(known.iter().max()),
+                        "not the newest that is not known to be bad"
+                    );
                     if origin.is_none_or(|(id, _)| Some(id) != from) {
                         origin = from.map(|id| (id, 0));
                     }
@@ -534,20 +538,20 @@ mod tests {
     }
 
     proptest! {
-            /// Whatever a driver may meet: no panic, always an end, the newest undamaged checkpoint, and counts that add up.
-            #[test]
-            fn any_fate_ends_well_or_is_given_up(
-                fates in fates(), finish_after in 1..20u32, final_checkpoint in any::<bool>(), cold_start in any::<bool>(),
-                candidates_max in 0..300usize, failures_max in prop::option::of(0..20u32), crashes_max in prop::option::of(1..4u32),
-            ) {
-                let options = Options {
-                    final_checkpoint, candidates_max, cold_start, failures_max, crashes_max, ..Options::default()
-                };
-                let (tally, finished) = drive(options, finish_after, fates)?;
-                prop_assert!(finished || failures_max.is_some() || !cold_start);
-                prop_assert!(!final_checkpoint || !finished || tally.captures > 0);
-            }
+        /// Whatever a driver may meet: no panic, always an end, the newest undamaged checkpoint, and counts that add up.
+        #[test]
+        fn any_fate_ends_well_or_is_given_up(
+            fates in fates(), finish_after in 1..20u32, final_checkpoint in any::<bool>(), cold_start in any::<bool>(),
+            candidates_max in 0..300usize, failures_max in prop::option::of(0..20u32), crashes_max in prop::option::of(1..4u32),
+        ) {
+            let options = Options {
+                final_checkpoint, candidates_max, cold_start, failures_max, crashes_max, ..Options::default()
+            };
+            let (tally, finished) = drive(options, finish_after, fates)?;
+            prop_assert!(finished || failures_max.is_some() || !cold_start);
+            prop_assert!(!final_checkpoint || !finished || tally.captures > 0);
         }
+    }
 
     #[test]
     fn without_checkpoints_a_lost_guest_starts_from_nothing() {

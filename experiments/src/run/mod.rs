@@ -30,13 +30,15 @@ use crate::manifest::{Counts, Identity, Manifest, Status};
 use crate::model::Costs;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
-use crate::record::{self, LineWriter, TrialRow};
+use crate::record::{self, ClusterRow, JobRow, LineWriter, TrialRow};
 use crate::sim;
 use crate::spec::{Cost, Level, Setting, Spec};
 use crate::trial::{self, TrialError};
 
 pub use error::RunError;
-pub use folder::{DOWNTIME, FIGURES, MANIFEST, PAIRED, RECOVERY, SPEC, SUMMARY, THEORY, TRIALS};
+pub use folder::{
+    CLUSTER, DOWNTIME, FIGURES, JOBS, MANIFEST, PAIRED, RECOVERY, SPEC, SUMMARY, THEORY, TRIALS,
+};
 use folder::{Folder, LineFile};
 pub use merge::merge;
 pub use replay::{REPLAY, TIMELINE, Timeline, TimelineEvent, TimelineSpan, replay};
@@ -130,7 +132,8 @@ pub fn run(
     manifest.counts.trials_done = done;
     manifest.status = Status::Interrupted;
     if done == plan.trials() {
-        let mut outputs = vec![SPEC, TRIALS, DOWNTIME, RECOVERY];
+        let mut outputs = vec![SPEC];
+        outputs.extend(plan.stretches());
         // A shard is summarised with the others: its baselines may be elsewhere.
         if plan.shard.is_none() {
             manifest.counts = summarise::summarise(&plan, &folder, manifest.counts, &mut manifest.warnings)?;
@@ -172,17 +175,26 @@ fn costs(spec: &Spec) -> Result<Vec<Vec<Costs>>, RunError> {
 }
 
 fn same_costs(one: &Setting, other: &Setting) -> bool {
-    (&one.guest, &one.checkpoint, &one.job, &one.failures)
-        == (&other.guest, &other.checkpoint, &other.job, &other.failures)
+    (&one.guest, &one.checkpoint, &one.job, &one.failures, &one.cluster)
+        == (
+            &other.guest,
+            &other.checkpoint,
+            &other.job,
+            &other.failures,
+            &other.cluster,
+        )
 }
 
 fn costs_of(setting: &Setting, seed: u64) -> Result<Vec<Costs>, RunError> {
     if let (Cost::Given(checkpoint), Cost::Given(restart)) =
         (setting.checkpoint.cost, setting.checkpoint.restart)
     {
+        let stores = setting.cluster.as_ref().map_or_else(Default::default, |cluster| {
+            cluster.lone_costs(cluster.workload.slot_memory())
+        });
         return Ok(vec![Costs {
-            checkpoint,
-            restart,
+            checkpoint: checkpoint + stores.0,
+            restart: restart + stores.1,
             ..Costs::default()
         }]);
     }
@@ -237,15 +249,33 @@ fn run_trials(
         let mut lines = LineWriter::default();
         let done = |number| {
             let item = plan.item(number);
-            let outcome = trial::run(plan, item)?;
-            let line = lines.line(&TrialRow::new(plan, item, &outcome));
-            Ok(Done { outcome, line })
+            let cell = &plan.cells[item.cell];
+            let wanted = plan.wants_jobs(cell);
+            let mut writer = LineWriter::default();
+            let outcome = trial::run_jobs(plan, item, &mut |job| {
+                if wanted {
+                    writer.add(&JobRow::new(cell.point, item.trial, job));
+                }
+            })?;
+            let row = TrialRow::new(plan, item, &outcome);
+            let cluster = outcome
+                .cluster
+                .as_ref()
+                .map(|cluster| ClusterRow::line(&row, cluster));
+            let line = lines.line(&row);
+            let jobs = writer.into_lines();
+            Ok(Done {
+                outcome,
+                line,
+                cluster,
+                jobs,
+            })
         };
         numbers.map(done).collect()
     };
     let batch = |number| match plan.cells[plan.item(number).cell].level {
         Level::Model => MODEL_BATCH,
-        Level::Sim => 1,
+        Level::Sim | Level::Cluster => 1,
     };
     let end = ordered::run(jobs, first..plan.trials(), cancel, batch, work, &mut sink)?;
     sink.finish()?;
@@ -261,6 +291,10 @@ struct Done {
     outcome: Outcome,
     /// Its row.
     line: String,
+    /// Its row of `cluster.csv`.
+    cluster: Option<String>,
+    /// Its rows of `jobs.csv`.
+    jobs: String,
 }
 
 /// Takes outcomes in order and writes rows and histograms.
@@ -270,6 +304,9 @@ struct Rows<'a> {
     trials: LineFile,
     downtime: LineFile,
     recovery: LineFile,
+    /// Tables that only some runs have.
+    cluster: Option<LineFile>,
+    jobs: Option<LineFile>,
     histograms: CellHistograms,
     progress: &'a mut dyn FnMut(Progress),
     state: Progress,
@@ -301,6 +338,14 @@ impl<'a> Rows<'a> {
             trials: open(TRIALS, remains.row_bytes, &record::header::<TrialRow>())?,
             downtime: open(DOWNTIME, remains.downtime_bytes, hlog::HEADER)?,
             recovery: open(RECOVERY, remains.recovery_bytes, hlog::HEADER)?,
+            cluster: plan
+                .has_cluster()
+                .then(|| open(CLUSTER, remains.cluster_bytes, &ClusterRow::header()))
+                .transpose()?,
+            jobs: plan
+                .has_jobs()
+                .then(|| open(JOBS, remains.jobs_bytes, &record::header::<JobRow>()))
+                .transpose()?,
             remains,
             histograms: CellHistograms::new(),
             progress,
@@ -310,6 +355,9 @@ impl<'a> Rows<'a> {
 
     fn finish(mut self) -> Result<(), RunError> {
         self.trials.sync()?;
+        for table in [&mut self.cluster, &mut self.jobs].into_iter().flatten() {
+            table.sync()?;
+        }
         self.downtime.sync()?;
         self.recovery.sync()
     }
@@ -321,7 +369,12 @@ impl ordered::Sink<Result<Done, TrialError>> for Rows<'_> {
     fn take(&mut self, number: u64, result: Result<Done, TrialError>) -> Result<(), RunError> {
         let item = self.plan.item(number);
         let cell = &self.plan.cells[item.cell];
-        let Done { outcome, line } = result.map_err(|source| RunError::Trial {
+        let Done {
+            outcome,
+            line,
+            cluster,
+            jobs,
+        } = result.map_err(|source| RunError::Trial {
             point: cell.point,
             level: cell.level.name(),
             trial: item.trial,
@@ -331,11 +384,20 @@ impl ordered::Sink<Result<Done, TrialError>> for Rows<'_> {
             self.trials.append(&line)?;
             self.state.trials_done = number + 1;
         }
+        if let (Some(table), Some(line)) = (&mut self.cluster, cluster) {
+            table.append(&line)?;
+        }
+        if let Some(table) = &mut self.jobs {
+            table.append(&jobs)?;
+        }
         self.histograms.add(&outcome);
         self.state.failures += outcome.failures;
         if item.trial + 1 == cell.trials {
             // The order matters to a resume: a cell's histograms vouch for its rows.
             self.trials.flush()?;
+            for table in [&mut self.cluster, &mut self.jobs].into_iter().flatten() {
+                table.flush()?;
+            }
             self.downtime.append(&self.histograms.downtime_line(cell))?;
             self.downtime.flush()?;
             self.recovery.append(&self.histograms.recovery_line(cell))?;

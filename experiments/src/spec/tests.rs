@@ -45,7 +45,8 @@ fn a_good_spec_is_read_with_its_defaults() {
         spec.trials,
         Trials {
             model: Some(3),
-            sim: None
+            sim: None,
+            cluster: None
         }
     );
     assert_eq!(setting.checkpoint.restart, Cost::Given(Duration::from_secs(120)));
