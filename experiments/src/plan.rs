@@ -250,9 +250,10 @@ impl Plan {
 
     /// What a cell's policy is for a job of a length.
     pub fn policy_for(&self, cell: &Cell, work: Duration) -> Box<dyn IntervalPolicy> {
-        match cell.policy.kind().needs_work {
-            true => cell.policy.policy(work),
-            false => self.interval_policy(cell),
+        if cell.policy.kind().needs_work {
+            cell.policy.policy(work)
+        } else {
+            self.interval_policy(cell)
         }
     }
 

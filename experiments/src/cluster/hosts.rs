@@ -42,7 +42,7 @@ impl Room {
 /// All hosts, with a tree over what they have free: the first host with room is found without asking the others.
 #[derive(Debug)]
 pub(super) struct Hosts {
-    hosts: Vec<Host>,
+    all: Vec<Host>,
     /// Node i has children 2i and 2i + 1, the leaves are from `leaves` on. A node holds the most slots and the most memory
     /// that a host under it has free, not necessarily the same host.
     tree: Vec<Room>,
@@ -63,7 +63,7 @@ impl Hosts {
             .collect();
         let leaves = hosts.len().next_power_of_two();
         Hosts {
-            hosts,
+            all: hosts,
             tree: vec![Room::default(); 2 * leaves],
             leaves,
             capacity,
@@ -71,17 +71,17 @@ impl Hosts {
     }
 
     pub(super) fn host(&mut self, host: u32) -> &mut Host {
-        &mut self.hosts[host as usize]
+        &mut self.all[host as usize]
     }
 
     pub(super) fn stand(&mut self, host: u32, standing: Standing) {
-        self.hosts[host as usize].standing = standing;
+        self.all[host as usize].standing = standing;
         self.update(host);
     }
 
     pub(super) fn first_spare(&self) -> Option<u32> {
         let found = self
-            .hosts
+            .all
             .iter()
             .position(|host| host.standing == Standing::Spare)?;
         u32::try_from(found).ok()
@@ -105,7 +105,7 @@ impl Hosts {
     }
 
     pub(super) fn take(&mut self, host: u32, job: u32, room: Room) {
-        let there = &mut self.hosts[host as usize];
+        let there = &mut self.all[host as usize];
         there.free.slots -= room.slots;
         there.free.memory -= room.memory;
         there.jobs.push(job);
@@ -113,18 +113,18 @@ impl Hosts {
     }
 
     pub(super) fn give_back(&mut self, host: u32, job: u32, room: Room) {
-        let there = &mut self.hosts[host as usize];
+        let there = &mut self.all[host as usize];
         there.free.slots += room.slots;
         there.free.memory += room.memory;
         if let Some(index) = there.jobs.iter().position(|&other| other == job) {
             there.jobs.swap_remove(index);
         }
-        debug_assert!(self.capacity.holds(self.hosts[host as usize].free));
+        debug_assert!(self.capacity.holds(self.all[host as usize].free));
         self.update(host);
     }
 
     fn update(&mut self, host: u32) {
-        let there = &self.hosts[host as usize];
+        let there = &self.all[host as usize];
         let mut node = self.leaves + host as usize;
         self.tree[node] = match there.standing {
             Standing::Up => there.free,
@@ -178,7 +178,7 @@ mod tests {
                     };
                     hosts.stand(host, standing);
                 }
-                let naive = hosts.hosts.iter()
+                let naive = hosts.all.iter()
                     .position(|host| host.standing == Standing::Up && host.free.holds(wanted));
                 let found = hosts.first_fit(wanted);
                 prop_assert_eq!(found.map(|host| host as usize), naive);

@@ -136,7 +136,7 @@ impl<K: Ord + Copy, E: Copy> Queue<K, E> {
         let places = &self.places;
         self.heap
             .retain(|entry| places[entry.place as usize].number == entry.number);
-        for index in (0..self.heap.len() / ARITY + 1).rev() {
+        for index in (0..=self.heap.len() / ARITY).rev() {
             if index < self.heap.len() {
                 self.sink(index);
             }

@@ -26,6 +26,8 @@ pub(super) struct Store {
     /// When `virtual_work` was right.
     at: u64,
     streams: Queue<u128, Owner>,
+    /// Of each stream, in parts of a byte a second. Kept, for dividing 128 bits is what a store would do most.
+    rate: u128,
     /// Time with streams.
     busy: u64,
 }
@@ -37,6 +39,7 @@ impl Store {
             virtual_work: 0,
             at: 0,
             streams: Queue::default(),
+            rate: 1,
             busy: 0,
         }
     }
@@ -45,26 +48,34 @@ impl Store {
     pub(super) fn begin(&mut self, now: u64, bytes: u64, owner: Owner) -> StreamId {
         self.advance(now);
         let end = self.virtual_work + u128::from(bytes) * PARTS * NANOS;
-        self.streams.schedule(end, 0, owner)
+        let stream = self.streams.schedule(end, 0, owner);
+        self.divide();
+        stream
     }
 
     /// Breaks a stream off.
     pub(super) fn cancel(&mut self, now: u64, stream: StreamId) {
         self.advance(now);
         self.streams.cancel(stream);
+        self.divide();
     }
 
     /// A stream that has ended by now, if there is one: whose it was.
     pub(super) fn ended(&mut self, now: u64) -> Option<Owner> {
         self.advance(now);
         let end = self.streams.next_key()?;
-        (end <= self.virtual_work).then(|| self.streams.pop().map(|(_, owner)| owner))?
+        if end > self.virtual_work {
+            return None;
+        }
+        let (_, owner) = self.streams.pop()?;
+        self.divide();
+        Some(owner)
     }
 
     /// When the next stream ends, if nothing else happens before.
     pub(super) fn next_end(&mut self) -> Option<u64> {
         let left = self.streams.next_key()?.saturating_sub(self.virtual_work);
-        let span = left.div_ceil(self.rate());
+        let span = left.div_ceil(self.rate);
         Some(self.at.saturating_add(u64::try_from(span).unwrap_or(u64::MAX)))
     }
 
@@ -74,11 +85,11 @@ impl Store {
         self.busy
     }
 
-    /// Of each stream.
-    fn rate(&self) -> u128 {
+    /// Deals the bandwidth out among the streams there are.
+    fn divide(&mut self) {
         let share = u128::from(self.bandwidth.total) * PARTS / self.streams.len().max(1) as u128;
         let cap = self.bandwidth.stream.map_or(share, |cap| u128::from(cap) * PARTS);
-        share.min(cap).max(1)
+        self.rate = share.min(cap).max(1);
     }
 
     fn advance(&mut self, now: u64) {
@@ -87,7 +98,7 @@ impl Store {
         if self.streams.is_empty() {
             self.virtual_work = 0;
         } else if span > 0 {
-            self.virtual_work += self.rate() * u128::from(span);
+            self.virtual_work += self.rate * u128::from(span);
             self.busy += span;
         }
     }

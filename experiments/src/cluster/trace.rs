@@ -360,3 +360,86 @@ fn job(submit_s: f64, work_s: f64, slots: f64, memory: f64) -> Result<NewJob, St
         memory: whole(within(memory, BYTES_MAX, "memory in bytes")?),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn check(text: &str, format: TraceFormat) -> Result<(Trace, Vec<NewJob>), String> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let trace = Trace::check(file.path(), format, 1 << 20)
+            .map_err(|error| error.to_string().replace(&file.path().display().to_string(), "t"))?;
+        let mut reader = trace.open().unwrap();
+        let mut jobs = Vec::new();
+        while let Some(job) = reader.next().unwrap() {
+            jobs.push(job);
+        }
+        Ok((trace, jobs))
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn swf_is_read_as_it_is_specified() {
+        let text = "; Version: 2.2\n;\n\
+            1 100 5 60 4 -1 2048 8 600 -1 1 1 1 -1 -1 -1 -1 -1\n\
+            2 110 -1 -1 -1 -1 -1 8 600 -1 0 1 1 -1 -1 -1 -1 -1\n\
+            3 130 0 30 -1 -1 -1 2 600 -1 1 1 1 -1 -1 -1 -1 -1\n";
+        let (trace, jobs) = check(text, TraceFormat::Swf).unwrap();
+        assert_eq!((trace.jobs, trace.origin), (2, 100 * SECOND));
+        let job = |submit, work, slots, memory| NewJob {
+            submit: submit * SECOND,
+            work: work * SECOND,
+            slots,
+            memory,
+        };
+        // 2048 KiB a processor; the third tells none, and has the workload's.
+        assert_eq!(jobs, [job(0, 60, 4, 8 << 20), job(30, 30, 2, 2 << 20)]);
+    }
+
+    #[test]
+    fn tables_are_read_by_their_header() {
+        let text = "user,work_s,submit_s,slots\na,1.5,0,2\nb,7,0.25,1\n";
+        let (_, jobs) = check(text, TraceFormat::Csv).unwrap();
+        assert_eq!((jobs[0].work, jobs[0].memory), (3 * SECOND / 2, 2 << 20));
+        assert_eq!((jobs[1].submit, jobs[1].slots), (SECOND / 4, 1));
+    }
+
+    #[test]
+    fn bad_lines_are_named() {
+        let good = "1 9 5 60 4 -1 -1 8 600 -1 1 1 1 -1 -1 -1 -1 -1\n";
+        for (text, complaint) in [
+            ("", "t: no job with a run time and processors"),
+            ("; none\n", "t: no job with a run time and processors"),
+            ("1 2 3\n", "t:1: expected 18 fields, found 3"),
+            (
+                &format!("{good}1 x{}", &good[3..]),
+                "t:2: field 2: expected a number, found \"x\"",
+            ),
+            (
+                &format!("{good}1 8{}", &good[3..]),
+                "t:2: submitted before the job in front of it",
+            ),
+            (
+                &format!("1 -9{}", &good[3..]),
+                "t:1: submit time in seconds = -9 must be between",
+            ),
+            (&good.replace("60", "nan"), "t:1: field 4: expected a number"),
+            (
+                &good.replace(" -1\n", " -1 1\n"),
+                "t:1: expected 18 fields, found more",
+            ),
+        ] {
+            let found = check(text, TraceFormat::Swf).unwrap_err();
+            assert!(found.starts_with(complaint), "{found}");
+        }
+        let found = check("submit_s\n", TraceFormat::Csv).unwrap_err();
+        assert_eq!(
+            found,
+            "t:1: the header has no column work_s: it needs submit_s and work_s"
+        );
+    }
+}

@@ -72,6 +72,9 @@ pub(super) fn spec(raw: &Raw, settings: Vec<Setting>, source: &str, path: &Path)
 /// What may differ from point to point.
 pub(super) fn setting(raw: &Raw, name: String, path: &Path) -> Result<Setting, Complaint> {
     let levels = checked_levels(raw)?;
+    if levels.contains(&Level::Sim) && levels.contains(&Level::Cluster) {
+        return Err((raw.levels.span().start, Problem::ClusterWithSim));
+    }
     let job = checked_job(&raw.job)?;
     check_costs(&raw.checkpoint, &levels)?;
     let needed_by = needs_guest(&levels, raw);

@@ -125,7 +125,7 @@ pub(super) fn checked(
         (None, true) => return Err((raw.levels.span().start, Problem::ClusterMissing)),
         (Some(section), true) => section,
     };
-    refuse_what_is_of_one_job(raw, levels, failures)?;
+    refuse_what_is_of_one_job(raw, failures)?;
     let section = section.get_ref();
     let hosts = count(&section.hosts, "cluster.hosts", 1, HOSTS_MAX)?;
     let (local, shared) = stores(section)?;
@@ -141,13 +141,13 @@ pub(super) fn checked(
         .transpose()?;
     let cluster = Cluster {
         hosts,
-        slots_per_host: or(&section.slots_per_host, 1, |slots| {
+        slots_per_host: or(section.slots_per_host.as_ref(), 1, |slots| {
             count(slots, "cluster.slots_per_host", 1, SLOTS_MAX)
         })?,
-        memory_per_host: or(&section.memory_per_host, u64::MAX, |memory| {
+        memory_per_host: or(section.memory_per_host.as_ref(), u64::MAX, |memory| {
             bytes(memory, "cluster.memory_per_host", 1)
         })?,
-        spares: or(&section.spares, 0, |spares| {
+        spares: or(section.spares.as_ref(), 0, |spares| {
             count(spares, "cluster.spares", 0, HOSTS_MAX)
         })?,
         repair: span(section.repair.as_ref(), "cluster.repair")?,
@@ -172,11 +172,7 @@ pub(super) fn checked(
 }
 
 /// What is said of a single job, or of nodes that strike one, has no meaning here.
-fn refuse_what_is_of_one_job(raw: &Raw, levels: &[Level], failures: &Failures) -> Result<(), Complaint> {
-    let levels_at = raw.levels.span().start;
-    if levels.contains(&Level::Sim) {
-        return Err((levels_at, Problem::ClusterWithSim));
-    }
+fn refuse_what_is_of_one_job(raw: &Raw, failures: &Failures) -> Result<(), Complaint> {
     let of_hosts = ["failures.reboot", "failures.hang_detection"];
     if let Some((offset, key)) = super::rules::given(raw).find(|(_, key)| !of_hosts.contains(key)) {
         return Err((offset, Problem::NotAtCluster { key }));
@@ -259,7 +255,7 @@ fn checked_store(store: &RawStore) -> Result<StoreKind, Complaint> {
     Ok(StoreKind {
         bandwidth,
         latency: span(store.latency.as_ref(), "cluster.store.latency")?,
-        count: or(&store.count, 1, |number| {
+        count: or(store.count.as_ref(), 1, |number| {
             count(number, "cluster.store.count", 1, STORES_MAX)
         })?,
         survives_host_loss: survives.map_or(!local, |survives| *survives.get_ref()),
@@ -328,7 +324,7 @@ fn workload(raw: &Spanned<RawWorkload>, spec: &Path) -> Result<Workload, Complai
         length: raw.length.as_ref().map_or(Ok(Spread::Constant), spread)?,
         memory,
         memory_law: raw.memory_law.as_ref().map_or(Ok(Spread::Constant), spread)?,
-        width: or(&raw.width, vec![1], width)?,
+        width: or(raw.width.as_ref(), vec![1], width)?,
     }))
 }
 
@@ -382,11 +378,11 @@ fn spread(raw: &Spanned<RawSpread>) -> Result<Spread, Complaint> {
 }
 
 fn or<R, T>(
-    given: &Option<Spanned<R>>,
+    given: Option<&Spanned<R>>,
     otherwise: T,
     check: impl Fn(&Spanned<R>) -> Result<T, Complaint>,
 ) -> Result<T, Complaint> {
-    given.as_ref().map_or(Ok(otherwise), check)
+    given.map_or(Ok(otherwise), check)
 }
 
 fn span(period: Option<&Spanned<Period>>, key: &'static str) -> Result<Duration, Complaint> {
