@@ -44,7 +44,7 @@ pub(crate) fn markers(cells: &[&Cell]) -> String {
         ),
         (
             Level::Cluster,
-            "Filled markers: level cluster (jobs on hosts with shared stores)",
+            "Filled markers: level cluster (jobs on hosts; waste: mean over the trials of 1 − work / time in service, both times slots)",
         ),
     ] {
         if let Some(n) = trials(cells, level) {
