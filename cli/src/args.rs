@@ -49,6 +49,21 @@ Writes DIR/replay/point-0-model-trial-17/timeline.json, after the trial has come
     #[command(after_help = "Formats: docs/failure-logs.md. Example:
   revenant fit event_trace.tab --format fta --what up")]
     Fit(FitArgs),
+    /// Compare this version with published results: formulas, simulated means, real traces and logs
+    #[command(
+        after_help = "Without --data only what needs no files is compared. Which files, and where they are from:
+docs/validation.md. Ends with 3 if a number is off that should not be. Examples:
+  revenant validate
+  revenant validate --data ~/traces --markdown validation.md"
+    )]
+    Validate(ValidateArgs),
+    /// Run published result folders again and compare the bytes
+    #[command(
+        after_help = "A folder needs spec.toml and manifest.json. Ends with 3 if an output differs. Examples:
+  revenant reproduce results/*/
+  revenant reproduce results/daly-a3 --out again"
+    )]
+    Reproduce(ReproduceArgs),
     /// Optimal checkpoint intervals and what they cost
     #[command(after_help = "Example:
   revenant interval --mtbf 24h --cost 5min --restart 10min --work 500h")]
@@ -270,9 +285,38 @@ pub(crate) struct FitArgs {
     /// Records of this cause alone
     #[arg(long)]
     pub(crate) cause: Option<String>,
+    /// Bootstrap a p-value of each law from so many samples of it, for example 199
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) resamples: u32,
+    /// Write fit.csv and qq.csv into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
     /// Machine-readable output
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// Folder with traces and failure logs
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Write the table as Markdown into this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReproduceArgs {
+    /// Result folders, or folders of result folders
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) dirs: Vec<PathBuf>,
+    /// Folder for the new results, one a name
+    #[arg(long, value_name = "DIR", default_value = "out/reproduced")]
+    pub(crate) out: PathBuf,
+    /// Threads; default: one a processor
+    #[arg(long)]
+    pub(crate) jobs: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -17,7 +17,7 @@ use crate::args::Cli;
 enum Outcome {
     /// All is well.
     Done,
-    /// The command worked and found damage in a store.
+    /// The command worked and found damage in a store, or results that are not those published.
     DamageFound,
 }
 

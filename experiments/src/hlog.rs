@@ -29,6 +29,46 @@ const NO_VALUES: &str = "#[no values: ";
 const DIGITS: u8 = 3;
 const MAX_VALUE_DIVISOR: f64 = 1e6;
 
+/// What of some trials of a cell goes into its histograms.
+#[derive(Debug, Default)]
+pub(crate) struct Spans {
+    suspended: Values,
+    recovery: Values,
+    makespans: Duration,
+}
+
+impl Spans {
+    pub(crate) fn add(&mut self, outcome: &Outcome) {
+        self.suspended.add(&outcome.suspensions);
+        self.recovery.add(&outcome.recoveries);
+        self.makespans += outcome.makespan;
+    }
+}
+
+/// Times in nanoseconds, equal neighbours counted: most recoveries of a job take the same time.
+#[derive(Debug, Default)]
+struct Values(Vec<(u64, u64)>);
+
+impl Values {
+    fn add(&mut self, spans: &[Duration]) {
+        for span in spans {
+            let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+            match self.0.last_mut() {
+                Some((value, count)) if *value == nanos => *count += 1,
+                _ => self.0.push((nanos, 1)),
+            }
+        }
+    }
+
+    fn record(&self, histogram: &mut Histogram<u64>) {
+        for &(value, count) in &self.0 {
+            histogram
+                .record_n(value, count)
+                .expect("the histogram grows to hold any value");
+        }
+    }
+}
+
 /// The histograms of one cell.
 #[derive(Debug)]
 pub(crate) struct CellHistograms {
@@ -47,10 +87,10 @@ impl CellHistograms {
         }
     }
 
-    pub(crate) fn add(&mut self, outcome: &Outcome) {
-        record(&mut self.suspended, &outcome.suspensions);
-        record(&mut self.recovery, &outcome.recoveries);
-        self.span += outcome.makespan;
+    pub(crate) fn add(&mut self, spans: &Spans) {
+        spans.suspended.record(&mut self.suspended);
+        spans.recovery.record(&mut self.recovery);
+        self.span += spans.makespans;
     }
 
     /// The line of `downtime.hlog`.
@@ -103,15 +143,6 @@ pub(crate) fn tag_of(line: &str) -> Option<&str> {
     head.strip_prefix("Tag=")?.split(',').next()
 }
 
-fn record(histogram: &mut Histogram<u64>, spans: &[Duration]) {
-    for span in spans {
-        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        histogram
-            .record(nanos)
-            .expect("the histogram grows to hold any value");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use hdrhistogram::serialization::Deserializer;
@@ -142,7 +173,9 @@ mod tests {
             makespan: Duration::from_secs(5),
             ..Outcome::new()
         };
-        histograms.add(&outcome);
+        let mut spans = Spans::default();
+        spans.add(&outcome);
+        histograms.add(&spans);
         let nothing = histograms.recovery_line(&cell());
         assert_eq!(tag_of(&nothing), Some("7.sim"));
         let line = histograms.downtime_line(&cell());

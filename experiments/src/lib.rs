@@ -29,10 +29,12 @@ pub mod run;
 pub mod seed;
 mod sim;
 pub mod spec;
+mod special;
 pub mod stats;
 pub mod summary;
 pub mod theory;
 pub mod trial;
+pub mod validate;
 
 pub use run::{Progress, RunError, RunOptions, RunReport, run};
 pub use sim::SimError;

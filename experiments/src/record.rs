@@ -247,13 +247,14 @@ pub struct TheoryRow {
 impl TrialRow {
     /// The row of a trial.
     pub fn new(plan: &Plan, item: WorkItem, outcome: &Outcome) -> TrialRow {
-        let cell = &plan.cells[item.cell];
+        let mut row = TrialRow::of(plan, &plan.cells[item.cell]);
+        row.fill(plan, item, outcome);
+        row
+    }
+
+    /// What all rows of a cell have in common.
+    pub(crate) fn of(plan: &Plan, cell: &Cell) -> TrialRow {
         let identity = Identity::of(plan, cell);
-        let (completed, reason) = match &outcome.end {
-            End::Completed => (true, None),
-            End::GivenUp(reason) => (false, Some(reason.to_string())),
-        };
-        let known = |duration: std::time::Duration| completed.then_some(duration.as_secs_f64());
         TrialRow {
             experiment: identity.experiment,
             point: cell.point,
@@ -270,24 +271,36 @@ impl TrialRow {
             checkpoint_s: identity.checkpoint_s,
             restart_s: identity.restart_s,
             downtime_s: identity.downtime_s,
-            trial: item.trial,
-            seed: plan.seed(item.trial).0,
-            completed,
-            reason,
-            makespan_s: known(outcome.makespan),
-            useful_s: known(outcome.useful),
-            checkpoint_time_s: known(outcome.checkpointing),
-            lost_s: known(outcome.lost),
-            restart_time_s: known(outcome.restarting),
-            down_s: known(outcome.down),
-            failures: outcome.failures,
-            checkpoints: outcome.checkpoints,
-            waste: match &outcome.cluster {
-                Some(cluster) => cluster.waste.filter(|_| completed),
-                None => known(outcome.makespan).map(|makespan_s| theory::waste(identity.work_s, makespan_s)),
-            },
-            digest_ok: outcome.digest_ok,
+            ..TrialRow::default()
         }
+    }
+
+    /// Makes a row of the cell that of one trial.
+    pub(crate) fn fill(&mut self, plan: &Plan, item: WorkItem, outcome: &Outcome) {
+        let (completed, reason) = match &outcome.end {
+            End::Completed => (true, None),
+            End::GivenUp(reason) => (false, Some(reason.to_string())),
+        };
+        let known = |duration: std::time::Duration| completed.then_some(duration.as_secs_f64());
+        self.trial = item.trial;
+        self.seed = plan.seed(item.trial).0;
+        self.completed = completed;
+        self.reason = reason;
+        self.makespan_s = known(outcome.makespan);
+        self.useful_s = known(outcome.useful);
+        self.checkpoint_time_s = known(outcome.checkpointing);
+        self.lost_s = known(outcome.lost);
+        self.restart_time_s = known(outcome.restarting);
+        self.down_s = known(outcome.down);
+        self.failures = outcome.failures;
+        self.checkpoints = outcome.checkpoints;
+        self.waste = match &outcome.cluster {
+            Some(cluster) => cluster.waste.filter(|_| completed),
+            None => self
+                .makespan_s
+                .map(|makespan_s| theory::waste(self.work_s, makespan_s)),
+        };
+        self.digest_ok = outcome.digest_ok;
     }
 }
 
@@ -485,47 +498,23 @@ pub fn header<R: Serialize + Default>() -> String {
 
 /// Rows as lines, each with its line feed; one writer for all of them, for making one takes longer than using it.
 #[derive(Debug)]
-pub struct LineWriter {
-    writer: csv::Writer<Vec<u8>>,
-    /// Bytes of the lines so far.
-    lines: usize,
-}
-
-impl Default for LineWriter {
-    fn default() -> Self {
-        let mut builder = csv::WriterBuilder::new();
-        LineWriter {
-            writer: builder.has_headers(false).from_writer(Vec::new()),
-            lines: 0,
-        }
-    }
-}
+pub(crate) struct LineWriter(csv::Writer<Vec<u8>>);
 
 impl LineWriter {
-    /// Adds a row to the lines.
-    pub fn add<R: Serialize>(&mut self, row: &R) {
-        self.writer
+    pub(crate) fn new() -> LineWriter {
+        let mut builder = csv::WriterBuilder::new();
+        LineWriter(builder.has_headers(false).from_writer(Vec::new()))
+    }
+
+    pub(crate) fn add<R: Serialize>(&mut self, row: &R) {
+        self.0
             .serialize(row)
             .expect("a flat struct of numbers and texts, written to memory");
     }
 
-    /// All lines.
-    pub fn into_lines(self) -> String {
-        let bytes = self.writer.into_inner().expect("memory accepts every byte");
+    pub(crate) fn lines(self) -> String {
+        let bytes = self.0.into_inner().expect("memory accepts every byte");
         String::from_utf8(bytes).expect("the fields are UTF-8")
-    }
-
-    /// A row as a line.
-    pub fn line<R: Serialize>(&mut self, row: &R) -> String {
-        self.writer
-            .serialize(row)
-            .expect("a flat struct of numbers and texts, written to memory");
-        self.writer.flush().expect("memory accepts every byte");
-        let start = self.lines;
-        let bytes = self.writer.get_ref();
-        let line = String::from_utf8(bytes[start..].to_vec()).expect("the fields are UTF-8");
-        self.lines = bytes.len();
-        line
     }
 }
 

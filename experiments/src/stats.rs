@@ -1,6 +1,6 @@
 //! ④ Statistics of a sample: pure functions, the order of summation being the order given.
 
-use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
+use crate::special::{binomial_at_most, t_upper_quantile};
 
 /// Mean and spread of a sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,10 +61,9 @@ impl Running {
     }
 }
 
-/// The 0.975 quantile of Student's t. (statrs computes with the C library's functions here, for other crates switch on
-/// `num-traits/std`: the last digits may differ between machines.)
+/// The 0.975 quantile of Student's t.
 fn t_quantile_975(degrees_of_freedom: u64) -> f64 {
-    StudentsT::new(0.0, 1.0, degrees_of_freedom as f64).map_or(f64::NAN, |t| t.inverse_cdf(0.975))
+    t_upper_quantile(degrees_of_freedom as f64, 0.025)
 }
 
 /// Where the `q` quantile of `n` values lies: the rank (from 1) of the order statistic at or below it, and how far it is
@@ -86,11 +85,8 @@ pub fn quantile_rank(n: u64, q: f64) -> Option<(u64, f64)> {
 /// least 95 %, whatever the distribution: at most 2.5 % of samples have it on either side (David and Nagaraja, Order Statistics, 2003,
 /// section 7.1). An end is `None` where the sample is too small to have one.
 pub fn quantile_interval_ranks(n: u64, q: f64) -> (Option<u64>, Option<u64>) {
-    let Ok(below) = Binomial::new(q, n) else {
-        return (None, None);
-    };
     // P(the r-th smallest value is above the quantile) = P(fewer than r values are below it) rises with r.
-    let fewer_than = |rank: u64| below.cdf(rank - 1);
+    let fewer_than = |rank: u64| binomial_at_most(n, q, rank - 1);
     let first = |is: &dyn Fn(u64) -> bool| {
         let (mut low, mut high) = (1, n + 1);
         while low < high {

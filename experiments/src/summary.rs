@@ -4,7 +4,7 @@
 //! does not grow with the number of trials.
 
 use crate::plan::{Cell, Plan};
-use crate::record::{SummaryRow, TrialRow};
+use crate::record::SummaryRow;
 use crate::spec::Level;
 use crate::stats::{Moments, Running, order_statistics, quantile_interval_ranks, quantile_rank};
 use crate::theory;
@@ -13,6 +13,68 @@ use crate::theory;
 const KEPT_MAX: usize = 1 << 17;
 /// Quantiles of the waste that are told.
 const QUANTILES: [f64; 3] = [0.05, 0.5, 0.95];
+
+/// What a row of `trials.csv` says of its trial alone, as far as tables are made of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Measured {
+    pub completed: bool,
+    pub reason: Option<String>,
+    pub makespan_s: Option<f64>,
+    pub waste: Option<f64>,
+    pub lost_s: Option<f64>,
+    pub failures: u64,
+    pub checkpoints: u64,
+}
+
+/// In which columns that is.
+#[derive(Debug)]
+pub(crate) struct Places([usize; 7]);
+
+impl Places {
+    pub(crate) fn of(header: &str) -> Places {
+        let columns: Vec<&str> = header.trim_end().split(',').collect();
+        let names = [
+            "completed",
+            "reason",
+            "makespan_s",
+            "waste",
+            "lost_s",
+            "failures",
+            "checkpoints",
+        ];
+        // A column that is not there would make every row a bad one.
+        Places(names.map(|name| {
+            columns
+                .iter()
+                .position(|column| *column == name)
+                .unwrap_or(usize::MAX)
+        }))
+    }
+}
+
+impl Measured {
+    /// `None` where a field is missing or none of its kind.
+    pub(crate) fn of(record: &csv::ByteRecord, places: &Places) -> Option<Measured> {
+        let field = |index: usize| std::str::from_utf8(record.get(places.0[index])?).ok();
+        // The outer level: whether it can be read; the inner: whether there is a number.
+        let number = |index: usize| -> Option<Option<f64>> {
+            match field(index)? {
+                "" => Some(None),
+                text => text.parse().ok().map(Some),
+            }
+        };
+        let reason = field(1)?;
+        Some(Measured {
+            completed: field(0)?.parse().ok()?,
+            reason: (!reason.is_empty()).then(|| reason.to_owned()),
+            makespan_s: number(2)?,
+            waste: number(3)?,
+            lost_s: number(4)?,
+            failures: field(5)?.parse().ok()?,
+            checkpoints: field(6)?.parse().ok()?,
+        })
+    }
+}
 
 /// Gathers the rows of one cell.
 #[derive(Debug, Default)]
@@ -37,7 +99,7 @@ struct Quantile {
 
 impl CellSummary {
     /// Takes in one trial.
-    pub fn add(&mut self, row: &TrialRow) {
+    pub(crate) fn add(&mut self, row: &Measured) {
         self.n += 1;
         self.failures += row.failures;
         self.checkpoints += row.checkpoints;

@@ -225,8 +225,9 @@ impl<'a> Guest<'a> {
                 self.name,
                 self.host
                     .try_sh(&format!(
-                        "xl list; tail -n 3 {}; xl dmesg | tail -n 3",
-                        log_of(&self.name)
+                        "xl list; tail -n 3 {}; xl dmesg | tail -n 3; tail -n 12 /tmp/{}.log 2>/dev/null",
+                        log_of(&self.name),
+                        self.name
                     ))
                     .1
             );
@@ -242,10 +243,11 @@ impl<'a> Guest<'a> {
         self.judged = text.trim().parse().unwrap_or(self.judged);
     }
 
-    /// Types a line on the guest's console.
+    /// Types a line on the guest's console, which a domain that is being restored does not have yet.
     pub fn order(&self, line: &str) {
         self.host.sh(&format!(
-            "echo {line} > $(xenstore-read /local/domain/$(xl domid {})/console/tty)",
+            "for try in $(seq 100); do tty=$(xenstore-read /local/domain/$(xl domid {})/console/tty 2>/dev/null) && break; \
+             sleep 0.1; done; echo {line} > \"$tty\"",
             self.name
         ));
     }

@@ -170,11 +170,13 @@ impl Job {
             )
     }
 
+    /// A merge whose tasks did not all end well would wait for ever: it is taken out of the queue instead.
     fn submit(&self) -> String {
         let script = |name: &str| quoted(&self.folder.join(name));
         format!(
-            "#!/bin/sh\n# The merge waits until every task of the array has ended well.\nset -e\narray=$(sbatch --parsable {})\n\
-             sbatch --parsable --dependency=afterok:\"${{array%%;*}}\" {}\n",
+            "#!/bin/sh\n# The merge waits until every task of the array has ended well.\nset -e\narray=$(sbatch --parsable {})\narray=${{array%%;*}}\n\
+             merge=$(sbatch --parsable --kill-on-invalid-dep=yes --dependency=afterok:\"$array\" {})\n\
+             echo \"array job $array, merge job ${{merge%%;*}}\"\n",
             script("array.sbatch"),
             script("merge.sbatch")
         )

@@ -50,6 +50,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
     for warning in &report.warnings {
         eprintln!("note: {warning}");
     }
+    if report.resumed_from > 0 {
+        eprintln!("note: {} trials were there already", report.resumed_from);
+    }
     if report.status != Status::Complete {
         let (spec, out) = (args.spec.display(), out.display());
         bail!("interrupted; nothing is lost, go on with: revenant run {spec} --out {out} --resume");

@@ -10,6 +10,7 @@ mod fit;
 mod interval;
 mod policies;
 mod progress;
+mod validate;
 #[cfg(feature = "libxc")]
 mod xen;
 #[cfg(not(feature = "libxc"))]
@@ -35,6 +36,8 @@ pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
     match command {
         Command::Run(args) => experiment::run(&args),
         Command::Fit(args) => fit::run(&args),
+        Command::Validate(args) => validate::validate(&args),
+        Command::Reproduce(args) => validate::reproduce(&args),
         Command::Merge(args) => cluster::merge(&args),
         Command::Status(args) => cluster::status(&args),
         Command::Slurm(args) => cluster::slurm(&args),

@@ -4,8 +4,8 @@
 //! the same draws serve every law and every MTBF (common random numbers), and the least of N gaps is found at h/N.
 
 use libm::{exp, expm1, log, pow, sqrt, tgamma};
-use statrs::distribution::{ContinuousCDF, Gamma};
-use statrs::function::erf::{erfc, erfc_inv};
+
+use crate::special::{erfc, gamma_quantile, gamma_shares, normal_quantile};
 
 /// A law of the time between failures. All have a mean of one; the MTBF scales them.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -169,16 +169,13 @@ impl Law {
             // The survival is e^{−h}. Where that is nearly one, its complement holds the digits.
             Law::LogNormal { sigma } => {
                 let z = if h < 0.5 {
-                    -SQRT_2 * erfc_inv(-2.0 * expm1(-h))
+                    normal_quantile((-expm1(-h)).max(f64::MIN_POSITIVE))
                 } else {
-                    SQRT_2 * erfc_inv(2.0 * exp(-h))
+                    -normal_quantile(exp(-h))
                 };
                 exp(sigma * (z - sigma / 2.0))
             }
-            Law::Gamma { shape } => Gamma::new(shape, shape).map_or(f64::NAN, |gamma| {
-                // The largest share below one: beyond it the quantile is infinite.
-                gamma.inverse_cdf((-expm1(-h)).min(1.0 - f64::EPSILON / 2.0))
-            }),
+            Law::Gamma { shape } => gamma_quantile(shape, -expm1(-h), exp(-h)) / shape,
             Law::Bathtub(bathtub) => bathtub.at_hazard(h),
         }
     }
@@ -192,7 +189,7 @@ impl Law {
             Law::Exponential => exp(-t),
             Law::Weibull { shape } => exp(-pow(t / weibull_scale(shape), shape)),
             Law::LogNormal { sigma } => erfc((log(t) / sigma + sigma / 2.0) / SQRT_2) / 2.0,
-            Law::Gamma { shape } => Gamma::new(shape, shape).map_or(f64::NAN, |gamma| gamma.sf(t)),
+            Law::Gamma { shape } => gamma_shares(shape, shape * t).1,
             Law::Bathtub(bathtub) => exp(-bathtub.cumulative_hazard(t)),
         }
     }

@@ -120,7 +120,7 @@ impl FailureStream {
                 }
             }
             Process::Recorded(log) => {
-                let (gaps, mean) = (Arc::clone(&log.gaps_s), log.mean_s());
+                let (gaps, mean) = (Arc::clone(&log.gaps_s), log.mean_s);
                 match log.mode {
                     Replay::Bootstrap => Source::Bootstrap { gaps, mean },
                     Replay::Replay => Source::Replay { gaps, next: 0, mean },

@@ -49,6 +49,8 @@ pub struct Bursts {
 pub struct Recorded {
     /// Gaps between failures in seconds, in the order of the log; at least one, and not all zero.
     pub gaps_s: Arc<[f64]>,
+    /// Their mean.
+    pub mean_s: f64,
     /// What is made of them.
     pub mode: Replay,
     /// The log's name, for rows and manifest.
@@ -133,8 +135,14 @@ impl Process {
 }
 
 impl Recorded {
-    /// Mean gap, in seconds.
-    pub fn mean_s(&self) -> f64 {
-        self.gaps_s.iter().sum::<f64>() / self.gaps_s.len() as f64
+    /// From gaps in seconds, at least one, and not all zero.
+    pub fn new(gaps_s: Vec<f64>, mode: Replay, name: String, blake3: String) -> Recorded {
+        Recorded {
+            mean_s: gaps_s.iter().sum::<f64>() / gaps_s.len() as f64,
+            gaps_s: gaps_s.into(),
+            mode,
+            name,
+            blake3,
+        }
     }
 }

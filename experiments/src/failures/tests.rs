@@ -114,12 +114,8 @@ fn bursts_keep_the_mean_and_come_in_clusters() {
 }
 
 fn recorded(mode: Replay) -> Process {
-    Process::Recorded(Recorded {
-        gaps_s: vec![10.0, 20.0, 0.0, 90.0].into(),
-        mode,
-        name: "made-up".into(),
-        blake3: String::new(),
-    })
+    let gaps_s = vec![10.0, 20.0, 0.0, 90.0];
+    Process::Recorded(Recorded::new(gaps_s, mode, "made-up".into(), String::new()))
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod fta;
 mod lanl;
 mod table;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -32,9 +33,10 @@ pub enum Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
-    /// Times between the beginnings of consecutive failures of all that the filter lets through together.
+    /// Times between the beginnings of consecutive failures of all that the filter lets through together. They hold the repair
+    /// of the first: the log's clock runs on.
     Gaps,
-    /// Times for which a node was up.
+    /// Times for which a node was up, between two outages.
     Up,
     /// Times for which a node was down.
     Down,
@@ -114,7 +116,7 @@ pub enum LogError {
 /// What was taken from a log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// In seconds, in the order of the log; of gaps, in the order of time.
+    /// In seconds, in the order of the log; of gaps, and of up times between failures, in the order of time.
     pub values_s: Vec<f64>,
     /// Records of the log, before the filter.
     pub records: u64,
@@ -129,8 +131,8 @@ type Parser = Box<dyn FnMut(&str) -> Result<Record, Fault>>;
 
 /// Reads a log. A path of `-` is standard input.
 pub fn read(path: &Path, format: Format, filter: &Filter, what: What) -> Result<Sample, LogError> {
-    let (mut starts, mut values, mut up_since) = (Vec::new(), Vec::new(), std::collections::HashMap::new());
-    let (records, blake3) = each(path, format, &mut |record| {
+    let (mut starts, mut values, mut outages) = (Vec::new(), Vec::new(), Outages::default());
+    let end = each(path, format, &mut |record| {
         if !filter.passes(&record) {
             return;
         }
@@ -138,44 +140,76 @@ pub fn read(path: &Path, format: Format, filter: &Filter, what: What) -> Result<
             (What::Gaps, State::Down) => starts.push(record.start_s),
             (What::Down, State::Down) | (What::Up, State::Up) => values.push(record.duration_s),
             // The format has failures alone: a node is up from the end of one to the beginning of the next.
-            (What::Up, State::Down) if format != Format::Fta => {
-                let end = record.start_s + record.duration_s;
-                let before = up_since.insert((record.system, record.node), end);
-                values.extend(before.map(|since| (record.start_s - since).max(0.0)));
-            }
+            (What::Up, State::Down) if format != Format::Fta => outages.add(record),
             _ => {}
         }
     })?;
-    if what == What::Gaps {
-        starts.sort_by(f64::total_cmp);
-        values = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    match what {
+        What::Gaps => {
+            starts.sort_by(f64::total_cmp);
+            starts.splice(0..0, end.origin_s);
+            values = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        }
+        What::Up => values.extend(outages.between()),
+        What::Down => {}
     }
     let path = path.to_owned();
     if values.is_empty() {
-        let expected = if what == What::Gaps {
-            "two failures at least"
-        } else {
-            "one at least"
+        let expected = match what {
+            What::Gaps => "two failures at least",
+            What::Up | What::Down => "one at least",
         };
         return Err(LogError::Nothing {
             path,
-            records,
+            records: end.records,
             expected,
         });
     }
     Ok(Sample {
         values_s: values,
-        records,
-        blake3,
+        records: end.records,
+        blake3: end.blake3,
     })
 }
 
-/// Gives out every record, and says how many there were and what the file's digest is.
-pub(crate) fn each(
-    path: &Path,
-    format: Format,
-    take: &mut dyn FnMut(Record),
-) -> Result<(u64, String), LogError> {
+/// When the nodes were down. Records of one node may overlap, and a log need not be in order.
+#[derive(Debug, Default)]
+struct Outages {
+    numbers: HashMap<(String, String), usize>,
+    /// Node, beginning and end.
+    all: Vec<(usize, f64, f64)>,
+}
+
+impl Outages {
+    fn add(&mut self, record: Record) {
+        let next = self.numbers.len();
+        let node = *self.numbers.entry((record.system, record.node)).or_insert(next);
+        self.all
+            .push((node, record.start_s, record.start_s + record.duration_s));
+    }
+
+    /// How long each node was up between two outages, in the order in which those times ended.
+    fn between(mut self) -> impl Iterator<Item = f64> {
+        self.all.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let mut down_until = vec![None::<f64>; self.numbers.len()];
+        self.all.into_iter().filter_map(move |(node, start, end)| {
+            let before = down_until[node];
+            down_until[node] = Some(before.map_or(end, |before| before.max(end)));
+            before.map(|before| start - before).filter(|&up| up > 0.0)
+        })
+    }
+}
+
+/// What is known of a log after its last line.
+pub(crate) struct End {
+    pub records: u64,
+    pub blake3: String,
+    /// When the log begins, if it says so: from there to the first failure is a gap too.
+    origin_s: Option<f64>,
+}
+
+/// Gives out every record.
+pub(crate) fn each(path: &Path, format: Format, take: &mut dyn FnMut(Record)) -> Result<End, LogError> {
     let read_error = |source| LogError::Read {
         path: path.to_owned(),
         source,
@@ -190,11 +224,11 @@ pub(crate) fn each(
         hasher: blake3::Hasher::new(),
         number: 0,
     };
-    let mut parser: Parser = {
+    let (mut parser, origin_s): (Parser, _) = {
         let header = lines.next().map_err(read_error)?.unwrap_or_default();
         let parser = match format {
-            Format::Lanl => lanl::parser(&header),
-            Format::Fta => fta::parser(&header),
+            Format::Lanl => lanl::parser(&header).map(|parser| (parser, None)),
+            Format::Fta => fta::parser(&header).map(|parser| (parser, None)),
             Format::Csv => table::parser(&header),
         };
         parser.map_err(|fault| lines.complaint(path, fault))?
@@ -207,7 +241,11 @@ pub(crate) fn each(
         records += 1;
         take(parser(&line).map_err(|fault| lines.complaint(path, fault))?);
     }
-    Ok((records, lines.hasher.finalize().to_hex().to_string()))
+    Ok(End {
+        records,
+        blake3: lines.hasher.finalize().to_hex().to_string(),
+        origin_s,
+    })
 }
 
 impl Filter {

@@ -3,7 +3,8 @@
 
 use super::{Fault, Parser, Record, State, csv_fields, number};
 
-pub(super) fn parser(header: &str) -> Result<Parser, Fault> {
+/// How to read a line, and when the log begins if that is known: gaps are counted from 0.
+pub(super) fn parser(header: &str) -> Result<(Parser, Option<f64>), Fault> {
     let names = csv_fields(header)?;
     let column = |name: &str| names.iter().position(|found| found.trim() == name);
     let (time, gap) = (column("time_s"), column("gap_s"));
@@ -18,7 +19,7 @@ pub(super) fn parser(header: &str) -> Result<Parser, Fault> {
     }
     let columns = names.len();
     let mut now = 0.0;
-    Ok(Box::new(move |line| {
+    let parser: Parser = Box::new(move |line| {
         let fields = csv_fields(line)?;
         if fields.len() != columns {
             return Err(("line", line.to_owned(), "as many fields as the header has"));
@@ -47,5 +48,6 @@ pub(super) fn parser(header: &str) -> Result<Parser, Fault> {
                 0.0
             },
         })
-    }))
+    });
+    Ok((parser, gap.map(|_| 0.0)))
 }

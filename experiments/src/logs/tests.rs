@@ -74,13 +74,29 @@ fn intervals_of_the_archive_are_read() {
 fn tables_are_read_by_their_header() {
     let all = Filter::default();
     let gaps = values("gap_s,cause\n5,a\n7,b\n1.5,a\n", Format::Csv, &all, What::Gaps).unwrap();
-    assert_eq!(gaps, [7.0, 1.5]);
+    assert_eq!(gaps, [5.0, 7.0, 1.5]);
+    let of_a = Filter {
+        cause: Some("a".into()),
+        ..Filter::default()
+    };
+    let gaps = values("gap_s,cause\n5,a\n7,b\n1.5,a\n", Format::Csv, &of_a, What::Gaps).unwrap();
+    assert_eq!(gaps, [5.0, 8.5]);
     let times = "node,time_s,down_s\na,100,10\nb,50,20\na,200,5\n";
     assert_eq!(
         values(times, Format::Csv, &all, What::Gaps).unwrap(),
         [50.0, 100.0]
     );
     assert_eq!(values(times, Format::Csv, &all, What::Up).unwrap(), [90.0]);
+}
+
+#[test]
+fn outages_that_overlap_or_are_out_of_order_are_one() {
+    // Node a: down 300-310, 0-100, 20-50 (within the one before), 100-120 (right after it).
+    let text = "node,time_s,down_s\na,300,10\na,0,100\nb,150,1\na,20,30\na,100,20\nb,400,1\n";
+    assert_eq!(
+        values(text, Format::Csv, &Filter::default(), What::Up).unwrap(),
+        [180.0, 249.0]
+    );
 }
 
 #[test]
@@ -106,7 +122,7 @@ fn complaints_name_file_line_and_field() {
             .starts_with("log:2: Prob Started: found \"28.2.2004\", expected a time")
     );
     assert_eq!(
-        complain("gap_s\n5\n", Format::Csv),
+        complain("time_s\n5\n", Format::Csv),
         "log: 1 records, of which the filter leaves too few: two failures at least"
     );
 }

@@ -39,7 +39,13 @@ pub fn merge(spec: &Spec, out: &Path, command: &[String], clock: &dyn Clock) -> 
     }
     whole.write(SPEC, spec.source.as_bytes())?;
     manifest.counts.trials_done = plan.trials();
-    manifest.counts = summarise::summarise(&plan, &whole, manifest.counts, &mut manifest.warnings)?;
+    manifest.counts = summarise::summarise(
+        &plan,
+        &whole,
+        super::threads(0),
+        manifest.counts,
+        &mut manifest.warnings,
+    )?;
     manifest.status = Status::Complete;
     for name in plan.stretches().chain([SPEC, SUMMARY, PAIRED, THEORY]) {
         manifest

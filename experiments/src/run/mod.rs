@@ -12,6 +12,7 @@ mod folder;
 mod merge;
 mod ordered;
 mod replay;
+mod reproduce;
 mod resume;
 mod rows;
 mod shard;
@@ -25,11 +26,11 @@ use std::sync::atomic::AtomicBool;
 use revenant_core::Clock;
 use serde::Deserialize;
 
-use crate::hlog::{self, CellHistograms};
+use crate::cluster::JobRecord;
+use crate::hlog::{self, CellHistograms, Spans};
 use crate::manifest::{Counts, Identity, Manifest, Status};
 use crate::model::Costs;
-use crate::outcome::Outcome;
-use crate::plan::Plan;
+use crate::plan::{Plan, WorkItem};
 use crate::record::{self, ClusterRow, JobRow, LineWriter, TrialRow};
 use crate::sim;
 use crate::spec::{Cost, Level, Setting, Spec};
@@ -42,6 +43,7 @@ pub use folder::{
 use folder::{Folder, LineFile};
 pub use merge::merge;
 pub use replay::{REPLAY, TIMELINE, Timeline, TimelineEvent, TimelineSpan, replay};
+pub use reproduce::{Reproduction, reproduce};
 use resume::Remains;
 pub use shard::{NoShard, Shard};
 pub use status::{FolderStatus, status};
@@ -136,7 +138,13 @@ pub fn run(
         outputs.extend(plan.stretches());
         // A shard is summarised with the others: its baselines may be elsewhere.
         if plan.shard.is_none() {
-            manifest.counts = summarise::summarise(&plan, &folder, manifest.counts, &mut manifest.warnings)?;
+            manifest.counts = summarise::summarise(
+                &plan,
+                &folder,
+                threads(options.jobs),
+                manifest.counts,
+                &mut manifest.warnings,
+            )?;
             outputs.extend([SUMMARY, PAIRED, THEORY]);
         }
         manifest.status = Status::Complete;
@@ -158,7 +166,7 @@ pub fn run(
 }
 
 /// The nominal costs of each setting, one entry a program.
-fn costs(spec: &Spec) -> Result<Vec<Vec<Costs>>, RunError> {
+pub(crate) fn costs(spec: &Spec) -> Result<Vec<Vec<Costs>>, RunError> {
     let mut all: Vec<Vec<Costs>> = Vec::with_capacity(spec.settings.len());
     for (index, setting) in spec.settings.iter().enumerate() {
         // Most sweeps leave alone what costs depend on, and probing takes its time.
@@ -239,62 +247,78 @@ fn run_trials(
     progress: &mut dyn FnMut(Progress),
     cancel: &AtomicBool,
 ) -> Result<u64, RunError> {
-    let jobs = match options.jobs {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        jobs => jobs,
-    };
+    let jobs = threads(options.jobs);
     let (first, rows) = (remains.restart_at, remains.rows);
     let mut sink = Rows::open(plan, folder, remains, progress)?;
-    let work = |numbers: Range<u64>| {
-        let mut lines = LineWriter::default();
-        let done = |number| {
-            let item = plan.item(number);
-            let cell = &plan.cells[item.cell];
-            let wanted = plan.wants_jobs(cell);
-            let mut writer = LineWriter::default();
-            let outcome = trial::run_jobs(plan, item, &mut |job| {
-                if wanted {
-                    writer.add(&JobRow::new(cell.point, item.trial, job));
-                }
-            })?;
-            let row = TrialRow::new(plan, item, &outcome);
-            let cluster = outcome
-                .cluster
-                .as_ref()
-                .map(|cluster| ClusterRow::line(&row, cluster));
-            let line = lines.line(&row);
-            let jobs = writer.into_lines();
-            Ok(Done {
-                outcome,
-                line,
-                cluster,
-                jobs,
-            })
+    let batch = |number| {
+        let cell = plan.item(number).cell;
+        let most = match plan.cells[cell].level {
+            Level::Model => MODEL_BATCH,
+            Level::Sim | Level::Cluster => 1,
         };
-        numbers.map(done).collect()
+        most.min(plan.first_trial(cell + 1) - number)
     };
-    let batch = |number| match plan.cells[plan.item(number).cell].level {
-        Level::Model => MODEL_BATCH,
-        Level::Sim | Level::Cluster => 1,
-    };
+    let work = |numbers| Batch::run(plan, numbers);
     let end = ordered::run(jobs, first..plan.trials(), cancel, batch, work, &mut sink)?;
     sink.finish()?;
     // A cancel may have come while rows that are already there were computed again.
     Ok(end.max(rows))
 }
 
+/// As many threads as asked for, or as the host has processors.
+fn threads(jobs: usize) -> usize {
+    match jobs {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        jobs => jobs,
+    }
+}
+
 /// Trials of level `model` that a thread takes at a time: each takes microseconds, and handing over costs as much.
 const MODEL_BATCH: u64 = 64;
 
-/// A trial that was run.
-struct Done {
-    outcome: Outcome,
-    /// Its row.
-    line: String,
-    /// Its row of `cluster.csv`.
-    cluster: Option<String>,
-    /// Its rows of `jobs.csv`.
+/// Trials of one cell that were run: what a thread hands over is one text and a few numbers, not an outcome a trial.
+struct Batch {
+    /// Their rows.
+    lines: String,
+    /// Their rows of `cluster.csv` and `jobs.csv`.
+    cluster: String,
     jobs: String,
+    spans: Spans,
+    failures: u64,
+}
+
+impl Batch {
+    /// Runs the trials of these numbers, all of one cell. An error says which trial it is of.
+    fn run(plan: &Plan, numbers: Range<u64>) -> Result<Batch, (WorkItem, TrialError)> {
+        let cell = &plan.cells[plan.item(numbers.start).cell];
+        let wanted = plan.wants_jobs(cell);
+        let mut row = TrialRow::of(plan, cell);
+        let (mut cluster, mut jobs) = (String::new(), LineWriter::new());
+        let (mut lines, mut spans, mut failures) = (LineWriter::new(), Spans::default(), 0);
+        for number in numbers {
+            let item = plan.item(number);
+            let mut each = |job: &JobRecord| {
+                if wanted {
+                    jobs.add(&JobRow::new(cell.point, item.trial, job));
+                }
+            };
+            let outcome = trial::run_jobs(plan, item, &mut each).map_err(|error| (item, error))?;
+            row.fill(plan, item, &outcome);
+            if let Some(outcome) = &outcome.cluster {
+                cluster += &ClusterRow::line(&row, outcome);
+            }
+            lines.add(&row);
+            spans.add(&outcome);
+            failures += outcome.failures;
+        }
+        Ok(Batch {
+            lines: lines.lines(),
+            cluster,
+            jobs: jobs.lines(),
+            spans,
+            failures,
+        })
+    }
 }
 
 /// Takes outcomes in order and writes rows and histograms.
@@ -363,36 +387,46 @@ impl<'a> Rows<'a> {
     }
 }
 
-impl ordered::Sink<Result<Done, TrialError>> for Rows<'_> {
+impl ordered::Sink<Result<Batch, (WorkItem, TrialError)>> for Rows<'_> {
     type Error = RunError;
 
-    fn take(&mut self, number: u64, result: Result<Done, TrialError>) -> Result<(), RunError> {
-        let item = self.plan.item(number);
-        let cell = &self.plan.cells[item.cell];
-        let Done {
-            outcome,
-            line,
-            cluster,
-            jobs,
-        } = result.map_err(|source| RunError::Trial {
-            point: cell.point,
-            level: cell.level.name(),
-            trial: item.trial,
-            source,
+    fn take(
+        &mut self,
+        numbers: Range<u64>,
+        batch: Result<Batch, (WorkItem, TrialError)>,
+    ) -> Result<(), RunError> {
+        let batch = batch.map_err(|(item, source)| {
+            let cell = &self.plan.cells[item.cell];
+            RunError::Trial {
+                point: cell.point,
+                level: cell.level.name(),
+                trial: item.trial,
+                source,
+            }
         })?;
-        if !self.remains.kept.check(number, &line)? {
-            self.trials.append(&line)?;
-            self.state.trials_done = number + 1;
+        let mut fresh = batch.lines.as_str();
+        for number in numbers.clone() {
+            let end = fresh.find('\n').map_or(fresh.len(), |at| at + 1);
+            if !self.remains.kept.check(number, &fresh[..end])? {
+                break;
+            }
+            fresh = &fresh[end..];
         }
-        if let (Some(table), Some(line)) = (&mut self.cluster, cluster) {
-            table.append(&line)?;
+        if !fresh.is_empty() {
+            self.trials.append(fresh)?;
+            self.state.trials_done = numbers.end;
         }
-        if let Some(table) = &mut self.jobs {
-            table.append(&jobs)?;
+        let tables = [(&mut self.cluster, &batch.cluster), (&mut self.jobs, &batch.jobs)];
+        for (table, lines) in tables {
+            if let Some(table) = table {
+                table.append(lines)?;
+            }
         }
-        self.histograms.add(&outcome);
-        self.state.failures += outcome.failures;
-        if item.trial + 1 == cell.trials {
+        self.histograms.add(&batch.spans);
+        self.state.failures += batch.failures;
+        let cell = self.plan.item(numbers.start).cell;
+        if numbers.end == self.plan.first_trial(cell + 1) {
+            let cell = &self.plan.cells[cell];
             // The order matters to a resume: a cell's histograms vouch for its rows.
             self.trials.flush()?;
             for table in [&mut self.cluster, &mut self.jobs].into_iter().flatten() {

@@ -77,8 +77,8 @@ impl Drop for StopOnPanic<'_> {
 pub(super) trait Sink<T> {
     /// Why a result could not be taken.
     type Error;
-    /// Takes a result; called in ascending order of the numbers, without gaps.
-    fn take(&mut self, number: u64, result: T) -> Result<(), Self::Error>;
+    /// Takes what the work made of a batch; called in ascending order of the numbers, without gaps.
+    fn take(&mut self, numbers: Range<u64>, result: T) -> Result<(), Self::Error>;
     /// Called when no further result is at hand: what was taken should be made visible.
     fn idle(&mut self) -> Result<(), Self::Error>;
 }
@@ -91,7 +91,7 @@ pub(super) fn run<T: Send, S: Sink<T>>(
     numbers: Range<u64>,
     cancel: &AtomicBool,
     batch: impl Fn(u64) -> u64 + Sync,
-    work: impl Fn(Range<u64>) -> Vec<T> + Sync,
+    work: impl Fn(Range<u64>) -> T + Sync,
     sink: &mut S,
 ) -> Result<u64, S::Error> {
     let jobs = jobs.max(1);
@@ -110,7 +110,7 @@ pub(super) fn run<T: Send, S: Sink<T>>(
             scope.spawn(move || {
                 let _guard = StopOnPanic(gate);
                 while let Some(claimed) = gate.claim(numbers.end, jobs as u64, batch, cancel) {
-                    if sender.send((claimed.start, work(claimed))).is_err() {
+                    if sender.send((claimed.clone(), work(claimed))).is_err() {
                         break;
                     }
                 }
@@ -126,7 +126,7 @@ pub(super) fn run<T: Send, S: Sink<T>>(
 }
 
 fn take_in_order<T, S: Sink<T>>(
-    results: &mpsc::Receiver<(u64, Vec<T>)>,
+    results: &mpsc::Receiver<(Range<u64>, T)>,
     first: u64,
     gate: &Gate,
     sink: &mut S,
@@ -140,15 +140,13 @@ fn take_in_order<T, S: Sink<T>>(
             sink.idle()?;
             results.recv().ok()
         };
-        let Some((start, batch)) = received else {
+        let Some((numbers, result)) = received else {
             return Ok(next);
         };
-        early.insert(start, batch);
-        while let Some(batch) = early.remove(&next) {
-            for result in batch {
-                sink.take(next, result)?;
-                next += 1;
-            }
+        early.insert(numbers.start, (numbers.end, result));
+        while let Some((end, result)) = early.remove(&next) {
+            sink.take(next..end, result)?;
+            next = end;
             gate.taken_up(next);
         }
     }
@@ -164,15 +162,17 @@ mod tests {
         fail_at: Option<u64>,
     }
 
-    impl Sink<u64> for Collect {
+    impl Sink<Vec<u64>> for Collect {
         type Error = &'static str;
 
-        fn take(&mut self, number: u64, result: u64) -> Result<(), Self::Error> {
-            assert_eq!(number * 3, result);
-            if self.fail_at == Some(number) {
-                return Err("full");
+        fn take(&mut self, numbers: Range<u64>, results: Vec<u64>) -> Result<(), Self::Error> {
+            assert!(numbers.clone().map(|number| number * 3).eq(results));
+            for number in numbers {
+                if self.fail_at == Some(number) {
+                    return Err("full");
+                }
+                self.seen.push(number);
             }
-            self.seen.push(number);
             Ok(())
         }
 
@@ -227,7 +227,7 @@ mod tests {
                 cancel.store(true, Ordering::Relaxed);
             }
             begun.store(true, Ordering::Relaxed);
-            numbers.map(|number| number * 3).collect()
+            numbers.map(|number| number * 3).collect::<Vec<u64>>()
         };
         let end = run(2, 0..1_000_000, &cancel, batch, work, &mut sink).unwrap();
         assert!(end > 500 && end < 1_000, "{end}");
@@ -239,7 +239,7 @@ mod tests {
         let panicked = std::panic::catch_unwind(|| {
             let work = |numbers: Range<u64>| {
                 assert!(!numbers.contains(&50), "expected by the test");
-                numbers.map(|number| number * 3).collect()
+                numbers.map(|number| number * 3).collect::<Vec<u64>>()
             };
             run(
                 2,

@@ -103,7 +103,7 @@ pub fn replay(dir: &Path, point: u32, trial: u32) -> Result<(PathBuf, Timeline),
     let mut number = 0;
     let found = loop {
         // A row that is not there ends the search like one that is none.
-        let found = rows.next().map_err(|_| absent())?;
+        let found = rows.whole().map_err(|_| absent())?;
         number += 1;
         if (found.point, found.level.as_str(), found.trial) == (point, level.name(), trial) {
             break found;

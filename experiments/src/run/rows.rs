@@ -4,17 +4,18 @@ use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom};
 use std::path::PathBuf;
 
-use csv::StringRecord;
+use csv::ByteRecord;
 
 use super::RunError;
 use super::folder::{Folder, TRIALS};
 use crate::record::{self, TrialRow};
+use crate::summary::{Measured, Places};
 
 /// Reads rows that must be there.
 pub(super) struct TrialRows {
     reader: csv::Reader<BufReader<File>>,
-    columns: StringRecord,
-    record: StringRecord,
+    places: Places,
+    record: ByteRecord,
     path: PathBuf,
     start: u64,
     row: u64,
@@ -35,8 +36,8 @@ impl TrialRows {
         let mut builder = csv::ReaderBuilder::new();
         Ok(TrialRows {
             reader: builder.has_headers(false).from_reader(BufReader::new(file)),
-            columns: record::header::<TrialRow>().trim_end().split(',').collect(),
-            record: StringRecord::new(),
+            places: Places::of(&record::header::<TrialRow>()),
+            record: ByteRecord::new(),
             path,
             start,
             row: 0,
@@ -48,17 +49,41 @@ impl TrialRows {
         self.start + self.reader.position().byte()
     }
 
-    /// The next row.
-    pub(super) fn next(&mut self) -> Result<TrialRow, RunError> {
+    /// Passes over so many rows.
+    pub(super) fn skip(&mut self, rows: u32) -> Result<(), RunError> {
+        for _ in 0..rows {
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    /// What the next row measured.
+    pub(super) fn next(&mut self) -> Result<Measured, RunError> {
+        self.advance()?;
+        Measured::of(&self.record, &self.places).ok_or_else(|| self.complaint())
+    }
+
+    /// The next row with all its columns.
+    pub(super) fn whole(&mut self) -> Result<TrialRow, RunError> {
+        self.advance()?;
+        let header: ByteRecord = record::header::<TrialRow>().trim_end().split(',').collect();
+        self.record
+            .deserialize(Some(&header))
+            .map_err(|_| self.complaint())
+    }
+
+    fn advance(&mut self) -> Result<(), RunError> {
         self.row += 1;
-        let read = self.reader.read_record(&mut self.record);
-        let row = match read {
-            Ok(true) => self.record.deserialize(Some(&self.columns)).ok(),
-            _ => None,
-        };
-        row.ok_or_else(|| RunError::NotReproducible {
+        match self.reader.read_byte_record(&mut self.record) {
+            Ok(true) => Ok(()),
+            _ => Err(self.complaint()),
+        }
+    }
+
+    fn complaint(&self) -> RunError {
+        RunError::NotReproducible {
             path: self.path.clone(),
             row: self.row,
-        })
+        }
     }
 }

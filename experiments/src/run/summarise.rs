@@ -1,9 +1,12 @@
 //! ④ `summary.csv`, `paired.csv` and `theory.csv` from `trials.csv`, in memory that does not grow with it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::AtomicBool;
 
 use super::RunError;
 use super::folder::{Folder, PAIRED, SUMMARY, THEORY};
+use super::ordered;
 use super::rows::TrialRows;
 use crate::curve;
 use crate::hlog;
@@ -14,51 +17,36 @@ use crate::record::{self, PairedRow, SummaryRow, TheoryRow};
 use crate::summary::CellSummary;
 use crate::theory::FirstOrder;
 
-/// Writes the three tables.
+/// Writes the three tables; cells are summarised by `jobs` threads.
 pub(super) fn summarise(
     plan: &Plan,
     folder: &Folder,
+    jobs: usize,
     mut counts: Counts,
     warnings: &mut Vec<String>,
 ) -> Result<Counts, RunError> {
-    let mut summary = record::header::<SummaryRow>();
-    let mut rows = TrialRows::open(folder)?;
-    let mut offsets = Vec::with_capacity(plan.cells.len());
-    for cell in &plan.cells {
-        let offset = rows.offset();
-        offsets.push(offset);
-        let mut gathered = CellSummary::default();
-        let mut reasons = BTreeMap::<String, u64>::new();
-        for _ in 0..cell.trials {
-            let row = rows.next()?;
-            counts.failures += row.failures;
-            if let Some(reason) = &row.reason {
-                counts.given_up += 1;
-                *reasons.entry(reason.clone()).or_default() += 1;
-            }
-            gathered.add(&row);
-        }
-        let tag = hlog::tag(cell);
-        for (reason, count) in reasons {
-            warnings.push(format!(
-                "cell {tag}: {count} of {} trials given up ({reason})",
-                cell.trials
-            ));
-        }
-        let again = |each: &mut dyn FnMut(f64)| -> Result<(), RunError> {
-            let mut rows = TrialRows::open_at(folder, offset)?;
-            for _ in 0..cell.trials {
-                let row = rows.next()?;
-                row.waste
-                    .filter(|_| row.completed)
-                    .into_iter()
-                    .for_each(&mut *each);
-            }
-            Ok(())
-        };
-        summary += &record::line(&gathered.finish(plan, cell, again)?);
-    }
-    folder.write(SUMMARY, summary.as_bytes())?;
+    let offsets = offsets(plan, folder)?;
+    let mut cells = Cells {
+        table: record::header::<SummaryRow>(),
+        counts: &mut counts,
+        warnings,
+    };
+    ordered::run(
+        jobs,
+        0..plan.cells.len() as u64,
+        &AtomicBool::new(false),
+        |_| 1,
+        |numbers| {
+            summarised(
+                plan,
+                folder,
+                &offsets,
+                usize::try_from(numbers.start).unwrap_or(usize::MAX),
+            )
+        },
+        &mut cells,
+    )?;
+    folder.write(SUMMARY, cells.table.as_bytes())?;
     folder.write(PAIRED, paired(plan, folder, &offsets)?.as_bytes())?;
     let header = record::header::<TheoryRow>();
     let theory = curve::rows(plan)
@@ -67,6 +55,93 @@ pub(super) fn summarise(
     folder.write(THEORY, theory.as_bytes())?;
     warnings.extend(first_order_warnings(plan));
     Ok(counts)
+}
+
+/// At which byte the rows of each cell begin.
+fn offsets(plan: &Plan, folder: &Folder) -> Result<Vec<u64>, RunError> {
+    let mut rows = TrialRows::open(folder)?;
+    let mut offsets = Vec::with_capacity(plan.cells.len());
+    for cell in &plan.cells {
+        offsets.push(rows.offset());
+        rows.skip(cell.trials)?;
+    }
+    Ok(offsets)
+}
+
+/// One cell of the summary.
+struct Summarised {
+    line: String,
+    failures: u64,
+    given_up: u64,
+    warnings: Vec<String>,
+}
+
+fn summarised(plan: &Plan, folder: &Folder, offsets: &[u64], index: usize) -> Result<Summarised, RunError> {
+    let (cell, offset) = (&plan.cells[index], offsets[index]);
+    let mut rows = TrialRows::open_at(folder, offset)?;
+    let mut gathered = CellSummary::default();
+    let (mut failures, mut given_up) = (0, 0);
+    let mut reasons = BTreeMap::<String, u64>::new();
+    for _ in 0..cell.trials {
+        let row = rows.next()?;
+        failures += row.failures;
+        gathered.add(&row);
+        if let Some(reason) = row.reason {
+            given_up += 1;
+            *reasons.entry(reason).or_default() += 1;
+        }
+    }
+    let tag = hlog::tag(cell);
+    let warnings = reasons
+        .into_iter()
+        .map(|(reason, count)| {
+            format!(
+                "cell {tag}: {count} of {} trials given up ({reason})",
+                cell.trials
+            )
+        })
+        .collect();
+    let again = |each: &mut dyn FnMut(f64)| -> Result<(), RunError> {
+        let mut rows = TrialRows::open_at(folder, offset)?;
+        for _ in 0..cell.trials {
+            let row = rows.next()?;
+            row.waste
+                .filter(|_| row.completed)
+                .into_iter()
+                .for_each(&mut *each);
+        }
+        Ok(())
+    };
+    Ok(Summarised {
+        line: record::line(&gathered.finish(plan, cell, again)?),
+        failures,
+        given_up,
+        warnings,
+    })
+}
+
+/// Puts the cells together, in order.
+struct Cells<'a> {
+    table: String,
+    counts: &'a mut Counts,
+    warnings: &'a mut Vec<String>,
+}
+
+impl ordered::Sink<Result<Summarised, RunError>> for Cells<'_> {
+    type Error = RunError;
+
+    fn take(&mut self, _: Range<u64>, cell: Result<Summarised, RunError>) -> Result<(), RunError> {
+        let cell = cell?;
+        self.table += &cell.line;
+        self.counts.failures += cell.failures;
+        self.counts.given_up += cell.given_up;
+        self.warnings.extend(cell.warnings);
+        Ok(())
+    }
+
+    fn idle(&mut self) -> Result<(), RunError> {
+        Ok(())
+    }
 }
 
 /// Compares cells trial by trial. `offsets` says where the rows of each cell begin.

@@ -127,12 +127,14 @@ fn waste_stays_a_share_where_few_trials_say_little() {
     let plan = Plan::new(&spec(), &[vec![Costs::default()]]);
     let mut cell = crate::summary::CellSummary::default();
     for makespan_s in [37_000.0, 900_000.0] {
-        cell.add(&TrialRow {
+        cell.add(&crate::summary::Measured {
             completed: true,
+            reason: None,
             makespan_s: Some(makespan_s),
             waste: Some(0.5),
             lost_s: Some(0.0),
-            ..TrialRow::default()
+            failures: 0,
+            checkpoints: 0,
         });
     }
     let row = cell

@@ -77,9 +77,15 @@ pub(super) struct RawLog {
     file: PathBuf,
     format: Format,
     mode: Replay,
+    #[serde(default = "gaps")]
+    what: What,
     system: Option<String>,
     node: Option<String>,
     cause: Option<String>,
+}
+
+fn gaps() -> What {
+    What::Gaps
 }
 
 #[derive(Debug, Deserialize)]
@@ -259,29 +265,24 @@ fn recorded(raw: &RawFailures, log: &RawLog, offset: usize, spec: &Path) -> Resu
         cause: log.cause.clone(),
     };
     let bad = |why: String| (offset, Problem::BadLog { why });
-    let sample = logs::read(&path, log.format, &filter, What::Gaps).map_err(|error| {
+    let sample = logs::read(&path, log.format, &filter, log.what).map_err(|error| {
         let causes = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
         bad(format!("{error}{causes}"))
     })?;
     if sample.values_s.iter().all(|&gap| gap <= 0.0) {
-        return Err(bad(format!(
-            "{}: all failures are of one instant",
-            path.display()
-        )));
+        return Err(bad(format!("{}: all times are zero", path.display())));
     }
-    Ok(Process::Recorded(Recorded {
-        gaps_s: sample.values_s.into(),
-        mode: log.mode,
-        name: log
-            .file
-            .file_stem()
-            .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
-        blake3: sample.blake3,
-    }))
+    let stem = log.file.file_stem().unwrap_or_default();
+    Ok(Process::Recorded(Recorded::new(
+        sample.values_s,
+        log.mode,
+        stem.to_string_lossy().into_owned(),
+        sample.blake3,
+    )))
 }
 
 fn own_mtbf(log: &Recorded, offset: usize) -> Result<Duration, Complaint> {
-    let mean = Duration::try_from_secs_f64(log.mean_s()).unwrap_or(Duration::MAX);
+    let mean = Duration::try_from_secs_f64(log.mean_s).unwrap_or(Duration::MAX);
     within(
         Period(mean),
         offset,

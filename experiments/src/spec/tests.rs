@@ -266,7 +266,7 @@ fn a_law_that_is_drawn_needs_an_mtbf() {
 #[test]
 fn a_log_is_looked_for_beside_the_spec_and_has_its_own_mtbf() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("log.csv"), "gap_s\n1\n100\n300\n").unwrap();
+    std::fs::write(folder.path().join("log.csv"), "gap_s\n100\n200\n300\n").unwrap();
     let law = "law = { log = { file = \"log.csv\", format = \"csv\", mode = \"bootstrap\" } }";
     let text = GOOD
         .replace("law = \"exponential\"", law)
