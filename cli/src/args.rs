@@ -39,12 +39,17 @@ pub(crate) enum Command {
     /// Run one trial of a run again and write what happened in it, when
     #[command(after_help = "Example:
   revenant replay out/two-level --point 0 --trial 17
-Writes DIR/replay/point-0-model-trial-17/timeline.json, after the trial has come out as its row says.")]
+Writes DIR/replay/point-0-model-trial-17/timeline.json and draws it beside, after the trial has come out as its row says.")]
     Replay(ReplayArgs),
     /// Draw the figures of a run again, from its CSV files alone
     #[command(after_help = "Example:
   revenant plot out/quickstart --format svg --columns two")]
     Plot(PlotArgs),
+    /// Write a page about a run: figures, tables, warnings, where it comes from
+    #[command(after_help = "Example:
+  revenant report out/quickstart
+Writes DIR/report.html, a single file that needs nothing else.")]
+    Report(ReportArgs),
     /// Fit laws to the times of a failure log
     #[command(after_help = "Formats: docs/failure-logs.md. Example:
   revenant fit event_trace.tab --format fta --what up")]
@@ -247,17 +252,30 @@ pub(crate) struct PlotArgs {
     /// Directory of a run
     pub(crate) dir: PathBuf,
     /// File formats
-    #[arg(long, value_delimiter = ',', default_value = "svg,png")]
+    #[arg(
+        long,
+        visible_alias = "formats",
+        value_delimiter = ',',
+        default_value = "svg,png"
+    )]
     pub(crate) format: Vec<FigureFormat>,
     /// How many columns of a paper the figures span
     #[arg(long, default_value = "one")]
     pub(crate) columns: Columns,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Directory of a run
+    pub(crate) dir: PathBuf,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FigureFormat {
     Svg,
     Png,
+    Pdf,
+    Tikz,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

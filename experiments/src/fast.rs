@@ -29,14 +29,14 @@ pub(crate) fn run(
     let plain = Plain::new(job, interval)?;
     let mut outcome = Outcome::new();
     let mut sums = Sums::default();
-    let (mut now, mut committed) = (0u64, 0u64);
+    let mut now = 0u64;
+    // All chunks but the last end in a checkpoint; the last holds what is left, a whole interval at most.
+    let all_chunks = (plain.work - 1) / plain.interval;
+    let last = plain.work - all_chunks * plain.interval;
+    let mut chunks = all_chunks;
     let mut risk = failures.gap_ns();
     let end = loop {
-        // The guest begins to run with what is committed; `risk` is the time until it is struck.
-        let left = plain.work - committed;
-        // All chunks but the last end in a checkpoint; the last holds what is left, a whole interval at most.
-        let chunks = (left - 1) / plain.interval;
-        let last = left - chunks * plain.interval;
+        // The guest begins to run with `chunks` to do before the last; `risk` is the time until it is struck.
         let need = chunks
             .saturating_mul(plain.period)
             .saturating_add(last + plain.final_checkpoint);
@@ -47,11 +47,11 @@ pub(crate) fn run(
             outcome.useful = job.work;
             break End::Completed;
         }
-        let done = (risk / plain.period).min(chunks);
+        let done = plain.periods(risk).min(chunks);
         let into = risk - done * plain.period;
         let lost = into.min(if done < chunks { plain.interval } else { last });
         now += risk;
-        committed += done * plain.interval;
+        chunks -= done;
         sums.checkpointing += done * plain.checkpoint + (into - lost);
         sums.lost += lost;
         outcome.checkpoints += done;
@@ -83,7 +83,7 @@ pub(crate) fn run(
             }
         }
         if outcome.failures > plain.failures_max {
-            outcome.useful = Duration::from_nanos(committed);
+            outcome.useful = Duration::from_nanos((all_chunks - chunks) * plain.interval);
             break End::GivenUp(Reason::FailureLimit);
         }
     };
@@ -98,6 +98,7 @@ struct Plain {
     work: u64,
     interval: u64,
     period: u64,
+    per_period: f64,
     checkpoint: u64,
     final_checkpoint: u64,
     restart: u64,
@@ -122,6 +123,7 @@ impl Plain {
             work,
             interval,
             period: interval + checkpoint,
+            per_period: 1.0 / (interval + checkpoint) as f64,
             checkpoint,
             final_checkpoint: if job.final_checkpoint { checkpoint } else { 0 },
             restart: ns(job.costs.restart)?,
@@ -132,6 +134,32 @@ impl Plain {
         })
     }
 }
+
+impl Plain {
+    /// How many whole periods there are in a time: a multiplication, which is off by one at most, and put right.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the quotient of times below 2^61 ns by one of 1 ns at least"
+    )]
+    fn periods(&self, span: u64) -> u64 {
+        if span >= EXACT_NS {
+            return span / self.period;
+        }
+        let near = (span as f64 * self.per_period) as u64;
+        let product = near * self.period;
+        if product > span {
+            near - 1
+        } else if span - product >= self.period {
+            near + 1
+        } else {
+            near
+        }
+    }
+}
+
+/// Below this times are exact as floats, and so is their quotient but for its last bit.
+const EXACT_NS: u64 = 1 << 53;
 
 /// What becomes of the time, in nanoseconds.
 #[derive(Default)]

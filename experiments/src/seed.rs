@@ -8,7 +8,10 @@
 //! draws (common random numbers), so differences between cells are those of the cells. Failure times are drawn in
 //! units of the MTBF and scaled. A row's own seed is enough to run its trial again.
 
-use blake3::derive_key;
+use std::sync::LazyLock;
+
+use blake3::Hasher;
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -16,6 +19,17 @@ use rand_chacha::rand_core::SeedableRng;
 const TRIAL_CONTEXT: &str = "revenant-experiments 2026-11 trial seed";
 const HOST_CONTEXT: &str = "revenant-experiments 2026-11 host seed";
 const STREAM_CONTEXT: &str = "revenant-experiments 2026-11 stream";
+
+/// Contexts are hashed once, not for each trial.
+static TRIAL_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(TRIAL_CONTEXT));
+static HOST_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(HOST_CONTEXT));
+static STREAM_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(STREAM_CONTEXT));
+
+fn derive_key(context: &ContextKey, material: &[u8]) -> [u8; 32] {
+    let mut hasher = Hasher::new_from_context_key(context);
+    hasher.update(material);
+    *hasher.finalize().as_bytes()
+}
 
 /// The rule in words, for the manifest.
 pub const RULE: &str = "trial seed = first 8 bytes, little-endian, of blake3 derive_key(\"revenant-experiments 2026-11 \
@@ -65,7 +79,7 @@ impl TrialSeed {
         let mut material = [0; 12];
         material[..8].copy_from_slice(&master.to_le_bytes());
         material[8..].copy_from_slice(&trial.to_le_bytes());
-        let key = derive_key(TRIAL_CONTEXT, &material);
+        let key = derive_key(&TRIAL_KEY, &material);
         TrialSeed(u64::from_le_bytes([
             key[0], key[1], key[2], key[3], key[4], key[5], key[6], key[7],
         ]))
@@ -80,7 +94,7 @@ impl TrialSeed {
         let mut material = [0; 12];
         material[..8].copy_from_slice(&self.0.to_le_bytes());
         material[8..].copy_from_slice(&host.to_le_bytes());
-        let key = derive_key(HOST_CONTEXT, &material);
+        let key = derive_key(&HOST_KEY, &material);
         TrialSeed(u64::from_le_bytes([
             key[0], key[1], key[2], key[3], key[4], key[5], key[6], key[7],
         ]))
@@ -90,7 +104,7 @@ impl TrialSeed {
     pub fn stream(self, purpose: Purpose) -> ChaCha8Rng {
         let mut material = self.0.to_le_bytes().to_vec();
         material.extend_from_slice(purpose.label());
-        ChaCha8Rng::from_seed(derive_key(STREAM_CONTEXT, &material))
+        ChaCha8Rng::from_seed(derive_key(&STREAM_KEY, &material))
     }
 }
 

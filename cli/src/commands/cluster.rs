@@ -30,7 +30,7 @@ pub(crate) fn merge(args: &MergeArgs) -> Result<Outcome> {
         out.display()
     ))?;
     if !args.no_figures {
-        draw_as_usual(&out)?;
+        draw_as_usual(&out, &spec)?;
     }
     Ok(Outcome::Done)
 }

@@ -1,7 +1,7 @@
 //! Running experiments and drawing their figures.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use revenant_core::clock::SystemClock;
 use revenant_experiments::ladder::climb;
 use revenant_experiments::manifest::Status;
-use revenant_experiments::plot::{Column, Format, PlotOptions, plot_dir};
+use revenant_experiments::plot::{Column, Format, PlotOptions, plot_dir, plot_timeline, report_dir};
 use revenant_experiments::run::{default_folder, replay as replay_trial};
 use revenant_experiments::{Progress, RunOptions, Spec, run as run_experiment};
 use revenant_sim::CostProfile;
@@ -17,7 +17,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::progress::count_bar;
 use crate::Outcome;
-use crate::args::{Columns, FigureFormat, LadderArgs, PlotArgs, ReplayArgs, RunArgs};
+use crate::args::{Columns, FigureFormat, LadderArgs, PlotArgs, ReplayArgs, ReportArgs, RunArgs};
 use crate::output::print;
 
 pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
@@ -63,15 +63,15 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
         report.out.display()
     ))?;
     if !args.no_figures && args.shard.is_none() {
-        draw_as_usual(&out)?;
+        draw_as_usual(&out, &spec)?;
     }
     Ok(Outcome::Done)
 }
 
-/// The figures of a run that has just ended.
-pub(super) fn draw_as_usual(out: &Path) -> Result<()> {
+/// The figures of a run that has just ended, in the formats its spec asks for.
+pub(super) fn draw_as_usual(out: &Path, spec: &Spec) -> Result<()> {
     let options = PlotOptions {
-        formats: vec![Format::Svg, Format::Png],
+        formats: spec.figures.formats.clone(),
         column: Column::One,
     };
     draw(out, &options)
@@ -100,6 +100,13 @@ pub(crate) fn ladder(args: &LadderArgs) -> Result<Outcome> {
 pub(crate) fn replay(args: &ReplayArgs) -> Result<Outcome> {
     let (path, _) = replay_trial(&args.dir, args.point, args.trial)?;
     print(&format!("{}\n", path.display()))?;
+    let options = PlotOptions {
+        formats: vec![Format::Svg, Format::Png],
+        column: Column::One,
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let drawn = plot_timeline(folder, &options).with_context(|| format!("cannot draw {}", path.display()))?;
+    print(&listed(&drawn))?;
     Ok(Outcome::Done)
 }
 
@@ -110,6 +117,8 @@ pub(crate) fn plot(args: &PlotArgs) -> Result<Outcome> {
         .map(|format| match format {
             FigureFormat::Svg => Format::Svg,
             FigureFormat::Png => Format::Png,
+            FigureFormat::Pdf => Format::Pdf,
+            FigureFormat::Tikz => Format::Tikz,
         })
         .collect();
     let column = match args.columns {
@@ -120,12 +129,21 @@ pub(crate) fn plot(args: &PlotArgs) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+pub(crate) fn report(args: &ReportArgs) -> Result<Outcome> {
+    let path =
+        report_dir(&args.dir).with_context(|| format!("cannot write a report of {}", args.dir.display()))?;
+    print(&format!("{}\n", path.display()))?;
+    Ok(Outcome::Done)
+}
+
 fn draw(dir: &Path, options: &PlotOptions) -> Result<()> {
     let figures =
         plot_dir(dir, options).with_context(|| format!("cannot draw the figures of {}", dir.display()))?;
-    let lines = figures.iter().fold(String::new(), |all, path| {
-        all + &path.display().to_string() + "\n"
-    });
-    print(&lines)?;
+    print(&listed(&figures))?;
     Ok(())
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    let line = |all: String, path: &PathBuf| all + &path.display().to_string() + "\n";
+    paths.iter().fold(String::new(), line)
 }

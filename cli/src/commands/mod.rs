@@ -43,6 +43,7 @@ pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
         Command::Slurm(args) => cluster::slurm(&args),
         Command::Replay(args) => experiment::replay(&args),
         Command::Plot(args) => experiment::plot(&args),
+        Command::Report(args) => experiment::report(&args),
         Command::Interval(args) => interval::interval(&args),
         Command::Policies(args) => policies::policies(&args),
         Command::Import(args) => exchange::import(&args),

@@ -34,6 +34,7 @@ pub struct FailureStream {
     /// Mean of the gaps that the source gives out as units, in nanoseconds.
     scale_ns: f64,
     times: ChaCha8Rng,
+    ahead: Ahead,
     bursts: Option<BurstStream>,
     kinds: Result<FailureKind, (Kinds, ChaCha8Rng)>,
 }
@@ -41,8 +42,10 @@ pub struct FailureStream {
 /// Gaps in units of their mean.
 #[derive(Debug)]
 enum Source {
+    /// Independent.
+    Single(Law),
     /// Independent, each the least of so many.
-    Renewal { law: Law, nodes: f64 },
+    LeastOf { law: Law, nodes: f64 },
     /// Of nodes that grow old one by one.
     Nodes(Nodes),
     /// From a log, in order.
@@ -53,6 +56,49 @@ enum Source {
     },
     /// From a log, drawn.
     Bootstrap { gaps: Arc<[f64]>, mean: f64 },
+}
+
+/// Unit exponentials drawn ahead, a block at a time: logarithms that do not wait for what becomes of the one before take a
+/// third of the time. The first block is small, for trials with few failures.
+#[derive(Debug)]
+struct Ahead {
+    block: [f64; Ahead::MOST],
+    next: usize,
+    drawn: usize,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Ahead {
+            block: [0.0; Ahead::MOST],
+            next: 0,
+            drawn: 0,
+        }
+    }
+}
+
+impl Ahead {
+    const LEAST: usize = 4;
+    const MOST: usize = 16;
+
+    #[inline]
+    fn next(&mut self, times: &mut ChaCha8Rng) -> f64 {
+        if self.next == self.drawn {
+            self.draw(times);
+        }
+        let unit = self.block[self.next % Ahead::MOST];
+        self.next += 1;
+        unit
+    }
+
+    #[inline(never)]
+    fn draw(&mut self, times: &mut ChaCha8Rng) {
+        self.drawn = (2 * self.drawn).clamp(Ahead::LEAST, Ahead::MOST);
+        self.next = 0;
+        for unit in &mut self.block[..self.drawn] {
+            *unit = unit_exponential(times);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -100,18 +146,12 @@ impl FailureStream {
                 }
                 match (law, rejuvenate) {
                     // The least of N exponential gaps, each N times as long: one gap.
-                    (Law::Exponential, _) => Source::Renewal {
-                        law: *law,
-                        nodes: 1.0,
-                    },
-                    (_, _) if *nodes == 1 => Source::Renewal {
-                        law: *law,
-                        nodes: 1.0,
-                    },
+                    (Law::Exponential, _) => Source::Single(*law),
+                    (_, _) if *nodes == 1 => Source::Single(*law),
                     (_, Rejuvenate::All) => {
                         let nodes = *nodes as f64;
                         scale_ns *= nodes;
-                        Source::Renewal { law: *law, nodes }
+                        Source::LeastOf { law: *law, nodes }
                     }
                     (_, Rejuvenate::Failed) => {
                         scale_ns *= *nodes as f64;
@@ -135,6 +175,7 @@ impl FailureStream {
             source,
             scale_ns,
             times,
+            ahead: Ahead::default(),
             bursts: burst_stream,
             kinds: kinds
                 .only()
@@ -160,7 +201,9 @@ impl FailureStream {
             return gap_ns;
         }
         let unit = match &mut self.source {
-            Source::Renewal { law, nodes } => law.at_hazard(unit_exponential(&mut self.times) / *nodes),
+            Source::Single(Law::Exponential) => self.ahead.next(&mut self.times),
+            Source::Single(law) => law.at_hazard(self.ahead.next(&mut self.times)),
+            Source::LeastOf { law, nodes } => law.at_hazard(self.ahead.next(&mut self.times) / *nodes),
             Source::Nodes(nodes) => nodes.gap(&mut self.times),
             Source::Replay { gaps, next, mean } => {
                 let gap = gaps[*next];

@@ -67,10 +67,26 @@ pub enum PlotError {
         /// What would do.
         expected: &'static str,
     },
-    /// The summary has no row at all.
+    /// A timeline or manifest is not what it should be.
+    #[error("cannot understand {path}")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// A timeline contradicts itself.
+    #[error("{path}: {what}")]
+    Timeline {
+        /// The timeline.
+        path: PathBuf,
+        /// What is wrong, and where.
+        what: String,
+    },
+    /// A table has no row at all.
     #[error("{path} has no row to draw")]
     Nothing {
-        /// The summary.
+        /// The table.
         path: PathBuf,
     },
     /// A figure became too large to be painted.

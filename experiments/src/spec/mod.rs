@@ -200,10 +200,14 @@ pub struct Figures {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FigureFormat {
-    /// Scalable vector graphics.
+    /// Scalable Vector Graphics 1.1.
     Svg,
-    /// Pixels.
+    /// Portable Network Graphics, 600 dpi.
     Png,
+    /// Portable Document Format 1.7 with an embedded TrueType font.
+    Pdf,
+    /// A LaTeX document for pgfplots.
+    Tikz,
 }
 
 impl Spec {

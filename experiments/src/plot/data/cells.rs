@@ -168,7 +168,7 @@ fn read_costs(row: &Row, [checkpoint, restart, downtime]: [Column; 3]) -> Result
     })
 }
 
-fn read_level(row: &Row, column: Column) -> Result<Level, PlotError> {
+pub(crate) fn read_level(row: &Row, column: Column) -> Result<Level, PlotError> {
     match row.text(column) {
         "model" => Ok(Level::Model),
         "sim" => Ok(Level::Sim),

@@ -2,17 +2,23 @@
 
 mod cells;
 mod latency;
+mod makespans;
+mod qq;
 mod table;
+mod timeline;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
 pub(crate) use cells::{Cell, Estimate, Level, Setting, TheoryPoint};
 pub(crate) use latency::CellLatency;
+pub(crate) use makespans::Makespans;
+pub(crate) use qq::QqPoint;
+pub(crate) use timeline::{read_timeline, replays};
 
-use super::PlotError;
-use crate::run::{DOWNTIME, RECOVERY, SUMMARY, THEORY};
+use super::{PlotError, QQ};
+use crate::run::{DOWNTIME, RECOVERY, SUMMARY, THEORY, TRIALS};
 
 /// All that is known of a run.
 #[derive(Debug, Default)]
@@ -21,6 +27,7 @@ pub(crate) struct RunData {
     pub(crate) theory: Vec<TheoryPoint>,
     pub(crate) downtime: Vec<CellLatency>,
     pub(crate) recovery: Vec<CellLatency>,
+    pub(crate) makespans: makespans::ByCell,
 }
 
 impl RunData {
@@ -42,12 +49,24 @@ impl RunData {
         };
         let downtime = read_latency(&dir.join(DOWNTIME), &cells)?;
         let recovery = read_latency(&dir.join(RECOVERY), &cells)?;
+        let path = dir.join(TRIALS);
+        let makespans = match File::open(&path) {
+            Ok(file) => makespans::read_makespans(&path, file)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => makespans::ByCell::new(),
+            Err(source) => return Err(PlotError::Read { path, source }),
+        };
         Ok(RunData {
             cells,
             theory,
             downtime,
             recovery,
+            makespans,
         })
+    }
+
+    /// The makespans of a cell, if its trials are there.
+    pub(crate) fn makespans_of(&self, cell: &Cell) -> Option<&Makespans> {
+        self.makespans.get(&(cell.point, cell.level))
     }
 
     /// The cell of a histogram.
@@ -74,6 +93,15 @@ fn find<'a>(cells: &'a [Cell], latency: &CellLatency) -> Option<&'a Cell> {
     cells
         .iter()
         .find(|cell| (cell.point, cell.level) == (latency.point, latency.level))
+}
+
+/// The quantiles of a fitted log, if they are there.
+pub(crate) fn read_quantiles(dir: &Path) -> Result<Vec<QqPoint>, PlotError> {
+    let path = dir.join(QQ);
+    match read_if_there(&path)? {
+        Some(bytes) => qq::read_qq(&path, &bytes[..]),
+        None => Ok(Vec::new()),
+    }
 }
 
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, PlotError> {

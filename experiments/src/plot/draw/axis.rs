@@ -1,9 +1,11 @@
 //! Frames: two axes with ticks, labels and grid, and the way from values to places.
 
+use super::chart::{Chart, ChartAxis, Marked, Plot};
 use super::clip::clip;
 use super::font::Face;
+use super::mark::{Along, Mark};
 use super::scale::Scale;
-use super::scene::{Anchor, Item, Point, Rect, Scene, Stroke, Text, at};
+use super::scene::{Anchor, Colour, Item, Point, Rect, Scene, Stroke, Text, at};
 use super::style::{FRAME, GRID, LABEL, MINOR_LENGTH, SMALL, TICK, TICK_LENGTH};
 use super::ticks::{Kind, Tick, ticks};
 
@@ -81,6 +83,18 @@ impl Frame {
         frame
     }
 
+    /// A frame with ticks up its side alone, for the bar of a scale.
+    pub(crate) fn upright(face: &Face, area: Rect, y: AxisSpec) -> Frame {
+        let x = AxisSpec {
+            scale: Scale::Linear { low: 0.0, high: 1.0 },
+            kind: Kind::Number,
+            label: String::new(),
+        };
+        let mut frame = Frame::new(face, area, x, y);
+        frame.x.ticks.clear();
+        frame
+    }
+
     /// Room that labels and ticks of such axes take around an area of this height.
     pub(crate) fn margins(face: &Face, height: f64, x: &AxisSpec, y: &AxisSpec) -> Margins {
         let widest = ticks(y.scale, y.kind, height, |_| LINE_ROOM)
@@ -117,6 +131,22 @@ impl Frame {
 
     /// Grid, axes, ticks and labels; what is plotted comes on top.
     pub(crate) fn paint(&self, scene: &mut Scene) {
+        let axis = |axis: &Axis| ChartAxis {
+            scale: axis.spec.scale,
+            label: axis.spec.label.clone(),
+            ticks: axis.ticks.clone(),
+        };
+        scene.charts.push(Chart {
+            area: self.area,
+            x: axis(&self.x),
+            y: axis(&self.y),
+            label_distance: self.margins.left - LABEL * CAPITAL,
+            plots: Vec::new(),
+        });
+        scene.charted(|scene| self.paint_axes(scene));
+    }
+
+    fn paint_axes(&self, scene: &mut Scene) {
         let Rect {
             left,
             top,
@@ -185,11 +215,73 @@ impl Frame {
                 run.push(place);
                 continue;
             }
-            for part in clip(&run, &self.area) {
-                scene.line(part, stroke);
-            }
+            self.line(scene, &run, stroke);
             run.clear();
         }
+    }
+
+    /// A line through places, kept inside the frame.
+    pub(crate) fn line(&self, scene: &mut Scene, places: &[Point], stroke: Stroke) {
+        if places.len() < 2 {
+            return;
+        }
+        let points = places.iter().map(|place| self.coordinates(*place)).collect();
+        self.plot(scene, Plot::Curve { stroke, points });
+        scene.charted(|scene| {
+            for part in clip(places, &self.area) {
+                scene.line(part, stroke);
+            }
+        });
+    }
+
+    /// A filled outline within the frame.
+    pub(crate) fn fill(&self, scene: &mut Scene, outline: Vec<Point>, fill: Colour) {
+        let points = outline.iter().map(|place| self.coordinates(*place)).collect();
+        self.plot(scene, Plot::Area { fill, points });
+        scene.charted(|scene| {
+            scene.items.push(Item::Path {
+                points: outline,
+                closed: true,
+                fill: Some(fill),
+                stroke: None,
+            });
+        });
+    }
+
+    /// A measured point.
+    pub(crate) fn mark(&self, scene: &mut Scene, mark: &Mark) {
+        let (x, y) = self.coordinates(mark.centre);
+        let reach = mark.ends.map(|(from, to)| {
+            let (from, to) = (self.coordinates(from), self.coordinates(to));
+            match mark.along {
+                Along::X => (x - from.0, to.0 - x),
+                Along::Y => (y - from.1, to.1 - y),
+            }
+        });
+        let reach = reach.map(|(below, above)| (below.max(0.0), above.max(0.0)));
+        if let Some(chart) = self.chart(scene) {
+            chart.mark(mark, Marked { x, y, reach });
+        }
+        scene.charted(|scene| mark.paint(scene, &self.area));
+    }
+
+    fn coordinates(&self, place: Point) -> (f64, f64) {
+        let (x, y) = (
+            (place.x - self.area.left) / self.area.width(),
+            (self.area.bottom - place.y) / self.area.height(),
+        );
+        (self.x.spec.scale.coordinate(x), self.y.spec.scale.coordinate(y))
+    }
+
+    fn plot(&self, scene: &mut Scene, plot: Plot) {
+        if let Some(chart) = self.chart(scene) {
+            chart.plots.push(plot);
+        }
+    }
+
+    /// The record of this frame, once it has been painted.
+    fn chart<'a>(&self, scene: &'a mut Scene) -> Option<&'a mut Chart> {
+        scene.charts.iter_mut().rfind(|chart| chart.area == self.area)
     }
 }
 

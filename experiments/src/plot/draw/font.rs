@@ -5,7 +5,7 @@
 
 use ab_glyph::{Font, FontRef, Glyph, OutlinedGlyph, PxScale, ScaleFont, point};
 
-static BYTES: &[u8] = include_bytes!("../../../assets/LiberationSans-Regular.ttf");
+pub(crate) static BYTES: &[u8] = include_bytes!("../../../assets/LiberationSans-Regular.ttf");
 
 /// Families for an SVG, in order of preference.
 pub(crate) const FAMILIES: &str = "'Liberation Sans', Arial, Helvetica, sans-serif";
@@ -13,6 +13,15 @@ pub(crate) const FAMILIES: &str = "'Liberation Sans', Arial, Helvetica, sans-ser
 /// The font at a size at which one unit of its outlines is one point.
 pub(crate) struct Face {
     font: FontRef<'static>,
+}
+
+/// A glyph of a line of text, lengths in an em of 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct SetGlyph {
+    pub(crate) id: u16,
+    pub(crate) character: char,
+    pub(crate) x: f64,
+    pub(crate) advance: f64,
 }
 
 impl Face {
@@ -35,6 +44,33 @@ impl Face {
             outlines.extend(self.font.outline_glyph(glyph));
         });
         outlines
+    }
+
+    /// The glyphs of a text in an em of 1, one after the other.
+    pub(crate) fn glyphs(&self, text: &str) -> Vec<SetGlyph> {
+        // As in `width`.
+        const REFERENCE: f64 = 1000.0;
+        let mut set = Vec::new();
+        let mut characters = text.chars();
+        let per_em = f64::from(self.font.units_per_em().unwrap_or(1000.0));
+        self.set(text, REFERENCE, |glyph| {
+            set.push(SetGlyph {
+                id: glyph.id.0,
+                character: characters.next().unwrap_or_default(),
+                x: f64::from(glyph.position.x) / REFERENCE,
+                advance: f64::from(self.font.h_advance_unscaled(glyph.id)) / per_em,
+            });
+        });
+        set
+    }
+
+    /// How far glyphs reach above and (negative) below the base line, in an em of 1.
+    pub(crate) fn vertical(&self) -> (f64, f64) {
+        let per_em = f64::from(self.font.units_per_em().unwrap_or(1000.0));
+        (
+            f64::from(self.font.ascent_unscaled()) / per_em,
+            f64::from(self.font.descent_unscaled()) / per_em,
+        )
     }
 
     /// Sets a line: gives each glyph in its place, and the advance of all.

@@ -85,6 +85,17 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
+    /// A marker without an interval.
+    pub(crate) fn bare(centre: Point, level: Level, look: Look) -> Mark {
+        Mark {
+            centre,
+            ends: None,
+            along: Along::Y,
+            level,
+            look,
+        }
+    }
+
     pub(crate) fn paint(&self, scene: &mut Scene, frame: &Rect) {
         if let Some((from, to)) = self.ends {
             let (from, from_inside) = held(from, frame);

@@ -32,6 +32,15 @@ impl Scale {
         share.is_finite().then_some(share)
     }
 
+    /// The value at a share of the axis, or for [`Scale::Tail`], which no plotting program knows, the nines −log10(1 − p).
+    pub(crate) fn coordinate(&self, share: f64) -> f64 {
+        match *self {
+            Scale::Linear { low, high } => low + share * (high - low),
+            Scale::Log { low, high } => low * libm::pow(high / low, share),
+            Scale::Tail { nines } => share * nines,
+        }
+    }
+
     /// A logarithmic scale that holds all the values with a margin, given as a factor. `None` without a positive value.
     pub(crate) fn log_around(values: impl Iterator<Item = f64>, margin: f64) -> Option<Scale> {
         let (low, high) = values

@@ -1,5 +1,9 @@
 //! A figure as a list of things to paint, in order.
 
+use std::ops::Range;
+
+use super::chart::Chart;
+
 /// A place on the figure, in points from its top left corner.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Point {
@@ -99,6 +103,10 @@ pub(crate) struct Scene {
     /// What the figure shows, for readers who cannot see it.
     pub(crate) title: String,
     pub(crate) items: Vec<Item>,
+    /// What its frames show.
+    pub(crate) charts: Vec<Chart>,
+    /// Which items are the ink of the charts.
+    pub(crate) charted: Vec<Range<usize>>,
 }
 
 impl Scene {
@@ -108,6 +116,8 @@ impl Scene {
             height,
             title,
             items: Vec::new(),
+            charts: Vec::new(),
+            charted: Vec::new(),
         }
     }
 
@@ -131,6 +141,13 @@ impl Scene {
             upwards: false,
             content: content.into(),
         }));
+    }
+
+    /// Paints what the charts say too.
+    pub(crate) fn charted(&mut self, paint: impl FnOnce(&mut Scene)) {
+        let first = self.items.len();
+        paint(self);
+        self.charted.push(first..self.items.len());
     }
 
     /// Paints a group.

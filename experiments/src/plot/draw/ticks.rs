@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     Percent,
     /// Numbers as they are.
     Number,
+    /// Numbers between which there are none.
+    Whole,
     /// Seconds, shown in one unit along the whole axis.
     TimeIn(Unit),
     /// Seconds, each label with its own unit.
@@ -118,13 +120,17 @@ pub(crate) fn ticks(scale: Scale, kind: Kind, length: f64, room_of: impl Fn(&str
             let major = match kind {
                 Kind::Time | Kind::TimeIn(_) => labels(time_levels(low, high), &duration),
                 Kind::Percent => labels(decimal_levels(low, high), &percent),
-                Kind::Number => labels(decimal_levels(low, high), &|value| {
+                Kind::Number | Kind::Whole => labels(decimal_levels(low, high), &|value| {
                     trimmed(&format!("{value:.9}"))
                 }),
             };
+            if major.len() < 2 {
+                // Less than a decade: as along a linear axis.
+                return narrow(low, high, kind, length, &room_of);
+            }
             let minor = match kind {
                 Kind::Time | Kind::TimeIn(_) => time_minor(low, high),
-                Kind::Percent | Kind::Number => {
+                Kind::Percent | Kind::Number | Kind::Whole => {
                     decades(low, high, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0])
                 }
             };
@@ -134,22 +140,54 @@ pub(crate) fn ticks(scale: Scale, kind: Kind, length: f64, room_of: impl Fn(&str
     }
 }
 
+/// Ticks of a logarithmic axis over so short a range that powers of ten and their like are too few.
+fn narrow(low: f64, high: f64, kind: Kind, length: f64, room_of: &impl Fn(&str) -> f64) -> Vec<Tick> {
+    let (one, unit) = match kind {
+        Kind::Percent => (0.01, None),
+        Kind::Number | Kind::Whole => (1.0, None),
+        Kind::Time => {
+            let unit = Unit::for_seconds(low, 1.0);
+            (unit.seconds, Some(unit.name))
+        }
+        Kind::TimeIn(unit) => (unit.seconds, None),
+    };
+    let scale = Scale::Log { low, high };
+    for step in steps((high - low) / one) {
+        let label = |value: f64| {
+            let number = step_label(value / one, step.size);
+            unit.map_or(number.clone(), |unit| format!("{number} {unit}"))
+        };
+        let values: Vec<f64> = multiples(low / one, high / one, step.size)
+            .map(|value| value * one)
+            .collect();
+        if fits(scale, &values, length, |value| room_of(&label(value))) {
+            let major = values.iter().map(|&value| Tick {
+                value,
+                label: Some(label(value)),
+            });
+            return major.collect();
+        }
+    }
+    Vec::new()
+}
+
 /// Ticks of a linear axis, minor ones between.
 fn linear(low: f64, high: f64, kind: Kind, length: f64, room_of: &impl Fn(&str) -> f64) -> Vec<Tick> {
     let unit = match kind {
         Kind::Percent => 0.01,
         Kind::TimeIn(unit) => unit.seconds,
-        Kind::Time | Kind::Number => 1.0,
+        Kind::Time | Kind::Number | Kind::Whole => 1.0,
     };
     let scale = Scale::Linear { low, high };
     let (low, high) = (low / unit, high / unit);
-    for step in steps(high - low) {
+    let least = if kind == Kind::Whole { 1.0 } else { 0.0 };
+    for step in steps(high - low).filter(|step| step.size > least - 1e-9) {
         let label = |value: f64| step_label(value / unit, step.size);
         let values: Vec<f64> = multiples(low, high, step.size)
             .map(|value| value * unit)
             .collect();
         if values.len() >= 2 && fits(scale, &values, length, |value| room_of(&label(value))) {
-            let minor = multiples(low, high, step.size / step.parts).map(|value| value * unit);
+            let minor = multiples(low, high, (step.size / step.parts).max(least)).map(|value| value * unit);
             let major = values
                 .iter()
                 .map(|&value| Tick {

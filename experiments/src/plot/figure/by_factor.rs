@@ -19,10 +19,10 @@ use crate::plot::draw::mark::{Along, Mark};
 use crate::plot::draw::scale::Scale;
 use crate::plot::draw::scene::Scene;
 use crate::plot::draw::style::{CURVE_WIDTH, GREY, Look, solid};
-use crate::plot::draw::ticks::{Kind, duration};
+use crate::plot::draw::ticks::{Kind, Unit, duration};
 
 /// Values a factor needs to be worth an axis.
-const VALUES_MIN: usize = 3;
+pub(super) const VALUES_MIN: usize = 3;
 /// Series on a page: looks that can be told apart.
 const SERIES_MAX: usize = 7;
 /// With more pages a figure is no longer read.
@@ -33,19 +33,40 @@ const LOG_RATIO: f64 = 10.0;
 const MARGIN: f64 = 1.25;
 
 /// Something that differs between cells.
-struct Attribute {
+pub(super) struct Attribute {
     /// For file names.
-    key: String,
+    pub(super) key: String,
     /// For axes and legends.
-    name: String,
+    pub(super) name: String,
     /// Values are seconds.
-    time: bool,
-    value: Box<dyn Fn(&Cell) -> Value>,
+    pub(super) time: bool,
+    pub(super) value: Box<dyn Fn(&Cell) -> Value>,
+}
+
+impl Attribute {
+    /// Along a linear axis times have one unit, along a logarithmic one each its own.
+    pub(super) fn axis(&self, scale: Scale, cells: &[&Cell]) -> AxisSpec {
+        let (kind, label) = match scale {
+            Scale::Linear { high, .. } if self.time => {
+                let unit = Unit::for_seconds(high, 2.0);
+                (Kind::TimeIn(unit), format!("{} ({})", self.name, unit.name))
+            }
+            _ if self.time => (Kind::Time, self.name.clone()),
+            _ => {
+                let whole = numbers(cells, self)
+                    .iter()
+                    .all(|number| same(libm::trunc(*number), *number));
+                let kind = if whole { Kind::Whole } else { Kind::Number };
+                (kind, self.name.clone())
+            }
+        };
+        AxisSpec { scale, kind, label }
+    }
 }
 
 /// What a cell has of an attribute.
 #[derive(Debug, Clone, PartialEq)]
-enum Value {
+pub(super) enum Value {
     Number(f64),
     Text(String),
     Nothing,
@@ -96,7 +117,7 @@ pub(crate) fn fixed_intervals(data: &RunData) -> usize {
 }
 
 /// What a spec names: everything else may follow from it.
-fn primary(cells: &[&Cell]) -> Vec<Attribute> {
+pub(super) fn primary(cells: &[&Cell]) -> Vec<Attribute> {
     let mut all = Vec::new();
     let mut keys: Vec<&str> = Vec::new();
     for (key, _) in cells.iter().flat_map(|cell| &cell.setting.swept) {
@@ -160,6 +181,28 @@ fn primary(cells: &[&Cell]) -> Vec<Attribute> {
     all
 }
 
+/// The interval of a fixed policy, where it is a factor.
+pub(super) fn interval() -> Attribute {
+    Attribute {
+        key: "interval".to_owned(),
+        name: "Checkpoint interval τ".to_owned(),
+        time: true,
+        value: Box::new(|cell| cell.interval_s.map_or(Value::Nothing, Value::Number)),
+    }
+}
+
+/// The axis of a factor: logarithmic where its values span a decade.
+pub(super) fn scale(least: f64, most: f64) -> Option<Scale> {
+    if least > 0.0 && most / least >= LOG_RATIO {
+        return Scale::log_around([least, most].into_iter(), MARGIN);
+    }
+    let room = (most - least) / 16.0;
+    Some(Scale::Linear {
+        low: least - room,
+        high: most + room,
+    })
+}
+
 fn law(cell: &Cell) -> String {
     let law = &cell.setting.law;
     cell.setting
@@ -168,7 +211,7 @@ fn law(cell: &Cell) -> String {
 }
 
 /// What a spec may name or what may follow.
-fn secondary() -> Vec<Attribute> {
+pub(super) fn secondary() -> Vec<Attribute> {
     type Of = fn(&Cell) -> f64;
     let all: [(&str, &str, Of); 4] = [
         ("cost", "Checkpoint cost C", |cell| {
@@ -199,11 +242,34 @@ fn spoken(key: &str) -> String {
 fn policy(cell: &Cell) -> String {
     match cell.interval_s.filter(|_| cell.policy == FIXED) {
         Some(interval_s) => format!("τ = {}", duration(interval_s)),
-        None => policy_name(&cell.policy),
+        None => policy_name(&family(cell)),
     }
 }
 
-fn numbers(cells: &[&Cell], factor: &Attribute) -> Vec<f64> {
+/// The policy without what is swept of it, as in `adaptive(prior=10)` where the prior is a factor of its own.
+pub(super) fn family(cell: &Cell) -> String {
+    let whole = || cell.policy.clone();
+    let Some((name, told)) = cell
+        .policy
+        .strip_suffix(')')
+        .and_then(|rest| rest.split_once('('))
+    else {
+        return whole();
+    };
+    let is_swept = |told: &&str| {
+        let key = told.split('=').next().unwrap_or_default().trim();
+        let mut keys = cell.setting.swept.iter().map(|(key, _)| key);
+        keys.any(|swept| swept.rsplit('.').next() == Some(key))
+    };
+    let kept: Vec<&str> = told.split(',').filter(|told| !is_swept(told)).collect();
+    if kept.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name}({})", kept.join(","))
+    }
+}
+
+pub(super) fn numbers(cells: &[&Cell], factor: &Attribute) -> Vec<f64> {
     let mut numbers: Vec<f64> = cells
         .iter()
         .filter_map(|cell| match (factor.value)(cell) {
@@ -218,10 +284,20 @@ fn numbers(cells: &[&Cell], factor: &Attribute) -> Vec<f64> {
 
 /// Whether the attribute is the same in all cells that agree in `x` and the others.
 fn follows(cells: &[&Cell], attribute: &Attribute, x: Option<&Attribute>, others: &[Attribute]) -> bool {
+    let by: Vec<&Attribute> = others
+        .iter()
+        .filter(|other| other.key != attribute.key)
+        .chain(x)
+        .collect();
+    determined(cells, attribute, &by)
+}
+
+/// Whether the attribute is the same in all cells that agree in these.
+pub(super) fn determined(cells: &[&Cell], attribute: &Attribute, by: &[&Attribute]) -> bool {
     let mut seen = BTreeMap::new();
-    let others = || others.iter().filter(|other| other.key != attribute.key).chain(x);
     cells.iter().all(|cell| {
-        let key: Vec<String> = others()
+        let key: Vec<String> = by
+            .iter()
             .map(|other| format!("{:?}", (other.value)(cell)))
             .collect();
         let value = (attribute.value)(cell);
@@ -245,16 +321,16 @@ fn draw(
             && !follows(cells, attribute, None, &[])
             && !follows(cells, attribute, Some(factor), &[])
     };
-    let named: Vec<&Attribute> = primary
-        .iter()
-        .filter(tells)
-        .chain(
-            secondary
-                .iter()
-                .filter(tells)
-                .filter(|attribute| !follows(cells, attribute, Some(factor), primary)),
-        )
-        .collect();
+    let mut named: Vec<&Attribute> = primary.iter().filter(tells).collect();
+    let specified = named.len();
+    named.extend(
+        secondary
+            .iter()
+            .filter(tells)
+            .filter(|attribute| !follows(cells, attribute, Some(factor), primary)),
+    );
+    let measured = named.len() - specified;
+    let named = without_repeats(cells, factor, named, measured);
     let mut series: Vec<(String, Vec<&Cell>)> = Vec::new();
     for &cell in cells {
         let parts: Vec<String> = named
@@ -280,12 +356,53 @@ fn draw(
         .collect()
 }
 
+/// Leaves out what the axis and the others tell already. Of the last `secondary` ones the first is kept.
+fn without_repeats<'a>(
+    cells: &[&Cell],
+    factor: &'a Attribute,
+    mut named: Vec<&'a Attribute>,
+    secondary: usize,
+) -> Vec<&'a Attribute> {
+    let first = named.len() - secondary;
+    let order: Vec<&Attribute> = (0..first)
+        .chain((first..named.len()).rev())
+        .map(|place| named[place])
+        .collect();
+    for attribute in order {
+        let others: Vec<&Attribute> = named
+            .iter()
+            .copied()
+            .filter(|other| other.key != attribute.key)
+            .chain([factor])
+            .collect();
+        if determined(cells, attribute, &others) {
+            named.retain(|other| other.key != attribute.key);
+        }
+    }
+    named
+}
+
+/// The symbol at the end of a name, or the name.
+fn symbol(name: &str) -> &str {
+    match name.rsplit_once(' ') {
+        Some((_, last)) if last.chars().count() == 1 => last,
+        _ => name,
+    }
+}
+
+/// A number as people write it; swept ones come out of steps by multiplication.
+fn plain(number: f64) -> f64 {
+    format!("{number:.5e}").parse().unwrap_or(number)
+}
+
 /// How a legend names what a cell has of an attribute.
-fn said(attribute: &Attribute, cell: &Cell) -> Option<String> {
+pub(super) fn said(attribute: &Attribute, cell: &Cell) -> Option<String> {
     let bare = ["law", "policy", "program"].contains(&attribute.key.as_str());
     match (attribute.value)(cell) {
-        Value::Number(number) if attribute.time => Some(format!("{} {}", attribute.name, duration(number))),
-        Value::Number(number) => Some(format!("{} {number}", attribute.name.to_lowercase())),
+        Value::Number(number) if attribute.time => {
+            Some(format!("{} {}", symbol(&attribute.name), duration(number)))
+        }
+        Value::Number(number) => Some(format!("{} {}", attribute.name.to_lowercase(), plain(number))),
         Value::Text(text) if bare => Some(text),
         Value::Text(text) => Some(match text.as_str() {
             "true" => attribute.name.to_lowercase(),
@@ -311,15 +428,7 @@ impl Page<'_> {
             .collect();
         let numbers = numbers(&cells, self.factor);
         let (least, most) = (*numbers.first()?, *numbers.last()?);
-        let x = if least > 0.0 && most / least >= LOG_RATIO {
-            Scale::log_around(numbers.iter().copied(), MARGIN)?
-        } else {
-            let room = (most - least) / 16.0;
-            Scale::Linear {
-                low: least - room,
-                high: most + room,
-            }
-        };
+        let x = scale(least, most)?;
         let highest = cells.iter().filter_map(|cell| {
             let waste = cell.waste?;
             Some(
@@ -331,15 +440,7 @@ impl Page<'_> {
         });
         let panel = PanelSpec {
             name: None,
-            x: AxisSpec {
-                scale: x,
-                kind: if self.factor.time {
-                    Kind::Time
-                } else {
-                    Kind::Number
-                },
-                label: self.factor.name.clone(),
-            },
+            x: self.factor.axis(x, &cells),
             y: AxisSpec {
                 scale: Scale::linear_from_zero(highest, 1.0),
                 kind: Kind::Percent,
@@ -450,5 +551,5 @@ fn paint(x: f64, cell: &Cell, look: Look, frame: &Frame, scene: &mut Scene) {
         level: cell.level,
         look,
     };
-    mark.paint(scene, &frame.area);
+    frame.mark(scene, &mark);
 }

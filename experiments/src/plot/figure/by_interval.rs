@@ -20,6 +20,8 @@ use crate::plot::draw::ticks::{Kind, Unit, duration};
 const MARGIN: f64 = 1.25;
 /// How far beyond the outermost points the axis goes for a policy's choice, as a factor.
 const FAR: f64 = 2.5;
+/// How far above the highest point the closed form may stretch the axis, as a factor.
+const BEYOND: f64 = 1.5;
 /// Panels a page has room for.
 const PANELS_MAX: usize = 4;
 const STEM_WIDTH: f64 = 0.7;
@@ -64,7 +66,7 @@ pub(crate) fn lost(data: &RunData, column: Column, face: &Face) -> Vec<Figure> {
         kind: |high_s| Kind::TimeIn(Unit::for_seconds(high_s, 2.0)),
         label: |kind| match kind {
             Kind::TimeIn(unit) => format!("Work lost ({})", unit.name),
-            Kind::Percent | Kind::Number | Kind::Time => "Work lost".to_owned(),
+            Kind::Percent | Kind::Number | Kind::Whole | Kind::Time => "Work lost".to_owned(),
         },
     };
     draw(data, column, face, &quantity)
@@ -119,7 +121,12 @@ impl Page<'_> {
             .iter()
             .filter_map(|cell| (self.quantity.estimate)(cell))
             .map(|estimate| estimate.ci95.map_or(estimate.mean, |ci| ci.1))
-            .chain(theory.filter_map(self.quantity.theory));
+            .fold(0.0, f64::max);
+        // Where no trial ends the closed form goes on to any height.
+        let theory = theory
+            .filter_map(self.quantity.theory)
+            .map(|value| value.min(highest * BEYOND));
+        let highest = theory.chain([highest]);
         let y = Scale::linear_from_zero(highest, self.quantity.ceiling);
         let Scale::Linear { high, .. } = y else {
             return None;
@@ -205,7 +212,11 @@ impl Page<'_> {
                 let curve = points()
                     .filter(|point| same(point.mtbf_s, mtbf_s) && point.curve == EXPECTED)
                     .filter_map(|point| Some((point.interval_s?, (self.quantity.theory)(point)?)));
-                frame.curve(scene, curve, self.series.look(mtbf_s).curve());
+                let mut curve: Vec<(f64, f64)> = curve.collect();
+                if curve.is_empty() && self.has_grid() {
+                    curve = self.means(setting, mtbf_s);
+                }
+                frame.curve(scene, curve.into_iter(), self.series.look(mtbf_s).curve());
             }
         });
         for &level in &self.series.levels {
@@ -223,7 +234,28 @@ impl Page<'_> {
     /// The grid of fixed intervals is what the figure sweeps; the policies' own points would cover it, and have a
     /// figure of their own. Without a grid they are all there is.
     fn is_point(&self, cell: &Cell) -> bool {
-        cell.policy == FIXED || !self.cells().any(|other| other.policy == FIXED)
+        cell.policy == FIXED || !self.has_grid()
+    }
+
+    fn has_grid(&self) -> bool {
+        self.cells().any(|other| other.policy == FIXED)
+    }
+
+    /// What a line joins where there is no closed form: the means of the grid at the first level.
+    fn means(&self, setting: &Setting, mtbf_s: f64) -> Vec<(f64, f64)> {
+        let of_line = |cell: &&Cell| {
+            of(cell, setting)
+                && cell.policy == FIXED
+                && same(cell.mtbf_s, mtbf_s)
+                && self.series.levels.first() == Some(&cell.level)
+        };
+        let mut means: Vec<(f64, f64)> = self
+            .cells()
+            .filter(of_line)
+            .filter_map(|cell| Some((cell.interval_s?, (self.quantity.estimate)(cell)?.mean)))
+            .collect();
+        means.sort_by(|a, b| a.0.total_cmp(&b.0));
+        means
     }
 
     fn paint_mark(&self, cell: &Cell, frame: &Frame, scene: &mut Scene) {
@@ -243,7 +275,7 @@ impl Page<'_> {
             level: cell.level,
             look: self.series.look(cell.mtbf_s),
         };
-        mark.paint(scene, &frame.area);
+        frame.mark(scene, &mark);
     }
 
     /// From the axis up to the theory at the interval that a policy chooses.
@@ -263,7 +295,7 @@ impl Page<'_> {
         }
         let top = place.y.clamp(frame.area.top, frame.area.bottom);
         let stroke = stem(policy, self.series.look(point.mtbf_s).colour);
-        scene.line(vec![at(place.x, frame.area.bottom), at(place.x, top)], stroke);
+        frame.line(scene, &[at(place.x, frame.area.bottom), at(place.x, top)], stroke);
     }
 
     fn legend(&self) -> Vec<Group> {
@@ -318,6 +350,11 @@ impl Page<'_> {
         text.push_str(&caption::markers(cells));
         if self.has_theory() {
             text.push_str(caption::theory(self.data));
+        } else if self.has_grid() {
+            text.push_str("Lines join the means.\n");
+        }
+        if !self.has_grid() {
+            text.push_str(&policies_by_interval(cells));
         }
         let names: Vec<String> = self
             .stems()
@@ -342,6 +379,22 @@ impl Page<'_> {
         text.push_str(&caption::regenerate(column));
         text
     }
+}
+
+/// Which point is whose, where the policies' own intervals are all there is.
+fn policies_by_interval(cells: &[&Cell]) -> String {
+    let mut points: Vec<(f64, String)> = cells
+        .iter()
+        .filter_map(|cell| {
+            let interval_s = cell.interval_s?;
+            let point = format!("{} {}", policy_name(&cell.policy), duration(interval_s));
+            Some((interval_s, point))
+        })
+        .collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut names: Vec<String> = points.into_iter().map(|(_, point)| point).collect();
+    names.dedup();
+    format!("Points from left to right: {}.\n", names.join("; "))
 }
 
 fn stem(policy: usize, colour: Colour) -> Stroke {

@@ -10,7 +10,7 @@ use crate::plot::data::Level;
 use crate::plot::draw::axis::AxisSpec;
 use crate::plot::draw::font::Face;
 use crate::plot::draw::legend::{Group, Swatch};
-use crate::plot::draw::mark::marker;
+use crate::plot::draw::mark::Mark;
 use crate::plot::draw::scale::Scale;
 use crate::plot::draw::style::{CURVE_WIDTH, GREY, Look, solid};
 use crate::plot::draw::ticks::{Kind, three_digits};
@@ -108,7 +108,7 @@ pub(crate) fn figures(rows: &[Row], column: Column, face: &Face) -> Vec<Figure> 
         for (measured, predicted) in &pairs {
             let of = QUANTITIES[place].of;
             if let Some(point) = frame.place(of(measured), of(predicted)) {
-                marker(scene, point, level(measured.capture), look(measured));
+                frame.mark(scene, &Mark::bare(point, level(measured.capture), look(measured)));
             }
         }
     });

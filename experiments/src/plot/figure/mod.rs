@@ -3,11 +3,16 @@
 mod by_factor;
 mod by_interval;
 mod caption;
+mod distribution;
+mod heat_map;
 pub(crate) mod ladder;
 mod latency;
+mod makespan;
 mod page;
 mod policies;
+pub(crate) mod qq;
 mod series;
+pub(crate) mod timeline;
 
 use super::Column;
 use super::data::RunData;
@@ -31,12 +36,14 @@ const SETTINGS_MAX: usize = 6;
 /// the factors', but for the figure of a grid of intervals.
 pub(crate) fn figures(data: &RunData, column: Column, face: &Face) -> Vec<Figure> {
     let mut all = by_factor::figures(data, column, face);
+    all.extend(heat_map::figures(data, column, face));
     let few = series::distinct(&data.cells, |cell| cell.setting.clone()).len() <= SETTINGS_MAX;
     if all.is_empty() || few {
         all.extend(by_interval::waste(data, column, face));
         all.extend(by_interval::lost(data, column, face));
         all.extend(policies::figures(data, column, face));
         all.extend(latency::figures(data, column, face));
+        all.extend(makespan::figures(data, column, face));
     } else if by_factor::fixed_intervals(data) >= SETTINGS_MAX {
         all.extend(by_interval::waste(data, column, face));
     }

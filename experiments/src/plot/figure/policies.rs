@@ -190,8 +190,8 @@ fn paint_row(series: &Series, row: &Row, frame: &Frame, y: f64, scene: &mut Scen
         theory.dedup();
         for x in theory.into_iter().filter_map(|waste| frame.x_of(waste)) {
             if x >= frame.area.left && x <= frame.area.right {
-                let upright = vec![at(x, y - THEORY_REACH), at(x, y + THEORY_REACH)];
-                scene.line(upright, solid(GREY, CURVE_WIDTH));
+                let upright = [at(x, y - THEORY_REACH), at(x, y + THEORY_REACH)];
+                frame.line(scene, &upright, solid(GREY, CURVE_WIDTH));
             }
         }
     });
@@ -222,7 +222,7 @@ fn paint_mark(series: &Series, cell: &Cell, frame: &Frame, y: f64, scene: &mut S
         level: cell.level,
         look: series.look(cell.mtbf_s),
     };
-    mark.paint(scene, &frame.area);
+    frame.mark(scene, &mark);
 }
 
 fn middle(frame: &Frame, line: f64) -> f64 {

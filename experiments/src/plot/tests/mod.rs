@@ -2,7 +2,7 @@
 
 mod bad_input;
 mod layout;
-mod world;
+pub(in crate::plot) mod world;
 
 use std::fs;
 use std::path::Path;
@@ -85,10 +85,13 @@ fn lost_work_policies_and_latency_have_figures_too() {
         .collect();
     let wanted = [
         "waste-by-mtbf",
+        "waste-fixed-by-interval-and-mtbf",
+        "waste-fixed-by-interval-and-mtbf-2",
         "waste-by-interval",
         "lost-work-by-interval",
         "policies",
         "latency",
+        "latency-cdf",
     ];
     let wanted: Vec<String> = wanted
         .iter()
@@ -178,7 +181,7 @@ fn the_same_tables_give_the_same_bytes() {
     assert!(read(first.path()) == read(second.path()));
     assert_eq!(
         fs::read_dir(first.path().join("figures")).unwrap().count(),
-        15,
+        24,
         "no staged file stays"
     );
 }
@@ -193,7 +196,7 @@ fn what_is_there_is_drawn() {
                 theory: false,
                 ..all.clone()
             },
-            5,
+            8,
         ),
         (
             "no logs",
@@ -201,7 +204,7 @@ fn what_is_there_is_drawn() {
                 logs: false,
                 ..all.clone()
             },
-            4,
+            6,
         ),
         (
             "one trial, no interval of confidence",
@@ -209,7 +212,7 @@ fn what_is_there_is_drawn() {
                 trials: 1,
                 ..all.clone()
             },
-            5,
+            8,
         ),
         (
             "only never",
@@ -226,7 +229,7 @@ fn what_is_there_is_drawn() {
                 intervals_s: vec![],
                 ..all.clone()
             },
-            5,
+            6,
         ),
     ];
     for (what, world, figures) in cases {
@@ -234,4 +237,140 @@ fn what_is_there_is_drawn() {
         let written = plot_dir(folder.path(), &options(&[Format::Svg], Column::One)).unwrap();
         assert_eq!(written.len(), 2 * figures, "{what}: {written:?}");
     }
+}
+
+#[test]
+fn a_pdf_has_its_font_in_it_and_nothing_that_changes() {
+    let draw = || {
+        let folder = World::default().write();
+        plot_dir(folder.path(), &options(&[Format::Pdf], Column::One)).unwrap();
+        fs::read(folder.path().join("figures/waste-by-interval.pdf")).unwrap()
+    };
+    let pdf = draw();
+    assert_eq!(pdf, draw());
+    let text = String::from_utf8_lossy(&pdf);
+    for wanted in [
+        "%PDF-1.7",
+        "/CIDFontType2",
+        "/FontFile2",
+        "/ToUnicode",
+        "/MediaBox [0 0 252 ",
+    ] {
+        assert!(text.contains(wanted), "{wanted}");
+    }
+    for unwanted in ["/Type3", "/CreationDate", "/ModDate", "/ID"] {
+        assert!(!text.contains(unwanted), "{unwanted}");
+    }
+}
+
+#[test]
+fn tikz_has_the_data_with_its_error_bars_and_no_sign_that_tex_would_take_for_its_own() {
+    let folder = World {
+        programs: vec!["a_b%", "c&d"],
+        ..World::default()
+    }
+    .write();
+    plot_dir(folder.path(), &options(&[Format::Tikz], Column::One)).unwrap();
+    let tex = fs::read_to_string(folder.path().join("figures/waste-by-interval.tex")).unwrap();
+    for wanted in [
+        "\\begin{axis}",
+        "xmode=log",
+        "xlabel={Checkpoint interval $\\tau$}",
+        "ylabel={Waste (\\%)}",
+        "y error minus=minus",
+        "a\\_b\\%",
+        "c\\&d",
+    ] {
+        assert!(tex.contains(wanted), "{wanted}");
+    }
+    // Two programs by three MTBFs by two levels, six intervals each.
+    let tables: Vec<&str> = tex.split("x y minus plus\\\\\n").skip(1).collect();
+    assert_eq!(tables.len(), 12);
+    for table in tables {
+        assert_eq!(table.lines().take_while(|line| line.ends_with("\\\\")).count(), 6);
+    }
+    let (opened, closed) = (tex.matches('{').count(), tex.matches('}').count());
+    assert_eq!(opened, closed);
+}
+
+#[test]
+fn quantiles_of_a_fitted_log_need_no_summary() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut table = "law,probability,theoretical_s,observed_s\n".to_owned();
+    for law in ["weibull", "exponential"] {
+        for rank in 1..=1000 {
+            table += &format!("{law},{},{rank},{}\n", f64::from(rank) / 1001.0, 2 * rank);
+        }
+    }
+    fs::write(folder.path().join("qq.csv"), &table).unwrap();
+    let drawn = plot_dir(folder.path(), &options(&[Format::Svg], Column::One)).unwrap();
+    assert_eq!(drawn.len(), 2);
+    let svg = svg(folder.path(), "qq.svg");
+    assert!(svg.contains("(a) weibull") && svg.contains("Quantile of the log"));
+    assert!(
+        groups(&svg, "points")[0].lines().count() < 200,
+        "long logs are thinned"
+    );
+    fs::write(
+        folder.path().join("qq.csv"),
+        table.replacen("weibull,", "weibull,x", 1),
+    )
+    .unwrap();
+    let error = plot_dir(folder.path(), &options(&[Format::Svg], Column::One)).unwrap_err();
+    assert!(
+        error.to_string().contains("line 2, column `probability`"),
+        "{error}"
+    );
+}
+
+const TIMELINE: &str = r#"{"experiment": "t", "point": 0, "level": "model", "policy": "fixed", "trial": 3, "seed": 1,
+    "makespan_s": 400.0,
+    "spans": [{"start_s": 0.0, "end_s": 100.0, "phase": "work"}, {"start_s": 100.0, "end_s": 110.0, "phase": "checkpoint"},
+        {"start_s": 110.0, "end_s": 200.0, "phase": "lost"}, {"start_s": 200.0, "end_s": 220.0, "phase": "downtime"},
+        {"start_s": 220.0, "end_s": 400.0, "phase": "work"}],
+    "events": [{"t_s": 200.0, "what": "failure", "kind": "host-loss"}]}"#;
+
+#[test]
+fn a_replayed_trial_is_drawn_beside_its_timeline() {
+    let folder = tempfile::tempdir().unwrap();
+    let replay = folder.path().join("replay/point-0-model-trial-3");
+    fs::create_dir_all(&replay).unwrap();
+    fs::write(replay.join("timeline.json"), TIMELINE).unwrap();
+    let drawn = plot_dir(folder.path(), &options(&BOTH, Column::One)).unwrap();
+    assert_eq!(drawn.len(), 3);
+    let svg = fs::read_to_string(replay.join("timeline.svg")).unwrap();
+    for wanted in [">Work lost<", ">Checkpoint<", ">Downtime<", ">Failure<"] {
+        assert!(svg.contains(wanted), "{wanted}");
+    }
+    assert!(!svg.contains(">Restore<"), "only what occurs");
+    for (from, to, said) in [
+        ("\"makespan_s\": 400.0", "\"makespan_s\": -1", "makespan_s"),
+        ("\"end_s\": 200.0", "\"end_s\": 1e9", "spans[2]"),
+        ("\"t_s\": 200.0", "\"t_s\": -5", "events[0]"),
+        ("\"spans\"", "\"spas\"", "cannot understand"),
+    ] {
+        fs::write(replay.join("timeline.json"), TIMELINE.replacen(from, to, 1)).unwrap();
+        let error = plot_dir(folder.path(), &options(&[Format::Svg], Column::One)).unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
+#[test]
+fn makespans_are_drawn_where_the_trials_are_there() {
+    let folder = World::default().write();
+    let mut trials = "point,level,makespan_s\n".to_owned();
+    for (point, trial) in (0..27).flat_map(|point| (0..40).map(move |trial| (point, trial))) {
+        let makespan = if trial == 7 {
+            String::new()
+        } else {
+            format!("{}", 18_000 + 31 * trial)
+        };
+        trials += &format!("{point},model,{makespan}\n");
+    }
+    fs::write(folder.path().join("trials.csv"), &trials).unwrap();
+    plot_dir(folder.path(), &options(&[Format::Svg], Column::One)).unwrap();
+    let figure = svg(folder.path(), "makespan-cdf.svg");
+    assert!(figure.contains("Makespan (h)") && figure.contains("Fixed, best τ"));
+    let caption = svg(folder.path(), "makespan-cdf.txt");
+    assert!(caption.contains("Fixed, best τ 40 (model)"), "{caption}");
 }

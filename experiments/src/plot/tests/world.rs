@@ -13,14 +13,14 @@ use crate::record::{SummaryRow, TheoryRow, header, line};
 use crate::theory::{Scenario, waste};
 
 #[derive(Debug, Clone)]
-pub(super) struct World {
-    pub(super) programs: Vec<&'static str>,
-    pub(super) mtbfs_s: Vec<f64>,
-    pub(super) intervals_s: Vec<f64>,
-    pub(super) policies: Vec<&'static str>,
-    pub(super) trials: u64,
-    pub(super) theory: bool,
-    pub(super) logs: bool,
+pub(in crate::plot) struct World {
+    pub(in crate::plot) programs: Vec<&'static str>,
+    pub(in crate::plot) mtbfs_s: Vec<f64>,
+    pub(in crate::plot) intervals_s: Vec<f64>,
+    pub(in crate::plot) policies: Vec<&'static str>,
+    pub(in crate::plot) trials: u64,
+    pub(in crate::plot) theory: bool,
+    pub(in crate::plot) logs: bool,
 }
 
 impl Default for World {
@@ -39,15 +39,15 @@ impl Default for World {
 
 /// Tables and logs, as text.
 #[derive(Debug)]
-pub(super) struct Files {
-    pub(super) summary: String,
-    pub(super) theory: String,
-    pub(super) log: String,
+pub(in crate::plot) struct Files {
+    pub(in crate::plot) summary: String,
+    pub(in crate::plot) theory: String,
+    pub(in crate::plot) log: String,
 }
 
 impl World {
     /// Writes the folder.
-    pub(super) fn write(&self) -> tempfile::TempDir {
+    pub(in crate::plot) fn write(&self) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let files = self.files();
         let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
@@ -62,7 +62,7 @@ impl World {
         folder
     }
 
-    pub(super) fn files(&self) -> Files {
+    pub(in crate::plot) fn files(&self) -> Files {
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         let mut files = Files {
             summary: header::<SummaryRow>(),

@@ -1,0 +1,377 @@
+//! One trial as a strip of time, folded into rows: what the guest's time was spent on, and what happened when.
+
+use super::caption;
+use super::{Column, Figure, page};
+use crate::plot::draw::axis::{AxisSpec, Frame};
+use crate::plot::draw::clip::clip;
+use crate::plot::draw::font::Face;
+use crate::plot::draw::mark::Shape;
+use crate::plot::draw::scale::Scale;
+use crate::plot::draw::scene::{Anchor, Colour, Item, Point, Rect, Scene, Stroke, at};
+use crate::plot::draw::style::{GREY, INK, MARK_WIDTH, PAPER, SMALL, solid};
+use crate::plot::draw::ticks::{Kind, Unit, duration};
+use crate::run::Timeline;
+
+const EDGE: f64 = 2.0;
+const ROW: f64 = 17.0;
+/// Bar of a row, from its top; failures are marked above.
+const BAR_TOP: f64 = 7.0;
+const BAR: f64 = 8.0;
+const ROWS_MAX: usize = 16;
+/// Width that a typical checkpoint should have.
+const CHECKPOINT_WIDTH: f64 = 1.5;
+/// Bars are painted in steps of this width, a pixel at 600 dpi.
+const STEP: f64 = 0.12;
+const HATCH: f64 = 2.2;
+const RADIUS: f64 = 2.2;
+const LEGEND_LINE: f64 = 10.5;
+
+/// What time is spent on: name in the file, name in the figure, colour, hatched. Lightness differs, for print without colours.
+const PHASES: [(&str, &str, Colour, bool); 7] = [
+    ("work", "Work", Colour(0xb8_dcf2), false),
+    ("lost", "Work lost", Colour(0xfb_e3d2), true),
+    ("checkpoint", "Checkpoint", Colour(0x00_72b2), false),
+    ("verify", "Verification", Colour(0xcc_79a7), false),
+    ("restore", "Restore", Colour(0x00_9e73), false),
+    ("detection", "Detection", Colour(0xe6_9f00), false),
+    ("downtime", "Downtime", Colour(0x3c_3c3c), false),
+];
+
+/// What is marked: name in the file, name in the figure, marker, fill.
+const EVENTS: [(&str, &str, Shape, Colour); 5] = [
+    ("failure", "Failure", Shape::Wedge, Colour(0xd5_5e00)),
+    ("silent-error", "Silent error", Shape::Diamond, PAPER),
+    ("checkpoint-failed", "Checkpoint failed", Shape::Square, PAPER),
+    ("restore-failed", "Restore failed", Shape::Pentagon, PAPER),
+    ("given-up", "Given up", Shape::Circle, INK),
+];
+
+/// A stretch of a row that looks the same.
+struct Stretch {
+    left: f64,
+    right: f64,
+    phase: usize,
+}
+
+/// Draws a trial.
+pub(crate) fn figure(timeline: &Timeline, column: Column, face: &Face) -> Figure {
+    let width = page::width(column);
+    let legend = legend(timeline, face, width);
+    let label_width = face.width("00.0 min", SMALL);
+    let top = EDGE + LEGEND_LINE * legend.last().map_or(0.0, |entry| entry.line + 1.0) + 2.0;
+    let area_width = width - 2.0 * EDGE - label_width - 5.0 - 8.0;
+    let row_s = row_s(timeline, area_width);
+    let rows = index(libm::ceil(timeline.makespan_s / row_s)).max(1);
+    let area = Rect {
+        left: EDGE + label_width + 5.0,
+        top,
+        right: EDGE + label_width + 5.0 + area_width,
+        bottom: top + rows as f64 * ROW,
+    };
+    let unit = Unit::for_seconds(row_s, 2.0);
+    let x = AxisSpec {
+        scale: Scale::Linear {
+            low: 0.0,
+            high: row_s,
+        },
+        kind: Kind::TimeIn(unit),
+        label: if rows == 1 {
+            format!("Time ({})", unit.name)
+        } else {
+            format!("Time since the start of the row ({})", unit.name)
+        },
+    };
+    let bottom = Frame::margins(face, ROW, &x, &x).bottom;
+    let title = format!("Timeline of trial {} of {}", timeline.trial, timeline.experiment);
+    let mut scene = Scene::new(width, area.bottom + bottom + EDGE + 1.0, title);
+    scene.group("legend", |scene| paint_legend(scene, &legend));
+    Frame::with_rows(face, area, x, rows as f64).paint(&mut scene);
+    let strip = Strip { area, row_s, rows };
+    scene.group("starts", |scene| {
+        for row in 0..rows {
+            let base = area.top + row as f64 * ROW + BAR_TOP + BAR / 2.0 + SMALL * 0.36;
+            let start = duration(row as f64 * row_s);
+            scene.text(at(area.left - 4.0, base), SMALL, Anchor::End, start);
+        }
+    });
+    for (row, stretches) in strip.stretches(timeline).into_iter().enumerate() {
+        scene.group("row", |scene| {
+            for stretch in stretches {
+                paint_bar(scene, &strip.bar(row, &stretch), stretch.phase);
+            }
+        });
+    }
+    scene.group("events", |scene| {
+        for event in &timeline.events {
+            let Some((_, _, shape, fill)) = EVENTS.iter().find(|(what, ..)| *what == event.what) else {
+                continue;
+            };
+            paint_event(scene, strip.place(event.t_s), *shape, *fill);
+        }
+    });
+    Figure {
+        stem: "timeline".to_owned(),
+        scene,
+        caption: text(timeline, rows, row_s, column),
+    }
+}
+
+/// The time that a row shows: a round one, with which a typical checkpoint has its width if the rows suffice.
+fn row_s(timeline: &Timeline, width: f64) -> f64 {
+    let wanted = timeline.makespan_s / rows(timeline, width) as f64;
+    if wanted >= timeline.makespan_s || wanted < 1.0 {
+        return wanted;
+    }
+    let sixties = [1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0];
+    let seconds = sixties.into_iter();
+    let minutes = sixties.into_iter().map(|minutes| minutes * 60.0);
+    let hours = [1.0, 2.0, 3.0, 4.0, 6.0, 12.0]
+        .into_iter()
+        .map(|hours| hours * 3600.0);
+    let days = (0..14)
+        .flat_map(|power| [1.0, 2.0, 5.0].map(|days| days * 86_400.0 * libm::pow(10.0, f64::from(power))));
+    seconds
+        .chain(minutes)
+        .chain(hours)
+        .chain(days)
+        .find(|round| *round >= wanted)
+        .unwrap_or(wanted)
+}
+
+/// As many rows as give a typical checkpoint its width.
+fn rows(timeline: &Timeline, width: f64) -> usize {
+    let mut checkpoints: Vec<f64> = timeline
+        .spans
+        .iter()
+        .filter(|span| span.phase == "checkpoint")
+        .map(|span| span.end_s - span.start_s)
+        .collect();
+    checkpoints.sort_by(f64::total_cmp);
+    let Some(typical) = checkpoints
+        .get(checkpoints.len() / 2)
+        .filter(|typical| **typical > 0.0)
+    else {
+        return 1;
+    };
+    let wanted = CHECKPOINT_WIDTH * timeline.makespan_s / (typical * width);
+    (1..ROWS_MAX)
+        .find(|rows| *rows as f64 >= wanted)
+        .unwrap_or(ROWS_MAX)
+}
+
+/// The strip of time, folded.
+struct Strip {
+    area: Rect,
+    row_s: f64,
+    rows: usize,
+}
+
+impl Strip {
+    /// What each row shows: of each step the phase that takes most of it.
+    fn stretches(&self, timeline: &Timeline) -> Vec<Vec<Stretch>> {
+        let steps = steps(self.area.width());
+        let step_s = self.row_s / steps as f64;
+        let mut shares = vec![[0.0f64; PHASES.len()]; steps * self.rows];
+        for span in &timeline.spans {
+            let Some(phase) = PHASES.iter().position(|(name, ..)| *name == span.phase) else {
+                continue;
+            };
+            let (first, last) = (index(span.start_s / step_s), index(span.end_s / step_s));
+            for (step, share) in shares.iter_mut().enumerate().take(last + 1).skip(first) {
+                let from = (step as f64 * step_s).max(span.start_s);
+                let to = ((step + 1) as f64 * step_s).min(span.end_s);
+                share[phase] += (to - from).max(0.0);
+            }
+        }
+        let row = |row: &[[f64; PHASES.len()]]| {
+            let mut stretches: Vec<Stretch> = Vec::new();
+            for (step, share) in row.iter().enumerate() {
+                let most = share.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+                let Some((phase, _)) = most.filter(|(_, share)| **share > 0.0) else {
+                    continue;
+                };
+                let place = |step: usize| self.area.left + step as f64 / steps as f64 * self.area.width();
+                let (left, right) = (place(step), place(step + 1));
+                match stretches.last_mut() {
+                    Some(last) if last.phase == phase => last.right = right,
+                    _ => stretches.push(Stretch { left, right, phase }),
+                }
+            }
+            stretches
+        };
+        shares.chunks(steps).map(row).collect()
+    }
+
+    fn bar(&self, row: usize, stretch: &Stretch) -> Rect {
+        let top = self.area.top + row as f64 * ROW + BAR_TOP;
+        Rect {
+            left: stretch.left,
+            top,
+            right: stretch.right,
+            bottom: top + BAR,
+        }
+    }
+
+    /// Just above the bar.
+    fn place(&self, t_s: f64) -> Point {
+        let row = index(t_s / self.row_s).min(self.rows - 1) as f64;
+        let share = t_s / self.row_s - row;
+        at(
+            self.area.left + share.clamp(0.0, 1.0) * self.area.width(),
+            self.area.top + row * ROW + BAR_TOP - RADIUS - 1.2,
+        )
+    }
+}
+
+fn paint_bar(scene: &mut Scene, bar: &Rect, phase: usize) {
+    let (_, _, colour, hatched) = PHASES[phase];
+    scene.items.push(Item::Path {
+        points: vec![
+            at(bar.left, bar.top),
+            at(bar.right, bar.top),
+            at(bar.right, bar.bottom),
+            at(bar.left, bar.bottom),
+        ],
+        closed: true,
+        fill: Some(colour),
+        stroke: None,
+    });
+    if !hatched {
+        return;
+    }
+    let stroke = Stroke {
+        width: 0.45,
+        ..solid(Colour(0xd5_5e00), MARK_WIDTH)
+    };
+    // Strokes of all bars lie on one pattern, so that neighbours match.
+    let mut foot = libm::floor((bar.left - bar.height()) / HATCH) * HATCH;
+    while foot < bar.right {
+        let line = [at(foot, bar.bottom), at(foot + bar.height(), bar.top)];
+        for part in clip(&line, bar) {
+            scene.line(part, stroke);
+        }
+        foot += HATCH;
+    }
+}
+
+fn paint_event(scene: &mut Scene, place: Point, shape: Shape, fill: Colour) {
+    shape.paint(scene, place, RADIUS, fill, Some(solid(INK, 0.5)));
+}
+
+/// An entry of the legend in its place.
+struct Entry {
+    x: f64,
+    line: f64,
+    sign: Sign,
+    label: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum Sign {
+    Phase(usize),
+    Event(Shape, Colour),
+}
+
+/// What occurs.
+fn legend(timeline: &Timeline, face: &Face, width: f64) -> Vec<Entry> {
+    const SIGN: f64 = 14.0;
+    const AFTER: f64 = 8.0;
+    let phases = PHASES
+        .iter()
+        .enumerate()
+        .filter(|(_, (name, ..))| timeline.spans.iter().any(|span| span.phase == *name));
+    let phases = phases.map(|(index, (_, label, ..))| (Sign::Phase(index), *label));
+    let events = EVENTS
+        .iter()
+        .filter(|(what, ..)| timeline.events.iter().any(|event| event.what == *what))
+        .map(|(_, label, shape, fill)| (Sign::Event(*shape, *fill), *label));
+    let (mut x, mut line) = (EDGE, 0.0);
+    let mut entries = Vec::new();
+    for (sign, label) in phases.chain(events) {
+        let extent = SIGN + face.width(label, SMALL);
+        if x > EDGE && x + extent > width - EDGE {
+            x = EDGE;
+            line += 1.0;
+        }
+        entries.push(Entry { x, line, sign, label });
+        x += extent + AFTER;
+    }
+    entries
+}
+
+fn paint_legend(scene: &mut Scene, entries: &[Entry]) {
+    for entry in entries {
+        let middle = EDGE + LEGEND_LINE * (entry.line + 0.5);
+        match entry.sign {
+            Sign::Phase(phase) => {
+                let bar = Rect {
+                    left: entry.x,
+                    top: middle - 3.0,
+                    right: entry.x + 11.0,
+                    bottom: middle + 3.0,
+                };
+                paint_bar(scene, &bar, phase);
+            }
+            Sign::Event(shape, fill) => paint_event(scene, at(entry.x + 6.0, middle), shape, fill),
+        }
+        let base = at(entry.x + 14.0, middle + SMALL * 0.36);
+        scene.text(base, SMALL, Anchor::Start, entry.label);
+    }
+    // An outline tells the palest bars from the page.
+    for entry in entries {
+        if let Sign::Phase(_) = entry.sign {
+            let middle = EDGE + LEGEND_LINE * (entry.line + 0.5);
+            let (left, right) = (entry.x, entry.x + 11.0);
+            let outline = vec![
+                at(left, middle - 3.0),
+                at(right, middle - 3.0),
+                at(right, middle + 3.0),
+                at(left, middle + 3.0),
+                at(left, middle - 3.0),
+            ];
+            scene.line(outline, solid(GREY, 0.4));
+        }
+    }
+}
+
+fn text(timeline: &Timeline, rows: usize, row_s: f64, column: Column) -> String {
+    let of = |what: &str| timeline.events.iter().filter(|event| event.what == what).count();
+    let mut text = format!(
+        "What the time of one trial was spent on: trial {}, point {}, level {}, policy {}, experiment {}, seed {} (n = 1).\n\
+         Makespan {}, failures {}, checkpoints {}.\n",
+        timeline.trial,
+        timeline.point,
+        timeline.level,
+        timeline.policy,
+        timeline.experiment,
+        timeline.seed,
+        duration(timeline.makespan_s),
+        of("failure"),
+        of("checkpoint"),
+    );
+    if rows > 1 {
+        text.push_str(&format!("Time runs along the rows, {} each.\n", duration(row_s)));
+    }
+    let step_s = row_s / steps(page::width(column)) as f64;
+    text.push_str(&format!(
+        "Phases shorter than {} are not resolved. Hatched: work that a later failure threw away.\n",
+        duration(step_s)
+    ));
+    let again = caption::regenerate(column);
+    text.push_str(&again.replace("summary.csv", "summary.csv and replay/"));
+    text
+}
+
+/// Steps of a row of this width.
+fn steps(width: f64) -> usize {
+    index(width / STEP).max(1)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast from f64 saturates, and places are not negative"
+)]
+fn index(value: f64) -> usize {
+    value as usize
+}
