@@ -6,9 +6,10 @@
 //!
 //! Two levels run the same trial. `model` is the protect loop of the core over constant costs; `sim` is the whole core over a
 //! simulated guest, host and disk. Both meet the same failures, and both are held against the closed forms of
-//! [`theory`]. Results depend on spec and seed only.
+//! [`theory`]. A third, `cluster`, runs many jobs on many hosts, whose checkpoints contend for stores. Results depend on spec and seed only.
 #![forbid(unsafe_code)]
 
+pub mod cluster;
 pub mod curve;
 pub mod failures;
 mod fast;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use revenant_sim::Program;
 
+use crate::cluster::Workload;
 use crate::failures::Process;
 use crate::plan::Plan;
 use crate::seed;
@@ -31,7 +32,7 @@ pub struct Identity {
     pub spec_blake3: String,
     /// Master seed as run.
     pub seed: u64,
-    /// BLAKE3 of the failure logs it replays, in hex, by name.
+    /// BLAKE3 of the failure logs it replays and of job traces, in hex, by name.
     #[serde(default)]
     pub logs_blake3: BTreeMap<String, String>,
     /// Which part of a run this is, as `2/8`.
@@ -145,10 +146,19 @@ impl Identity {
             Process::Recorded(log) => Some((log.name.clone(), log.blake3.clone())),
             Process::Drawn { .. } => None,
         };
+        let trace = |setting: &Setting| match setting.cluster.as_ref().map(|cluster| &cluster.workload) {
+            Some(Workload::Trace(trace)) => Some((trace.name(), trace.blake3.clone())),
+            _ => None,
+        };
         Identity {
             spec_blake3: blake3::hash(spec.source.as_bytes()).to_hex().to_string(),
             shard: plan.shard.map(|shard| shard.to_string()),
-            logs_blake3: spec.settings.iter().filter_map(log).collect(),
+            logs_blake3: spec
+                .settings
+                .iter()
+                .flat_map(|setting| [log(setting), trace(setting)])
+                .flatten()
+                .collect(),
             seed: spec.seed,
             trials: plan.trials(),
             trials_a_cell: spec.levels.iter().map(a_cell).collect(),

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use crate::cluster::ClusterOutcome;
+
 /// One finished or given-up trial.
 ///
 /// For a finished one `makespan` = `useful` + `checkpointing` + `lost` + `restarting` + `down`, to the nanosecond.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// How it ended.
     pub end: End,
@@ -32,6 +34,8 @@ pub struct Outcome {
     pub suspensions: Vec<Duration>,
     /// From each failure until the guest ran again. A failure that strikes before that prolongs the same recovery.
     pub recoveries: Vec<Duration>,
+    /// What there is to say of many jobs; level `cluster`.
+    pub cluster: Option<Box<ClusterOutcome>>,
 }
 
 /// How a trial ended.
@@ -58,6 +62,9 @@ pub enum Reason {
     /// The work was done, and its result is wrong: a silent error was never found.
     #[error("silently-wrong")]
     SilentlyWrong,
+    /// A job needs more than the cluster has.
+    #[error("no-host-fits")]
+    NoHostFits,
 }
 
 impl Outcome {
@@ -76,6 +83,7 @@ impl Outcome {
             digest_ok: None,
             suspensions: Vec::new(),
             recoveries: Vec::new(),
+            cluster: None,
         }
     }
 }

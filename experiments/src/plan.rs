@@ -12,6 +12,7 @@ use std::time::Duration;
 use revenant_core::policy::{Choice, IntervalPolicy, Seen};
 use revenant_sim::Program;
 
+use crate::cluster::ClusterRun;
 use crate::failures::FailureStream;
 use crate::model::{Costs, ModelJob, Rules};
 use crate::run::Shard;
@@ -186,6 +187,76 @@ impl Plan {
         }
     }
 
+    /// The cell as a trial at level `cluster`; `None` if it is of another level.
+    pub fn cluster_run(&self, cell: usize) -> Option<ClusterRun<'_>> {
+        let cell = &self.cells[cell];
+        let setting = self.setting(cell);
+        let cluster = setting
+            .cluster
+            .as_ref()
+            .filter(|_| cell.level == Level::Cluster)?;
+        let own = cluster.lone_costs(cluster.workload.slot_memory());
+        let best = setting
+            .two_level
+            .map(|two_level| two_level.pattern(&seen(cell.costs, cell.mtbf)).shared_every);
+        Some(ClusterRun {
+            cluster,
+            // The nominal costs hold what a lone job's store takes; here stores tell for themselves.
+            checkpoint: cell.costs.checkpoint.saturating_sub(own.0),
+            restart: cell.costs.restart.saturating_sub(own.1),
+            work: setting.job.work,
+            final_checkpoint: setting.job.final_checkpoint,
+            process: &setting.failures.process,
+            kinds: setting.failures.kinds,
+            mtbf: cell.mtbf,
+            detection: setting.failures.detection,
+            hang_detection: setting.rules.hang_detection.unwrap_or(setting.failures.detection),
+            downtime: setting.failures.downtime,
+            reboot: setting.rules.reboot,
+            shared_every: best.unwrap_or(1),
+            limits: setting.limits,
+        })
+    }
+
+    /// Whether some cell is of level `cluster`.
+    pub fn has_cluster(&self) -> bool {
+        self.cells.iter().any(|cell| cell.level == Level::Cluster)
+    }
+
+    /// Whether every job of the cell is to be a row.
+    pub fn wants_jobs(&self, cell: &Cell) -> bool {
+        let cluster = self.setting(cell).cluster.as_ref();
+        cell.level == Level::Cluster && cluster.is_some_and(|cluster| cluster.jobs_csv)
+    }
+
+    /// Whether there is such a cell.
+    pub fn has_jobs(&self) -> bool {
+        self.cells.iter().any(|cell| self.wants_jobs(cell))
+    }
+
+    /// The files that grow trial by trial, each a header and lines in the order of the trials.
+    pub fn stretches(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let optional = [
+            (self.has_cluster(), crate::run::CLUSTER),
+            (self.has_jobs(), crate::run::JOBS),
+        ];
+        let always = [crate::run::TRIALS, crate::run::DOWNTIME, crate::run::RECOVERY];
+        always.into_iter().chain(
+            optional
+                .into_iter()
+                .filter_map(|(there, name)| there.then_some(name)),
+        )
+    }
+
+    /// What a cell's policy is for a job of a length.
+    pub fn policy_for(&self, cell: &Cell, work: Duration) -> Box<dyn IntervalPolicy> {
+        if cell.policy.kind().needs_work {
+            cell.policy.policy(work)
+        } else {
+            self.interval_policy(cell)
+        }
+    }
+
     /// The cell as the closed forms see it.
     pub fn scenario(&self, cell: &Cell) -> Scenario {
         let setting = self.setting(cell);
@@ -230,7 +301,9 @@ impl Plan {
     /// that all take the guest and are noticed alike.
     pub fn is_plain(&self, cell: &Cell) -> bool {
         let setting = self.setting(cell);
-        setting.rules == Rules::default() && setting.failures.kinds.store_loss <= 0.0
+        cell.level != Level::Cluster
+            && setting.rules == Rules::default()
+            && setting.failures.kinds.store_loss <= 0.0
     }
 }
 

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::cluster::{ClusterOutcome, JobRecord};
 use crate::outcome::{End, Outcome};
 use crate::plan::{Cell, Plan, WorkItem};
 use crate::theory;
@@ -293,9 +294,12 @@ impl TrialRow {
         self.down_s = known(outcome.down);
         self.failures = outcome.failures;
         self.checkpoints = outcome.checkpoints;
-        self.waste = self
-            .makespan_s
-            .map(|makespan_s| theory::waste(self.work_s, makespan_s));
+        self.waste = match &outcome.cluster {
+            Some(cluster) => cluster.waste.filter(|_| completed),
+            None => self
+                .makespan_s
+                .map(|makespan_s| theory::waste(self.work_s, makespan_s)),
+        };
         self.digest_ok = outcome.digest_ok;
     }
 }
@@ -321,6 +325,132 @@ impl SummaryRow {
             restart_s: identity.restart_s,
             downtime_s: identity.downtime_s,
             ..SummaryRow::default()
+        }
+    }
+}
+
+/// What a line of `cluster.csv` begins with; what the cluster came to ([`ClusterOutcome`]) follows.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ClusterRow {
+    /// Name of the experiment.
+    pub experiment: String,
+    /// Number of the point.
+    pub point: u32,
+    /// Kind of policy.
+    pub policy: String,
+    /// `key=value` of swept keys without a column of their own, joined by `;`.
+    pub setting: String,
+    /// Mean time between failures of a host (M).
+    pub mtbf_s: f64,
+    /// Nominal interval τ of a lone job.
+    pub interval_s: Option<f64>,
+    /// Number of the trial within its cell.
+    pub trial: u32,
+    /// Seed of the trial.
+    pub seed: u64,
+    /// Every job is done.
+    pub completed: bool,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+impl ClusterRow {
+    /// The header of `cluster.csv`.
+    pub fn header() -> String {
+        joined(&header::<ClusterRow>(), &header::<ClusterOutcome>())
+    }
+
+    /// The line of a trial whose row of `trials.csv` is `row`.
+    pub fn line(row: &TrialRow, outcome: &ClusterOutcome) -> String {
+        let own = ClusterRow {
+            experiment: row.experiment.clone(),
+            point: row.point,
+            policy: row.policy.clone(),
+            setting: row.setting.clone(),
+            mtbf_s: row.mtbf_s,
+            interval_s: row.interval_s,
+            trial: row.trial,
+            seed: row.seed,
+            completed: row.completed,
+            reason: row.reason.clone(),
+        };
+        joined(&line(&own), &line(outcome))
+    }
+}
+
+/// Two lines as one.
+fn joined(first: &str, second: &str) -> String {
+    format!("{},{second}", first.trim_end_matches('\n'))
+}
+
+/// A line of `jobs.csv`: a job of a trial at level `cluster`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct JobRow {
+    /// Number of the point.
+    pub point: u32,
+    /// Number of the trial within its cell.
+    pub trial: u32,
+    /// In the order of submission, from 0.
+    pub job: u64,
+    /// When it was submitted.
+    pub submit_s: f64,
+    /// When it first got its hosts; empty if it never did.
+    pub start_s: Option<f64>,
+    /// When it ended.
+    pub end_s: f64,
+    /// Its work was done.
+    pub completed: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    /// Its work.
+    pub work_s: f64,
+    /// Slots it took.
+    pub slots: u32,
+    /// Memory of all its VMs.
+    pub memory_bytes: u64,
+    /// Time it waited for hosts, at first and after failures.
+    pub wait_s: f64,
+    /// Time it stood still for checkpoints.
+    pub checkpoint_time_s: f64,
+    /// Work that failures threw away.
+    pub lost_s: f64,
+    /// Time in restarts.
+    pub restart_time_s: f64,
+    /// Time from failures until a restart was possible.
+    pub down_s: f64,
+    /// Failures that struck it.
+    pub failures: u32,
+    /// Committed checkpoints.
+    pub checkpoints: u64,
+    /// Time in the system over work, bounded.
+    pub slowdown: f64,
+}
+
+impl JobRow {
+    /// The row of a job.
+    pub fn new(point: u32, trial: u32, job: &JobRecord) -> JobRow {
+        let seconds = |nanos: u64| std::time::Duration::from_nanos(nanos).as_secs_f64();
+        let reason = job.how.reason();
+        JobRow {
+            point,
+            trial,
+            job: job.number,
+            submit_s: seconds(job.submit),
+            start_s: job.started.map(seconds),
+            end_s: seconds(job.end),
+            completed: reason.is_none(),
+            reason: reason.map(|reason| reason.to_string()),
+            work_s: seconds(job.work),
+            slots: job.slots,
+            memory_bytes: job.memory,
+            wait_s: seconds(job.waiting),
+            checkpoint_time_s: seconds(job.checkpointing),
+            lost_s: seconds(job.lost),
+            restart_time_s: seconds(job.restarting),
+            down_s: seconds(job.down),
+            failures: job.failures,
+            checkpoints: job.checkpoints,
+            slowdown: job.slowdown(),
         }
     }
 }

@@ -17,10 +17,12 @@ use rand_chacha::rand_core::SeedableRng;
 
 /// Versioned: results depend on these strings.
 const TRIAL_CONTEXT: &str = "revenant-experiments 2026-11 trial seed";
+const HOST_CONTEXT: &str = "revenant-experiments 2026-11 host seed";
 const STREAM_CONTEXT: &str = "revenant-experiments 2026-11 stream";
 
 /// Contexts are hashed once, not for each trial.
 static TRIAL_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(TRIAL_CONTEXT));
+static HOST_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(HOST_CONTEXT));
 static STREAM_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(STREAM_CONTEXT));
 
 fn derive_key(context: &ContextKey, material: &[u8]) -> [u8; 32] {
@@ -51,6 +53,8 @@ pub enum Purpose {
     SilentErrors,
     /// Which of the replicated processes a failure hits.
     Replicas,
+    /// Which jobs are submitted to a cluster, and when.
+    Workload,
     /// Which trials a bootstrap resamples.
     Bootstrap,
 }
@@ -63,6 +67,7 @@ impl Purpose {
             Purpose::FailureBursts => b"failure bursts",
             Purpose::SilentErrors => b"silent errors",
             Purpose::Replicas => b"replicas",
+            Purpose::Workload => b"workload",
             Purpose::Bootstrap => b"bootstrap",
         }
     }
@@ -75,6 +80,21 @@ impl TrialSeed {
         material[..8].copy_from_slice(&master.to_le_bytes());
         material[8..].copy_from_slice(&trial.to_le_bytes());
         let key = derive_key(&TRIAL_KEY, &material);
+        TrialSeed(u64::from_le_bytes([
+            key[0], key[1], key[2], key[3], key[4], key[5], key[6], key[7],
+        ]))
+    }
+
+    /// The seed of a host's own streams. The first host has the trial's, so that a cluster of one meets what a single job meets.
+    #[must_use]
+    pub fn host(self, host: u32) -> Self {
+        if host == 0 {
+            return self;
+        }
+        let mut material = [0; 12];
+        material[..8].copy_from_slice(&self.0.to_le_bytes());
+        material[8..].copy_from_slice(&host.to_le_bytes());
+        let key = derive_key(&HOST_KEY, &material);
         TrialSeed(u64::from_le_bytes([
             key[0], key[1], key[2], key[3], key[4], key[5], key[6], key[7],
         ]))

@@ -5,6 +5,7 @@
 
 use crate::plan::{Cell, Plan};
 use crate::record::SummaryRow;
+use crate::spec::Level;
 use crate::stats::{Moments, Running, order_statistics, quantile_interval_ranks, quantile_rank};
 use crate::theory;
 
@@ -140,6 +141,7 @@ impl CellSummary {
             moments(&self.lost_s),
         );
         let per_trial = |count: u64| (self.n > 0).then(|| count as f64 / self.n as f64);
+        let own = waste.filter(|_| cell.level == Level::Cluster);
         let scenario = plan.scenario(cell);
         let expected = plan.expected(cell);
         let waste_at = |makespan_s| theory::waste(scenario.work_s, makespan_s);
@@ -158,10 +160,10 @@ impl CellSummary {
             makespan_sd_s: makespan.and_then(|m| m.sd),
             makespan_ci95_lo_s: makespan.and_then(low),
             makespan_ci95_hi_s: makespan.and_then(high),
-            waste_mean: makespan.map(|m| waste_at(m.mean)),
+            waste_mean: own.map(|m| m.mean).or(makespan.map(|m| waste_at(m.mean))),
             waste_sd: waste.and_then(|m| m.sd),
-            waste_ci95_lo: makespan.and_then(low).map(waste_at_end),
-            waste_ci95_hi: makespan.and_then(high).map(waste_at_end),
+            waste_ci95_lo: own.map_or(makespan.and_then(low).map(waste_at_end), low),
+            waste_ci95_hi: own.map_or(makespan.and_then(high).map(waste_at_end), high),
             waste_median: median.value,
             waste_median_ci95_lo: median.low,
             waste_median_ci95_hi: median.high,

@@ -12,6 +12,10 @@ pub const SPEC: &str = "spec.toml";
 pub const MANIFEST: &str = "manifest.json";
 /// A row a trial.
 pub const TRIALS: &str = "trials.csv";
+/// A row a trial at level `cluster`: what became of all its jobs.
+pub const CLUSTER: &str = "cluster.csv";
+/// A row a job of these, if the spec wants them.
+pub const JOBS: &str = "jobs.csv";
 /// A row a cell.
 pub const SUMMARY: &str = "summary.csv";
 /// A row a policy and its baseline: differences trial by trial.
@@ -26,8 +30,8 @@ pub const RECOVERY: &str = "recovery.hlog";
 pub const FIGURES: &str = "figures";
 
 /// The files a run writes, and which `overwrite` may therefore remove.
-const FILES: [&str; 8] = [
-    SPEC, MANIFEST, TRIALS, SUMMARY, PAIRED, THEORY, DOWNTIME, RECOVERY,
+const FILES: [&str; 10] = [
+    SPEC, MANIFEST, TRIALS, CLUSTER, JOBS, SUMMARY, PAIRED, THEORY, DOWNTIME, RECOVERY,
 ];
 
 /// A run's folder.

@@ -6,17 +6,14 @@ use std::path::Path;
 
 use revenant_core::Clock;
 
-use super::folder::{DOWNTIME, Folder, MANIFEST, PAIRED, RECOVERY, SPEC, SUMMARY, THEORY, TRIALS};
+use super::folder::{CLUSTER, Folder, JOBS, MANIFEST, PAIRED, SPEC, SUMMARY, THEORY, TRIALS};
 use super::shard::Shard;
 use super::{Begun, RunError, RunReport, costs, summarise};
 use crate::hlog;
 use crate::manifest::{Identity, Manifest, ShardRecord, Status};
 use crate::plan::Plan;
-use crate::record::{self, TrialRow};
+use crate::record::{self, ClusterRow, JobRow, TrialRow};
 use crate::spec::Spec;
-
-/// Files of a shard, each a header and a stretch of the whole.
-const STRETCHES: [&str; 3] = [TRIALS, DOWNTIME, RECOVERY];
 
 /// Puts the shards in `out` together there. Refuses shards of another run, incomplete ones and damaged files; what it writes replaces an
 /// earlier merge in one step a file, the manifest last.
@@ -37,7 +34,7 @@ pub fn merge(spec: &Spec, out: &Path, command: &[String], clock: &dyn Clock) -> 
     let whole = Folder::of(out);
     let mut manifest = Manifest::begin(&plan, command, clock.now());
     manifest.shards = records;
-    for name in STRETCHES {
+    for name in plan.stretches() {
         join(&whole, &folders, name)?;
     }
     whole.write(SPEC, spec.source.as_bytes())?;
@@ -50,7 +47,7 @@ pub fn merge(spec: &Spec, out: &Path, command: &[String], clock: &dyn Clock) -> 
         &mut manifest.warnings,
     )?;
     manifest.status = Status::Complete;
-    for name in [SPEC, TRIALS, SUMMARY, PAIRED, THEORY, DOWNTIME, RECOVERY] {
+    for name in plan.stretches().chain([SPEC, SUMMARY, PAIRED, THEORY]) {
         manifest
             .outputs_blake3
             .insert(name.to_owned(), whole.digest(name)?);
@@ -135,7 +132,7 @@ fn check(folder: &Folder, plan: &Plan, shard: Shard, out: &Path) -> Result<Shard
             trials: manifest.identity.trials,
         });
     }
-    for name in STRETCHES {
+    for name in plan.part(shard).stretches() {
         if manifest.outputs_blake3.get(name) != Some(&folder.digest(name)?) {
             return Err(RunError::DamagedShard {
                 path: folder.file(name),
@@ -154,14 +151,16 @@ fn check(folder: &Folder, plan: &Plan, shard: Shard, out: &Path) -> Result<Shard
 
 /// Writes a file of the whole from those of the shards.
 fn join(whole: &Folder, shards: &[Folder], name: &str) -> Result<(), RunError> {
-    let header = if name == TRIALS {
-        record::header::<TrialRow>()
-    } else {
-        hlog::HEADER.to_owned()
+    let header = match name {
+        TRIALS => record::header::<TrialRow>(),
+        CLUSTER => ClusterRow::header(),
+        JOBS => record::header::<JobRow>(),
+        _ => hlog::HEADER.to_owned(),
     };
     whole.write_with(name, |out: &mut BufWriter<File>| {
         out.write_all(header.as_bytes())?;
-        for shard in shards {
+        // A shard has a table only if one of its cells writes to it.
+        for shard in shards.iter().filter(|shard| shard.file(name).exists()) {
             let mut file = BufReader::new(File::open(shard.file(name))?);
             let mut found = vec![0; header.len()];
             file.read_exact(&mut found)?;

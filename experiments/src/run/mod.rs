@@ -26,17 +26,20 @@ use std::sync::atomic::AtomicBool;
 use revenant_core::Clock;
 use serde::Deserialize;
 
+use crate::cluster::JobRecord;
 use crate::hlog::{self, CellHistograms, Spans};
 use crate::manifest::{Counts, Identity, Manifest, Status};
 use crate::model::Costs;
 use crate::plan::{Plan, WorkItem};
-use crate::record::{self, LineWriter, TrialRow};
+use crate::record::{self, ClusterRow, JobRow, LineWriter, TrialRow};
 use crate::sim;
 use crate::spec::{Cost, Level, Setting, Spec};
 use crate::trial::{self, TrialError};
 
 pub use error::RunError;
-pub use folder::{DOWNTIME, FIGURES, MANIFEST, PAIRED, RECOVERY, SPEC, SUMMARY, THEORY, TRIALS};
+pub use folder::{
+    CLUSTER, DOWNTIME, FIGURES, JOBS, MANIFEST, PAIRED, RECOVERY, SPEC, SUMMARY, THEORY, TRIALS,
+};
 use folder::{Folder, LineFile};
 pub use merge::merge;
 pub use replay::{REPLAY, TIMELINE, Timeline, TimelineEvent, TimelineSpan, replay};
@@ -131,7 +134,8 @@ pub fn run(
     manifest.counts.trials_done = done;
     manifest.status = Status::Interrupted;
     if done == plan.trials() {
-        let mut outputs = vec![SPEC, TRIALS, DOWNTIME, RECOVERY];
+        let mut outputs = vec![SPEC];
+        outputs.extend(plan.stretches());
         // A shard is summarised with the others: its baselines may be elsewhere.
         if plan.shard.is_none() {
             manifest.counts = summarise::summarise(
@@ -179,17 +183,26 @@ pub(crate) fn costs(spec: &Spec) -> Result<Vec<Vec<Costs>>, RunError> {
 }
 
 fn same_costs(one: &Setting, other: &Setting) -> bool {
-    (&one.guest, &one.checkpoint, &one.job, &one.failures)
-        == (&other.guest, &other.checkpoint, &other.job, &other.failures)
+    (&one.guest, &one.checkpoint, &one.job, &one.failures, &one.cluster)
+        == (
+            &other.guest,
+            &other.checkpoint,
+            &other.job,
+            &other.failures,
+            &other.cluster,
+        )
 }
 
 fn costs_of(setting: &Setting, seed: u64) -> Result<Vec<Costs>, RunError> {
     if let (Cost::Given(checkpoint), Cost::Given(restart)) =
         (setting.checkpoint.cost, setting.checkpoint.restart)
     {
+        let stores = setting.cluster.as_ref().map_or_else(Default::default, |cluster| {
+            cluster.lone_costs(cluster.workload.slot_memory())
+        });
         return Ok(vec![Costs {
-            checkpoint,
-            restart,
+            checkpoint: checkpoint + stores.0,
+            restart: restart + stores.1,
             ..Costs::default()
         }]);
     }
@@ -241,7 +254,7 @@ fn run_trials(
         let cell = plan.item(number).cell;
         let most = match plan.cells[cell].level {
             Level::Model => MODEL_BATCH,
-            Level::Sim => 1,
+            Level::Sim | Level::Cluster => 1,
         };
         most.min(plan.first_trial(cell + 1) - number)
     };
@@ -267,6 +280,9 @@ const MODEL_BATCH: u64 = 64;
 struct Batch {
     /// Their rows.
     lines: String,
+    /// Their rows of `cluster.csv` and `jobs.csv`.
+    cluster: String,
+    jobs: String,
     spans: Spans,
     failures: u64,
 }
@@ -274,18 +290,31 @@ struct Batch {
 impl Batch {
     /// Runs the trials of these numbers, all of one cell. An error says which trial it is of.
     fn run(plan: &Plan, numbers: Range<u64>) -> Result<Batch, (WorkItem, TrialError)> {
-        let mut row = TrialRow::of(plan, &plan.cells[plan.item(numbers.start).cell]);
+        let cell = &plan.cells[plan.item(numbers.start).cell];
+        let wanted = plan.wants_jobs(cell);
+        let mut row = TrialRow::of(plan, cell);
+        let (mut cluster, mut jobs) = (String::new(), LineWriter::new());
         let (mut lines, mut spans, mut failures) = (LineWriter::new(), Spans::default(), 0);
         for number in numbers {
             let item = plan.item(number);
-            let outcome = trial::run(plan, item).map_err(|error| (item, error))?;
+            let mut each = |job: &JobRecord| {
+                if wanted {
+                    jobs.add(&JobRow::new(cell.point, item.trial, job));
+                }
+            };
+            let outcome = trial::run_jobs(plan, item, &mut each).map_err(|error| (item, error))?;
             row.fill(plan, item, &outcome);
+            if let Some(outcome) = &outcome.cluster {
+                cluster += &ClusterRow::line(&row, outcome);
+            }
             lines.add(&row);
             spans.add(&outcome);
             failures += outcome.failures;
         }
         Ok(Batch {
             lines: lines.lines(),
+            cluster,
+            jobs: jobs.lines(),
             spans,
             failures,
         })
@@ -299,6 +328,9 @@ struct Rows<'a> {
     trials: LineFile,
     downtime: LineFile,
     recovery: LineFile,
+    /// Tables that only some runs have.
+    cluster: Option<LineFile>,
+    jobs: Option<LineFile>,
     histograms: CellHistograms,
     progress: &'a mut dyn FnMut(Progress),
     state: Progress,
@@ -330,6 +362,14 @@ impl<'a> Rows<'a> {
             trials: open(TRIALS, remains.row_bytes, &record::header::<TrialRow>())?,
             downtime: open(DOWNTIME, remains.downtime_bytes, hlog::HEADER)?,
             recovery: open(RECOVERY, remains.recovery_bytes, hlog::HEADER)?,
+            cluster: plan
+                .has_cluster()
+                .then(|| open(CLUSTER, remains.cluster_bytes, &ClusterRow::header()))
+                .transpose()?,
+            jobs: plan
+                .has_jobs()
+                .then(|| open(JOBS, remains.jobs_bytes, &record::header::<JobRow>()))
+                .transpose()?,
             remains,
             histograms: CellHistograms::new(),
             progress,
@@ -339,6 +379,9 @@ impl<'a> Rows<'a> {
 
     fn finish(mut self) -> Result<(), RunError> {
         self.trials.sync()?;
+        for table in [&mut self.cluster, &mut self.jobs].into_iter().flatten() {
+            table.sync()?;
+        }
         self.downtime.sync()?;
         self.recovery.sync()
     }
@@ -373,6 +416,12 @@ impl ordered::Sink<Result<Batch, (WorkItem, TrialError)>> for Rows<'_> {
             self.trials.append(fresh)?;
             self.state.trials_done = numbers.end;
         }
+        let tables = [(&mut self.cluster, &batch.cluster), (&mut self.jobs, &batch.jobs)];
+        for (table, lines) in tables {
+            if let Some(table) = table {
+                table.append(lines)?;
+            }
+        }
         self.histograms.add(&batch.spans);
         self.state.failures += batch.failures;
         let cell = self.plan.item(numbers.start).cell;
@@ -380,6 +429,9 @@ impl ordered::Sink<Result<Batch, (WorkItem, TrialError)>> for Rows<'_> {
             let cell = &self.plan.cells[cell];
             // The order matters to a resume: a cell's histograms vouch for its rows.
             self.trials.flush()?;
+            for table in [&mut self.cluster, &mut self.jobs].into_iter().flatten() {
+                table.flush()?;
+            }
             self.downtime.append(&self.histograms.downtime_line(cell))?;
             self.downtime.flush()?;
             self.recovery.append(&self.histograms.recovery_line(cell))?;

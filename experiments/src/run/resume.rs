@@ -13,10 +13,11 @@ use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use super::RunError;
-use super::folder::{DOWNTIME, Folder, RECOVERY, TRIALS};
+use super::folder::{CLUSTER, DOWNTIME, Folder, JOBS, RECOVERY, TRIALS};
 use crate::hlog;
 use crate::plan::Plan;
-use crate::record::{self, TrialRow};
+use crate::record::{self, ClusterRow, JobRow, TrialRow};
+use crate::spec::Level;
 
 /// Where to go on.
 #[derive(Debug)]
@@ -29,6 +30,9 @@ pub(super) struct Remains {
     /// Bytes of the histogram logs that stand.
     pub downtime_bytes: u64,
     pub recovery_bytes: u64,
+    /// Bytes of the tables of clusters that stand.
+    pub cluster_bytes: u64,
+    pub jobs_bytes: u64,
     /// Rows from `restart_at` on, to be compared.
     pub kept: KeptRows,
 }
@@ -43,6 +47,8 @@ impl Remains {
             restart_at: 0,
             downtime_bytes: 0,
             recovery_bytes: 0,
+            cluster_bytes: 0,
+            jobs_bytes: 0,
             kept,
         })
     }
@@ -63,6 +69,8 @@ impl Remains {
             restart_at,
             downtime_bytes: downtime[whole_cells],
             recovery_bytes: recovery[whole_cells],
+            cluster_bytes: table_lines(folder, CLUSTER, &ClusterRow::header(), 1, plan, whole_cells)?,
+            jobs_bytes: table_lines(folder, JOBS, &record::header::<JobRow>(), 0, plan, whole_cells)?,
             kept: KeptRows::open(folder, cell_offsets[whole_cells], restart_at, rows)?,
         })
     }
@@ -96,6 +104,42 @@ fn whole_rows(folder: &Folder, plan: &Plan, cell_offsets: &mut Vec<u64>) -> Resu
         }
     }
     Ok((rows, bytes))
+}
+
+/// Bytes of a table of clusters with the lines of the first cells. A cell's lines are written before its line in the histogram
+/// logs, so they are whole. Column `column` is the number of the point.
+fn table_lines(
+    folder: &Folder,
+    name: &str,
+    header: &str,
+    column: usize,
+    plan: &Plan,
+    cells: usize,
+) -> Result<u64, RunError> {
+    let Some(mut lines) = Lines::open(folder, name)? else {
+        return Ok(0);
+    };
+    if lines.next()? != Some(header) {
+        return Ok(0);
+    }
+    // Cells of other levels have no lines here.
+    let mut again = plan.cells[cells..].iter();
+    let first = again
+        .find(|cell| cell.level == Level::Cluster)
+        .map(|cell| cell.point);
+    let mut bytes = lines.offset;
+    while let Some(line) = lines.next()? {
+        let point = line
+            .split(',')
+            .nth(column)
+            .and_then(|point| point.parse::<u32>().ok());
+        match (point, first) {
+            (Some(point), Some(first)) if point >= first => break,
+            (None, _) => break,
+            _ => bytes = lines.offset,
+        }
+    }
+    Ok(bytes)
 }
 
 /// Where in a histogram log the lines of the plan's cells end, from the first cell on; in front, where the header ends.

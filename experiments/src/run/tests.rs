@@ -463,3 +463,88 @@ fn a_trial_is_replayed_as_its_row_has_it_or_refused() {
         Err(RunError::ComesOutDifferently { row: 3, .. })
     ));
 }
+
+const CLUSTER_TEXT: &str = r#"
+name = "many"
+seed = 5
+trials = 3
+levels = ["model", "cluster"]
+[job]
+work = "5h"
+[failures]
+law = { weibull = 0.7 }
+mtbf = "10h"
+downtime = "1min"
+kinds = { host-crash = 0.5, host-loss = 0.5 }
+[checkpoint]
+cost = "10s"
+restart = "30s"
+[cluster]
+hosts = 4
+slots_per_host = 2
+repair = "1h"
+jobs_csv = true
+[cluster.workload]
+jobs = 20
+interarrival = "20min"
+length = { weibull = 0.8 }
+memory = "1GiB"
+width = [1, 3]
+[cluster.store.disk]
+kind = "local"
+bandwidth = "100MiB"
+[cluster.store.nfs]
+kind = "shared"
+bandwidth = "50MiB"
+[sweep]
+"cluster.checkpoint_to" = [["disk"], ["nfs"], ["disk", "nfs"]]
+[[policy]]
+kind = "young"
+[[policy]]
+kind = "di"
+"#;
+
+/// Of clusters, too, the files depend on the spec alone: not on threads, shards or a process that died.
+#[test]
+fn a_cluster_leaves_the_same_bytes_however_it_is_run() {
+    let spec = Spec::parse(CLUSTER_TEXT, Path::new("many.toml")).unwrap();
+    let all = |out: &Path| {
+        let tables = [CLUSTER, JOBS].into_iter().chain(OUTPUTS);
+        tables
+            .map(|name| fs::read(out.join(name)).unwrap())
+            .collect::<Vec<_>>()
+    };
+    let whole = tempfile::tempdir().unwrap();
+    let report = run_all(&spec, &options(whole.path(), 1)).unwrap();
+    assert_eq!((report.status, report.counts.given_up), (Status::Complete, 0));
+    let files = all(whole.path());
+    let lines = |file: usize| files[file].split(|&byte| byte == b'\n').count() - 1;
+    assert_eq!((lines(0), lines(1)), (1 + 6 * 3, 1 + 6 * 3 * 20));
+
+    let threads = tempfile::tempdir().unwrap();
+    run_all(&spec, &options(threads.path(), 3)).unwrap();
+    assert!(all(threads.path()) == files);
+
+    let shards = tempfile::tempdir().unwrap();
+    for shard in Shard::all(5) {
+        let part = RunOptions {
+            shard: Some(shard),
+            ..options(shards.path(), 2)
+        };
+        run_all(&spec, &part).unwrap();
+    }
+    merge(&spec, shards.path(), &[], &Still).unwrap();
+    assert!(all(shards.path()) == files);
+
+    let trials = whole.path().join(TRIALS);
+    let bytes = fs::read(&trials).unwrap();
+    for kept in [0, bytes.len() / 5, bytes.len() / 2, bytes.len() - 3] {
+        fs::write(&trials, &bytes[..kept]).unwrap();
+        let resumed = RunOptions {
+            resume: true,
+            ..options(whole.path(), 2)
+        };
+        run_all(&spec, &resumed).unwrap();
+        assert!(all(whole.path()) == files, "{kept} bytes were left");
+    }
+}

@@ -141,6 +141,7 @@ fn outcome(report: Report) -> Result<Outcome, SimError> {
             .map(|capture| capture.suspended_for)
             .collect(),
         recoveries: report.recoveries,
+        cluster: None,
     })
 }
 

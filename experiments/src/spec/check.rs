@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use toml::Spanned;
 
+use super::cluster;
 use super::error::Problem;
 use super::failures;
 use super::raw::{Raw, RawCheckpoint, RawGuest, RawJob, RawLimits, RawPeriods, RawPolicy, RawTrials};
@@ -71,6 +72,9 @@ pub(super) fn spec(raw: &Raw, settings: Vec<Setting>, source: &str, path: &Path)
 /// What may differ from point to point.
 pub(super) fn setting(raw: &Raw, name: String, path: &Path) -> Result<Setting, Complaint> {
     let levels = checked_levels(raw)?;
+    if levels.contains(&Level::Sim) && levels.contains(&Level::Cluster) {
+        return Err((raw.levels.span().start, Problem::ClusterWithSim));
+    }
     let job = checked_job(&raw.job)?;
     check_costs(&raw.checkpoint, &levels)?;
     let needed_by = needs_guest(&levels, raw);
@@ -88,7 +92,11 @@ pub(super) fn setting(raw: &Raw, name: String, path: &Path) -> Result<Setting, C
     if levels.contains(&Level::Sim) && kinds.guest_crash + kinds.host_loss < 1.0 - f64::EPSILON {
         return Err((raw.levels.span().start, Problem::KindsAtSim));
     }
-    let beyond = rules::checked(raw, &levels, kinds.host_loss)?;
+    let mut beyond = rules::checked(raw, &levels, kinds.host_loss)?;
+    let cluster = cluster::checked(raw, &levels, &failures, path)?;
+    let (cluster, two_level) =
+        cluster.map_or((None, None), |checked| (Some(checked.cluster), checked.two_level));
+    beyond.two_level = beyond.two_level.or(two_level);
     Ok(Setting {
         name,
         guest,
@@ -103,7 +111,8 @@ pub(super) fn setting(raw: &Raw, name: String, path: &Path) -> Result<Setting, C
         two_level: beyond.two_level,
         verified: beyond.verified,
         policies: checked_policies(&raw.policy, &beyond)?,
-        limits: checked_limits(&raw.limits, job.work)?,
+        limits: checked_limits(&raw.limits, job.work, cluster.is_some())?,
+        cluster,
         job,
     })
 }
@@ -145,6 +154,7 @@ impl Spec {
         let trials = Trials {
             model: instead(self.trials.model),
             sim: instead(self.trials.sim),
+            cluster: instead(self.trials.cluster),
         };
         Spec { trials, ..self }
     }
@@ -160,6 +170,7 @@ impl Spec {
         let trials = Trials {
             model: at(Level::Model, self.trials.model),
             sim: at(Level::Sim, self.trials.sim),
+            cluster: at(Level::Cluster, self.trials.cluster),
         };
         Spec { seed, trials, ..self }
     }
@@ -247,10 +258,14 @@ fn checked_trials(trials: &Spanned<RawTrials>, levels: &[Level]) -> Result<Trial
             RawTrials::Everywhere(count) => {
                 (levels.contains(&level).then_some(count), levels.contains(&level))
             }
-            RawTrials::PerLevel { model, sim } => (
-                if level == Level::Model { model } else { sim },
-                levels.contains(&level),
-            ),
+            RawTrials::PerLevel { model, sim, cluster } => {
+                let given = match level {
+                    Level::Model => model,
+                    Level::Sim => sim,
+                    Level::Cluster => cluster,
+                };
+                (given, levels.contains(&level))
+            }
         };
         match (given, wanted) {
             (Some(_), false) => Err((offset, Problem::TrialsForAbsentLevel { level: level.name() })),
@@ -273,6 +288,7 @@ fn checked_trials(trials: &Spanned<RawTrials>, levels: &[Level]) -> Result<Trial
     Ok(Trials {
         model: at(Level::Model)?,
         sim: at(Level::Sim)?,
+        cluster: at(Level::Cluster)?,
     })
 }
 
@@ -482,7 +498,8 @@ fn number(kind: &Kind, parameter: &Parameter, value: &toml::Value) -> Result<f64
     })
 }
 
-fn checked_limits(limits: &RawLimits, work: Duration) -> Result<Limits, Complaint> {
+/// Many jobs have no common measure: what a cluster does is given up after a century, unless told otherwise.
+fn checked_limits(limits: &RawLimits, work: Duration, cluster: bool) -> Result<Limits, Complaint> {
     let failures = match &limits.failures {
         None => FAILURES_DEFAULT,
         Some(given) => u32::try_from(*given.get_ref()).map_err(|_| {
@@ -500,6 +517,7 @@ fn checked_limits(limits: &RawLimits, work: Duration) -> Result<Limits, Complain
         })?,
     };
     let time = match &limits.time {
+        None if cluster => PERIOD_MAX.0,
         None => work.saturating_mul(TIME_DEFAULT_FACTOR).min(PERIOD_MAX.0),
         Some(given) => within(
             *given.get_ref(),

@@ -104,8 +104,10 @@ pub enum Problem {
     #[error("failures.kinds must be shares between 0 and 1 that add up to 1")]
     NotShares,
     /// A law that cannot be drawn.
-    #[error("failures.law: the shape of {law} must be between {least} and {most}")]
+    #[error("{key}: the shape of {law} must be between {least} and {most}")]
     BadShape {
+        /// The key.
+        key: &'static str,
         /// The law.
         law: &'static str,
         /// The least shape.
@@ -167,6 +169,86 @@ pub enum Problem {
         /// The key.
         key: &'static str,
     },
+    /// Level `cluster` without one.
+    #[error("level \"cluster\" needs a cluster: add [cluster], [cluster.workload] and [cluster.store.NAME]")]
+    ClusterMissing,
+    /// A cluster nobody runs.
+    #[error("[cluster] is not used: levels does not list \"cluster\"")]
+    ClusterUnused,
+    /// A guest's bytes are simulated for one job at a time.
+    #[error("level \"cluster\" simulates no guests: take \"sim\" out of levels")]
+    ClusterWithSim,
+    /// What is of a single job.
+    #[error("{key} is not known at level \"cluster\"")]
+    NotAtCluster {
+        /// The key.
+        key: &'static str,
+    },
+    /// Every host would fail at the same instants.
+    #[error(
+        "failures.law: log: all hosts would fail at once: write mode = \"replay-anywhere\" or \"bootstrap\""
+    )]
+    SameLogForAll,
+    /// A pattern of two kinds of stores, of which there is one.
+    #[error("cluster.shared_every needs a local and a shared store to checkpoint to")]
+    SharedEveryAlone,
+    /// Checkpoints to a store that is not.
+    #[error("cluster.checkpoint_to: there is no [cluster.store.{name}]")]
+    NoSuchStore {
+        /// As given.
+        name: String,
+    },
+    /// Two stores of one kind.
+    #[error("checkpoints go to one store of kind \"{kind}\" at most: say in cluster.checkpoint_to which")]
+    TwoStoresOfAKind {
+        /// The kind.
+        kind: &'static str,
+    },
+    /// Nowhere to write to.
+    #[error(
+        "checkpoints need a store: add [cluster.store.NAME], and name it in checkpoint_to if that is there"
+    )]
+    NoStore,
+    /// A stream's share of nothing.
+    #[error("stream_bandwidth needs bandwidth, that of the whole store")]
+    StreamWithoutStore,
+    /// Hosts have one store each.
+    #[error("count is for shared stores: each host has one local store")]
+    CountOfLocal,
+    /// A shared store is in no host.
+    #[error(
+        "a shared store survives the loss of any host: take survives_host_loss away, or write kind = \"local\""
+    )]
+    SharedDies,
+    /// Neither drawn nor recorded jobs.
+    #[error("cluster.workload needs jobs = N, or trace = {{ file = \"…\", format = \"swf\" }}")]
+    NoJobs,
+    /// A trace has its own.
+    #[error("cluster.workload.{key} is not used: the jobs are those of a trace")]
+    NotOfATrace {
+        /// The key.
+        key: &'static str,
+    },
+    /// A trace that cannot be used.
+    #[error("cluster.workload.trace: {why}")]
+    BadTrace {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A law of nothing.
+    #[error("cluster.workload.arrivals needs interarrival, the mean gap")]
+    ArrivalsWithoutMean,
+    /// Wider than all hosts.
+    #[error("cluster.workload.width = {found} is more than the {slots} slots of all hosts")]
+    TooWide {
+        /// As given.
+        found: u64,
+        /// hosts × slots_per_host.
+        slots: u64,
+    },
+    /// More memory than a host has.
+    #[error("cluster.workload.memory: a VM of such a job needs more than cluster.memory_per_host")]
+    MemoryNeverFits,
     /// A number of verifications that cost nobody knows what.
     #[error("checkpoint.verifications needs checkpoint.verify = \"20s\": what one costs")]
     VerificationsWithoutCost,

@@ -53,7 +53,7 @@ pub(super) struct RawFailures {
 /// `"exponential"`, or `{ weibull = 0.7 }` and its like.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum RawLaw {
+pub(super) enum RawLaw {
     Exponential,
     Weibull(f64),
     Lognormal(f64),
@@ -64,7 +64,7 @@ enum RawLaw {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawBathtub {
+pub(super) struct RawBathtub {
     infant_shape: f64,
     infant_share: f64,
     wear_out_shape: f64,
@@ -73,7 +73,7 @@ struct RawBathtub {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawLog {
+pub(super) struct RawLog {
     file: PathBuf,
     format: Format,
     mode: Replay,
@@ -144,28 +144,10 @@ fn span(period: Option<&Spanned<Period>>, key: &'static str) -> Result<Duration,
 
 fn process(raw: &RawFailures, spec: &Path) -> Result<Process, Complaint> {
     let offset = raw.law.span().start;
-    let law = match raw.law.get_ref() {
-        RawLaw::Log(log) => return recorded(raw, log, offset, spec),
-        RawLaw::Exponential => Law::Exponential,
-        RawLaw::Weibull(shape) => Law::Weibull {
-            shape: shape_within(*shape, 0.1, "weibull", offset)?,
-        },
-        RawLaw::Lognormal(sigma) => Law::LogNormal {
-            sigma: shape_within(*sigma, 0.01, "lognormal", offset)?,
-        },
-        RawLaw::Gamma(shape) => Law::Gamma {
-            shape: shape_within(*shape, 0.05, "gamma", offset)?,
-        },
-        RawLaw::Bathtub(raw) => {
-            let (infant, wear_out) = (
-                (raw.infant_shape, raw.infant_share),
-                (raw.wear_out_shape, raw.wear_out_share),
-            );
-            Law::Bathtub(
-                Bathtub::new(infant, wear_out).map_err(|error| (offset, Problem::BadBathtub(error)))?,
-            )
-        }
-    };
+    if let RawLaw::Log(log) = raw.law.get_ref() {
+        return recorded(raw, log, offset, spec);
+    }
+    let law = drawn_law(raw.law.get_ref(), "failures.law", offset)?.unwrap_or(Law::Exponential);
     let nodes = raw.nodes.as_ref().map_or(1, |nodes| *nodes.get_ref());
     if let Some(written) = raw.nodes.as_ref().filter(|_| !(1..=NODES_MAX).contains(&nodes)) {
         let problem = Problem::OutOfRange {
@@ -204,8 +186,48 @@ fn process(raw: &RawFailures, spec: &Path) -> Result<Process, Complaint> {
     })
 }
 
+impl RawFailures {
+    /// Where the law is.
+    pub(super) fn law_offset(&self) -> usize {
+        self.law.span().start
+    }
+}
+
+/// A law that is drawn from; `None` for a log.
+pub(super) fn drawn_law(raw: &RawLaw, key: &'static str, offset: usize) -> Result<Option<Law>, Complaint> {
+    let shape = |shape: f64, least: f64, law: &'static str| shape_within(shape, least, law, key, offset);
+    Ok(Some(match raw {
+        RawLaw::Log(_) => return Ok(None),
+        RawLaw::Exponential => Law::Exponential,
+        RawLaw::Weibull(k) => Law::Weibull {
+            shape: shape(*k, 0.1, "weibull")?,
+        },
+        RawLaw::Lognormal(sigma) => Law::LogNormal {
+            sigma: shape(*sigma, 0.01, "lognormal")?,
+        },
+        RawLaw::Gamma(k) => Law::Gamma {
+            shape: shape(*k, 0.05, "gamma")?,
+        },
+        RawLaw::Bathtub(raw) => {
+            let (infant, wear_out) = (
+                (raw.infant_shape, raw.infant_share),
+                (raw.wear_out_shape, raw.wear_out_share),
+            );
+            Law::Bathtub(
+                Bathtub::new(infant, wear_out).map_err(|error| (offset, Problem::BadBathtub(error)))?,
+            )
+        }
+    }))
+}
+
 /// Between the least, below which the mean is made by draws that never come, and 20.
-fn shape_within(shape: f64, least: f64, law: &'static str, offset: usize) -> Result<f64, Complaint> {
+fn shape_within(
+    shape: f64,
+    least: f64,
+    law: &'static str,
+    key: &'static str,
+    offset: usize,
+) -> Result<f64, Complaint> {
     const MOST: f64 = 20.0;
     if (least..=MOST).contains(&shape) {
         return Ok(shape);
@@ -213,6 +235,7 @@ fn shape_within(shape: f64, least: f64, law: &'static str, offset: usize) -> Res
     Err((
         offset,
         Problem::BadShape {
+            key,
             law,
             least: least.to_string(),
             most: MOST.to_string(),

@@ -8,6 +8,7 @@
 //! described in `docs/experiments.md`.
 
 mod check;
+mod cluster;
 mod error;
 mod failures;
 mod raw;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::DeTable;
 
+use crate::cluster::Cluster;
 use crate::model::Rules;
 pub use error::{Problem, SpecError};
 pub use failures::Failures;
@@ -71,6 +73,8 @@ pub struct Setting {
     pub two_level: Option<TwoLevel>,
     /// The policy for silent errors, where they strike and are looked for.
     pub verified: Option<Verified>,
+    /// The cluster, at that level.
+    pub cluster: Option<Cluster>,
     /// Policies to compare.
     pub policies: Vec<Choice>,
     /// When a trial is given up.
@@ -85,6 +89,8 @@ pub enum Level {
     Model,
     /// The real core on a simulated guest, host and disk.
     Sim,
+    /// Many jobs on many hosts, with stores that contend: discrete events.
+    Cluster,
 }
 
 impl Level {
@@ -93,6 +99,7 @@ impl Level {
         match self {
             Level::Model => "model",
             Level::Sim => "sim",
+            Level::Cluster => "cluster",
         }
     }
 }
@@ -104,6 +111,8 @@ pub struct Trials {
     pub model: Option<u32>,
     /// At level `sim`.
     pub sim: Option<u32>,
+    /// At level `cluster`.
+    pub cluster: Option<u32>,
 }
 
 impl Trials {
@@ -112,6 +121,7 @@ impl Trials {
         match level {
             Level::Model => self.model.unwrap_or(0),
             Level::Sim => self.sim.unwrap_or(0),
+            Level::Cluster => self.cluster.unwrap_or(0),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
+use super::cluster::RawCluster;
 use super::failures::RawFailures;
 use super::rules::{RawEpochs, RawReplicas, RawShared};
 use super::{Cost, FigureFormat, Level, Method};
@@ -25,6 +26,7 @@ pub(super) struct Raw {
     pub job: RawJob,
     pub guest: Option<Spanned<RawGuest>>,
     pub world: Option<Spanned<CostProfile>>,
+    pub cluster: Option<Spanned<RawCluster>>,
     pub failures: RawFailures,
     pub checkpoint: RawCheckpoint,
     pub policy: Spanned<Vec<Spanned<RawPolicy>>>,
@@ -113,7 +115,11 @@ impl<'de> Deserialize<'de> for RawPeriods {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum RawTrials {
     Everywhere(u64),
-    PerLevel { model: Option<u64>, sim: Option<u64> },
+    PerLevel {
+        model: Option<u64>,
+        sim: Option<u64>,
+        cluster: Option<u64>,
+    },
 }
 
 impl<'de> Deserialize<'de> for RawTrials {
@@ -123,6 +129,7 @@ impl<'de> Deserialize<'de> for RawTrials {
         struct PerLevel {
             model: Option<u64>,
             sim: Option<u64>,
+            cluster: Option<u64>,
         }
         struct Either;
         impl<'de> Visitor<'de> for Either {
@@ -143,9 +150,9 @@ impl<'de> Deserialize<'de> for RawTrials {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawTrials, A::Error> {
-                let PerLevel { model, sim } =
+                let PerLevel { model, sim, cluster } =
                     PerLevel::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(RawTrials::PerLevel { model, sim })
+                Ok(RawTrials::PerLevel { model, sim, cluster })
             }
         }
         deserializer.deserialize_any(Either)

@@ -65,7 +65,7 @@ pub(super) struct Checked {
 /// Checks all of it. `host_loss` is the share of the failures that take the local store along.
 pub(super) fn checked(raw: &Raw, levels: &[Level], host_loss: f64) -> Result<Checked, Complaint> {
     if levels.contains(&Level::Sim)
-        && let Some((offset, key)) = given(raw)
+        && let Some((offset, key)) = given(raw).next()
     {
         return Err((offset, Problem::OnlyAtModel { key }));
     }
@@ -120,8 +120,8 @@ pub(super) fn checked(raw: &Raw, levels: &[Level], host_loss: f64) -> Result<Che
     })
 }
 
-/// The first key that goes beyond the plain case.
-fn given(raw: &Raw) -> Option<(usize, &'static str)> {
+/// The keys that go beyond the plain case.
+pub(super) fn given(raw: &Raw) -> impl Iterator<Item = (usize, &'static str)> {
     let (failures, checkpoint) = (&raw.failures, &raw.checkpoint);
     let at = |period: &Option<Spanned<Period>>| period.as_ref().map(|period| period.span().start);
     [
@@ -150,7 +150,7 @@ fn given(raw: &Raw) -> Option<(usize, &'static str)> {
         ),
     ]
     .into_iter()
-    .find_map(|(offset, key)| offset.map(|offset| (offset, key)))
+    .filter_map(|(offset, key)| Some((offset?, key)))
 }
 
 fn checked_verification(checkpoint: &RawCheckpoint) -> Result<Option<Verification>, Complaint> {

@@ -13,6 +13,8 @@ pub(crate) enum Level {
     Model,
     /// The core in the simulated world.
     Sim,
+    /// Many jobs on many hosts.
+    Cluster,
 }
 
 /// A mean and its 95 % confidence interval, which a single trial does not have.
@@ -170,7 +172,8 @@ pub(crate) fn read_level(row: &Row, column: Column) -> Result<Level, PlotError> 
     match row.text(column) {
         "model" => Ok(Level::Model),
         "sim" => Ok(Level::Sim),
-        _ => Err(row.unexpected(column, "`model` or `sim`")),
+        "cluster" => Ok(Level::Cluster),
+        _ => Err(row.unexpected(column, "`model`, `sim` or `cluster`")),
     }
 }
 

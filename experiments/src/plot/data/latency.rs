@@ -80,6 +80,7 @@ fn read_tag(tag: &str) -> Option<(u64, Level)> {
     let level = match level {
         "model" => Level::Model,
         "sim" => Level::Sim,
+        "cluster" => Level::Cluster,
         _ => return None,
     };
     Some((point.parse().ok()?, level))

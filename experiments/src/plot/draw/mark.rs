@@ -122,7 +122,7 @@ impl Mark {
     }
 }
 
-/// The marker of a level: open for the model, filled for the simulated world, so that both can be seen in one place.
+/// The marker of a level: open for the model, filled for the simulated world and the cluster, so that both can be seen in one place.
 pub(crate) fn marker(scene: &mut Scene, centre: Point, level: Level, look: Look) {
     let outline = Stroke {
         width: MARK_WIDTH,
@@ -130,7 +130,7 @@ pub(crate) fn marker(scene: &mut Scene, centre: Point, level: Level, look: Look)
     };
     match level {
         Level::Model => look.shape.paint(scene, centre, OPEN_RADIUS, PAPER, Some(outline)),
-        Level::Sim => look.shape.paint(scene, centre, FILLED_RADIUS, look.colour, None),
+        Level::Sim | Level::Cluster => look.shape.paint(scene, centre, FILLED_RADIUS, look.colour, None),
     }
 }
 

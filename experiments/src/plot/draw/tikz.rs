@@ -136,7 +136,7 @@ fn marked(tex: &mut String, marks: &Marks, colours: &mut BTreeSet<u32>) {
     };
     let (radius, fill) = match marks.level {
         Level::Model => (OPEN_RADIUS, "white".to_owned()),
-        Level::Sim => (FILLED_RADIUS, format!("c{rgb:06x}")),
+        Level::Sim | Level::Cluster => (FILLED_RADIUS, format!("c{rgb:06x}")),
     };
     let axis = match marks.along {
         Along::X => 'x',

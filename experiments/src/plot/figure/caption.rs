@@ -42,6 +42,10 @@ pub(crate) fn markers(cells: &[&Cell]) -> String {
             Level::Sim,
             "Filled markers: level sim (the checkpoint core in the simulated world)",
         ),
+        (
+            Level::Cluster,
+            "Filled markers: level cluster (jobs on hosts; waste: mean over the trials of 1 − work / time in service, both times slots)",
+        ),
     ] {
         if let Some(n) = trials(cells, level) {
             let _ = writeln!(text, "{marker}, n = {n} trials each.");

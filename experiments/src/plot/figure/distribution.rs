@@ -221,7 +221,7 @@ fn legend(heading: &str, panels: &[&Panel]) -> Vec<Group> {
             series.push((Swatch::Curve(curve.look), curve.name.clone()));
         }
     }
-    let levels = [Level::Model, Level::Sim]
+    let levels = [Level::Model, Level::Sim, Level::Cluster]
         .into_iter()
         .filter(|level| curves().any(|curve| curve.level == *level))
         .map(|level| (Swatch::Marker(level), level_name(level).to_owned()));

@@ -196,7 +196,11 @@ fn paint_row(series: &Series, row: &Row, frame: &Frame, y: f64, scene: &mut Scen
         }
     });
     let apart = if series.levels.len() > 1 { APART } else { 0.0 };
-    for (level, y) in [(Level::Model, y - apart), (Level::Sim, y + apart)] {
+    for (level, y) in [
+        (Level::Model, y - apart),
+        (Level::Sim, y + apart),
+        (Level::Cluster, y + apart),
+    ] {
         scene.group(level_name(level), |scene| {
             for cell in row.cells.iter().filter(|cell| cell.level == level) {
                 paint_mark(series, cell, frame, y, scene);

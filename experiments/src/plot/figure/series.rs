@@ -128,6 +128,7 @@ pub(crate) fn level_name(level: Level) -> &'static str {
     match level {
         Level::Model => "Model",
         Level::Sim => "Simulation",
+        Level::Cluster => "Cluster",
     }
 }
 

@@ -36,7 +36,7 @@ fn errors_name_file_line_and_column() {
     let number = "expected a number of at most 1e18 in size, or nothing";
     let positive = "expected a duration of at least 1e-9 seconds";
     for (field, value, column, expected) in [
-        (3, "real", "level", "expected `model` or `sim`"),
+        (3, "real", "level", "expected `model`, `sim` or `cluster`"),
         (4, "", "policy", "expected a name"),
         (10, "0.0", "mtbf_s", positive),
         (10, "", "mtbf_s", positive),
