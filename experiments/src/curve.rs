@@ -1,5 +1,6 @@
 //! ④ Theory to draw under the trials: the expected makespan over the interval, for each MTBF and set of costs.
 
+use crate::expected;
 use crate::plan::{Cell, Plan};
 use crate::record::{Identity, TheoryRow};
 use crate::theory;
@@ -19,14 +20,13 @@ pub fn rows(plan: &Plan) -> Vec<TheoryRow> {
     let mut rows = Vec::new();
     let mut done = Vec::new();
     for cell in &plan.cells {
-        if !plan.is_plain(cell) || !plan.setting(cell).failures.process.is_memoryless() {
+        let Some(scenario) = expected::plain(plan, cell) else {
             continue;
-        }
+        };
         if done.contains(&(cell.setting, cell.mtbf, cell.costs)) {
             continue;
         }
         done.push((cell.setting, cell.mtbf, cell.costs));
-        let scenario = plan.scenario(cell);
         let mut push = |curve: &str, tau_s: Option<f64>| {
             let (makespan_s, lost_s) = match tau_s {
                 Some(tau_s) => (

@@ -11,6 +11,7 @@
 
 pub mod cluster;
 pub mod curve;
+mod expected;
 pub mod failures;
 mod fast;
 pub mod fit;

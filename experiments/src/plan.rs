@@ -168,13 +168,6 @@ impl Plan {
     pub fn model_job(&self, cell: usize) -> ModelJob {
         let cell = &self.cells[cell];
         let setting = self.setting(cell);
-        let mut rules = setting.rules;
-        if cell.policy.kind().name != "epochs" {
-            rules.epochs = None;
-        }
-        if let (Some(shared), Some(two_level)) = (&mut rules.shared, setting.two_level) {
-            shared.every = two_level.pattern(&seen(cell.costs, cell.mtbf)).shared_every;
-        }
         ModelJob {
             work: setting.job.work,
             final_checkpoint: setting.job.final_checkpoint,
@@ -183,8 +176,21 @@ impl Plan {
             detection: setting.failures.detection,
             downtime: setting.failures.downtime,
             limits: setting.limits,
-            rules,
+            rules: self.rules(cell),
         }
+    }
+
+    /// What is not as in the plain case, under the cell's policy.
+    pub(crate) fn rules(&self, cell: &Cell) -> Rules {
+        let setting = self.setting(cell);
+        let mut rules = setting.rules;
+        if cell.policy.kind().name != "epochs" {
+            rules.epochs = None;
+        }
+        if let (Some(shared), Some(two_level)) = (&mut rules.shared, setting.two_level) {
+            shared.every = two_level.pattern(&seen(cell.costs, cell.mtbf)).shared_every;
+        }
+        rules
     }
 
     /// The cell as a trial at level `cluster`; `None` if it is of another level.
@@ -268,42 +274,6 @@ impl Plan {
             mtbf_s: cell.mtbf.as_secs_f64(),
             final_checkpoint: setting.job.final_checkpoint,
         }
-    }
-}
-
-impl Plan {
-    /// Expected makespan and work lost of a trial of the cell by the closed form, in seconds; `None` where it does not hold or is
-    /// too large for a number.
-    pub fn expected(&self, cell: &Cell) -> Option<(f64, f64)> {
-        if !self.is_plain(cell)
-            || !self.setting(cell).failures.process.is_memoryless()
-            || !self.interval_policy(cell).is_constant()
-        {
-            return None;
-        }
-        let scenario = self.scenario(cell);
-        let (makespan_s, lost_s) = match cell.interval.map(|tau| tau.as_secs_f64()) {
-            Some(tau_s) => (
-                scenario.expected_makespan_s(tau_s),
-                scenario.expected_lost_s(tau_s),
-            ),
-            None => (
-                scenario.expected_makespan_never_s(),
-                scenario.expected_lost_never_s(),
-            ),
-        };
-        (makespan_s.is_finite() && lost_s.is_finite()).then_some((makespan_s, lost_s))
-    }
-}
-
-impl Plan {
-    /// Whether the cell is the plain case of the closed forms of [`Scenario`]: one store that outlives everything, and failures
-    /// that all take the guest and are noticed alike.
-    pub fn is_plain(&self, cell: &Cell) -> bool {
-        let setting = self.setting(cell);
-        cell.level != Level::Cluster
-            && setting.rules == Rules::default()
-            && setting.failures.kinds.store_loss <= 0.0
     }
 }
 

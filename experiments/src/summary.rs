@@ -3,6 +3,7 @@
 //! Only `trials.csv` is read, so a resumed run summarises like an uninterrupted one, and a summary can be made again. Memory
 //! does not grow with the number of trials.
 
+use crate::expected::expected;
 use crate::plan::{Cell, Plan};
 use crate::record::SummaryRow;
 use crate::spec::Level;
@@ -143,7 +144,7 @@ impl CellSummary {
         let per_trial = |count: u64| (self.n > 0).then(|| count as f64 / self.n as f64);
         let own = waste.filter(|_| cell.level == Level::Cluster);
         let scenario = plan.scenario(cell);
-        let expected = plan.expected(cell);
+        let expected = expected(plan, cell);
         let waste_at = |makespan_s| theory::waste(scenario.work_s, makespan_s);
         // Of few trials the interval may reach below W or zero, where no makespan is and waste means nothing.
         let waste_at_end = |makespan_s: f64| waste_at(makespan_s.max(scenario.work_s));
@@ -174,12 +175,12 @@ impl CellSummary {
             lost_mean_s: lost.map(|m| m.mean),
             lost_ci95_lo_s: lost.and_then(low),
             lost_ci95_hi_s: lost.and_then(high),
-            theory_makespan_s: expected.map(|(makespan_s, _)| makespan_s),
-            theory_waste: expected.map(|(makespan_s, _)| waste_at(makespan_s)),
-            theory_lost_s: expected.map(|(_, lost_s)| lost_s),
+            theory_makespan_s: expected.map(|expected| expected.makespan_s),
+            theory_waste: expected.map(|expected| waste_at(expected.makespan_s)),
+            theory_lost_s: expected.and_then(|expected| expected.lost_s),
             rel_err: makespan
                 .zip(expected)
-                .map(|(m, (theory_s, _))| m.mean / theory_s - 1.0),
+                .map(|(m, expected)| m.mean / expected.makespan_s - 1.0),
             ..SummaryRow::of(plan, cell)
         })
     }
