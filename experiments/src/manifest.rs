@@ -42,6 +42,9 @@ pub struct Identity {
     pub trials: u64,
     /// Trials a cell at each level, as run.
     pub trials_a_cell: BTreeMap<String, u32>,
+    /// Trials of each cell, where a precision was asked for; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trials_of_cells: Vec<u32>,
     /// Version of the tool.
     pub version: String,
     /// Revision of the source it was built from, `unknown` outside a repository.
@@ -162,6 +165,10 @@ impl Identity {
             seed: spec.seed,
             trials: plan.trials(),
             trials_a_cell: spec.levels.iter().map(a_cell).collect(),
+            trials_of_cells: match spec.precision {
+                Some(_) => plan.cells.iter().map(|cell| cell.trials).collect(),
+                None => Vec::new(),
+            },
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: env!("REVENANT_REVISION").to_owned(),
         }

@@ -38,6 +38,13 @@ pub struct Outcome {
     pub cluster: Option<Box<ClusterOutcome>>,
 }
 
+impl Outcome {
+    /// Whether the work was done.
+    pub fn completed(&self) -> bool {
+        self.end == End::Completed
+    }
+}
+
 /// How a trial ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {

@@ -121,6 +121,16 @@ impl Plan {
         Plan::of(self.spec.clone(), cells, Some(shard))
     }
 
+    /// The same with other numbers of trials, one a cell; as it is where there is none.
+    #[must_use]
+    pub(crate) fn resized(&self, trials: &[u32]) -> Plan {
+        let mut cells = self.cells.clone();
+        for (cell, &trials) in cells.iter_mut().zip(trials) {
+            cell.trials = trials;
+        }
+        Plan::of(self.spec.clone(), cells, self.shard)
+    }
+
     /// Trials in all.
     pub fn trials(&self) -> u64 {
         self.starts[self.cells.len()]

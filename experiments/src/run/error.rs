@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use revenant_sim::Program;
 
+use crate::plan::{Plan, WorkItem};
 use crate::sim::SimError;
 use crate::spec::SpecError;
 use crate::trial::TrialError;
@@ -62,6 +63,9 @@ pub enum RunError {
         /// As asked for now.
         here: String,
     },
+    /// Asked to stop before it was known how many trials are needed.
+    #[error("interrupted before the first row: it was not yet known how many trials the precision needs")]
+    StoppedInPilot,
     /// Shards are whole cells.
     #[error("the run has {cells} cells, which cannot be split into {of} shards: take {cells} at most")]
     TooManyShards {
@@ -178,6 +182,16 @@ pub enum RunError {
 }
 
 impl RunError {
+    pub(super) fn trial(plan: &Plan, item: WorkItem, source: TrialError) -> RunError {
+        let cell = &plan.cells[item.cell];
+        RunError::Trial {
+            point: cell.point,
+            level: cell.level.name(),
+            trial: item.trial,
+            source,
+        }
+    }
+
     pub(super) fn io(operation: &'static str, path: &Path, source: io::Error) -> RunError {
         RunError::Io {
             operation,

@@ -8,7 +8,7 @@ use revenant_core::Clock;
 
 use super::folder::{CLUSTER, Folder, JOBS, MANIFEST, PAIRED, SPEC, SUMMARY, THEORY, TRIALS};
 use super::shard::Shard;
-use super::{Begun, RunError, RunReport, costs, summarise};
+use super::{RunError, RunReport, begun_in, plan_of, summarise};
 use crate::hlog;
 use crate::manifest::{Identity, Manifest, ShardRecord, Status};
 use crate::plan::Plan;
@@ -19,17 +19,22 @@ use crate::spec::Spec;
 /// earlier merge in one step a file, the manifest last.
 pub fn merge(spec: &Spec, out: &Path, command: &[String], clock: &dyn Clock) -> Result<RunReport, RunError> {
     let shards = find(out)?;
-    let first = read_manifest(&Folder::existing(&shards[0].folder(out))?)?;
+    let folders = shards
+        .iter()
+        .map(|shard| Folder::existing(&shard.folder(out)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let parts = folders.iter().map(begun_in).collect::<Result<Vec<_>, _>>()?;
     let spec = &spec
         .clone()
-        .with_identity(first.identity.seed, &first.identity.trials_a_cell);
-    let plan = Plan::new(spec, &costs(spec)?);
-    let mut folders = Vec::new();
+        .with_identity(parts[0].seed, &parts[0].trials_a_cell);
+    let sizes: Vec<u32> = parts
+        .iter()
+        .flat_map(|part| part.trials_of_cells.iter().copied())
+        .collect();
+    let plan = plan_of(spec, None)?.resized(&sizes);
     let mut records = Vec::new();
-    for shard in shards {
-        let folder = Folder::existing(&shard.folder(out))?;
-        records.push(check(&folder, &plan, shard, out)?);
-        folders.push(folder);
+    for ((shard, folder), part) in shards.into_iter().zip(&folders).zip(&parts) {
+        records.push(check(folder, part, &plan, shard, out)?);
     }
     let whole = Folder::of(out);
     let mut manifest = Manifest::begin(&plan, command, clock.now());
@@ -108,15 +113,16 @@ fn read_manifest(folder: &Folder) -> Result<Manifest, RunError> {
 }
 
 /// Whether a shard is of this plan, complete and as it was written.
-fn check(folder: &Folder, plan: &Plan, shard: Shard, out: &Path) -> Result<ShardRecord, RunError> {
+fn check(
+    folder: &Folder,
+    part: &Identity,
+    plan: &Plan,
+    shard: Shard,
+    out: &Path,
+) -> Result<ShardRecord, RunError> {
     let path = shard.folder(out);
-    let bytes = folder.read(MANIFEST)?;
-    let begun: Begun = serde_json::from_slice(&bytes).map_err(|source| RunError::BadManifest {
-        path: folder.file(MANIFEST),
-        source,
-    })?;
     let wanted = Identity::of(&plan.part(shard));
-    if let Some((what, there, here)) = wanted.difference(&begun.identity) {
+    if let Some((what, there, here)) = wanted.difference(part) {
         return Err(RunError::ForeignShard {
             path,
             what,
@@ -145,7 +151,7 @@ fn check(folder: &Folder, plan: &Plan, shard: Shard, out: &Path) -> Result<Shard
         host_cores: manifest.host_cores,
         started: manifest.started,
         stopped: manifest.stopped,
-        manifest_blake3: blake3::hash(&bytes).to_hex().to_string(),
+        manifest_blake3: folder.digest(MANIFEST)?,
     })
 }
 

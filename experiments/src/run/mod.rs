@@ -11,6 +11,7 @@ mod error;
 mod folder;
 mod merge;
 mod ordered;
+mod pilot;
 mod replay;
 mod reproduce;
 mod resume;
@@ -105,26 +106,23 @@ pub fn run(
     cancel: &AtomicBool,
 ) -> Result<RunReport, RunError> {
     let spec = &spec.clone().with_seed(options.seed).with_trials(options.trials);
-    let mut plan = Plan::new(spec, &costs(spec)?);
     let mut options = options.clone();
     if let Some(shard) = options.shard {
-        if shard.of() as usize > plan.cells.len() {
-            return Err(RunError::TooManyShards {
-                of: shard.of(),
-                cells: plan.cells.len(),
-            });
-        }
-        plan = plan.part(shard);
         options.out = shard.folder(&options.out);
     }
     let options = &options;
     // A task of an array cannot know whether it is the first to try.
     let begun = options.resume && (options.shard.is_none() || options.out.join(MANIFEST).exists());
-    let folder = open_folder(&plan, options, begun)?;
+    let begun = begun.then(|| begun_in(&Folder::existing(&options.out)?)).transpose()?;
+    let plan = match &begun {
+        Some(there) => plan_of(spec, options.shard)?.resized(&there.trials_of_cells),
+        None => pilot::sized(plan_of(spec, options.shard)?, threads(options.jobs), cancel)?,
+    };
+    let folder = open_folder(&plan, options, begun.as_ref())?;
     let mut manifest = Manifest::begin(&plan, &options.command, clock.now());
     folder.write(MANIFEST, manifest.to_json().as_bytes())?;
     folder.write(SPEC, spec.source.as_bytes())?;
-    let remains = if begun {
+    let remains = if begun.is_some() {
         Remains::find(&folder, &plan)?
     } else {
         Remains::none(&folder)?
@@ -218,18 +216,23 @@ struct Begun {
     identity: Identity,
 }
 
-fn open_folder(plan: &Plan, options: &RunOptions, begun: bool) -> Result<Folder, RunError> {
-    if !begun {
-        return Folder::create(&options.out, options.overwrite);
-    }
-    let folder = Folder::existing(&options.out)?;
-    let there: Begun =
-        serde_json::from_slice(&folder.read(MANIFEST)?).map_err(|source| RunError::BadManifest {
+/// What the run in a folder is.
+fn begun_in(folder: &Folder) -> Result<Identity, RunError> {
+    match serde_json::from_slice::<Begun>(&folder.read(MANIFEST)?) {
+        Ok(begun) => Ok(begun.identity),
+        Err(source) => Err(RunError::BadManifest {
             path: folder.file(MANIFEST),
             source,
-        })?;
-    match Identity::of(plan).difference(&there.identity) {
-        None => Ok(folder),
+        }),
+    }
+}
+
+fn open_folder(plan: &Plan, options: &RunOptions, begun: Option<&Identity>) -> Result<Folder, RunError> {
+    let Some(there) = begun else {
+        return Folder::create(&options.out, options.overwrite);
+    };
+    match Identity::of(plan).difference(there) {
+        None => Folder::existing(&options.out),
         Some((what, there, here)) => Err(RunError::Different {
             path: options.out.clone(),
             what,
@@ -250,19 +253,35 @@ fn run_trials(
     let jobs = threads(options.jobs);
     let (first, rows) = (remains.restart_at, remains.rows);
     let mut sink = Rows::open(plan, folder, remains, progress)?;
-    let batch = |number| {
-        let cell = plan.item(number).cell;
-        let most = match plan.cells[cell].level {
-            Level::Model => MODEL_BATCH,
-            Level::Sim | Level::Cluster => 1,
-        };
-        most.min(plan.first_trial(cell + 1) - number)
-    };
+    let batch = |number| batch_length(plan, number);
     let work = |numbers| Batch::run(plan, numbers);
     let end = ordered::run(jobs, first..plan.trials(), cancel, batch, work, &mut sink)?;
     sink.finish()?;
     // A cancel may have come while rows that are already there were computed again.
     Ok(end.max(rows))
+}
+
+/// How many trials a thread takes at a time, from this number on: all of one cell.
+fn batch_length(plan: &Plan, number: u64) -> u64 {
+    let cell = plan.item(number).cell;
+    let most = match plan.cells[cell].level {
+        Level::Model => MODEL_BATCH,
+        Level::Sim | Level::Cluster => 1,
+    };
+    most.min(plan.first_trial(cell + 1) - number)
+}
+
+/// The plan of a spec, or of a part of it, with the trials that the spec names.
+fn plan_of(spec: &Spec, shard: Option<Shard>) -> Result<Plan, RunError> {
+    let plan = Plan::new(spec, &costs(spec)?);
+    match shard {
+        None => Ok(plan),
+        Some(shard) if shard.of() as usize > plan.cells.len() => Err(RunError::TooManyShards {
+            of: shard.of(),
+            cells: plan.cells.len(),
+        }),
+        Some(shard) => Ok(plan.part(shard)),
+    }
 }
 
 /// As many threads as asked for, or as the host has processors.
@@ -395,15 +414,7 @@ impl ordered::Sink<Result<Batch, (WorkItem, TrialError)>> for Rows<'_> {
         numbers: Range<u64>,
         batch: Result<Batch, (WorkItem, TrialError)>,
     ) -> Result<(), RunError> {
-        let batch = batch.map_err(|(item, source)| {
-            let cell = &self.plan.cells[item.cell];
-            RunError::Trial {
-                point: cell.point,
-                level: cell.level.name(),
-                trial: item.trial,
-                source,
-            }
-        })?;
+        let batch = batch.map_err(|(item, source)| RunError::trial(self.plan, item, source))?;
         let mut fresh = batch.lines.as_str();
         for number in numbers.clone() {
             let end = fresh.find('\n').map_or(fresh.len(), |at| at + 1);

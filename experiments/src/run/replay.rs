@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::folder::{Folder, MANIFEST, SPEC, TRIALS};
+use super::folder::{Folder, SPEC, TRIALS};
 use super::rows::TrialRows;
-use super::{Begun, RunError, costs};
+use super::{RunError, begun_in, plan_of};
 use crate::failures::FailureKind;
 use crate::model::{Moment, Phase, Recorder, Span, What};
 use crate::outcome::Outcome;
-use crate::plan::{Plan, WorkItem};
+use crate::plan::WorkItem;
 use crate::record::{self, TrialRow};
 use crate::spec::{Level, Spec};
 
@@ -69,14 +69,9 @@ pub struct TimelineEvent {
 /// `replay/point-P-model-trial-K/timeline.json` there, which it returns. Refuses a trial whose row comes out differently.
 pub fn replay(dir: &Path, point: u32, trial: u32) -> Result<(PathBuf, Timeline), RunError> {
     let folder = Folder::existing(dir)?;
-    let there: Begun =
-        serde_json::from_slice(&folder.read(MANIFEST)?).map_err(|source| RunError::BadManifest {
-            path: folder.file(MANIFEST),
-            source,
-        })?;
-    let spec =
-        Spec::load(&folder.file(SPEC))?.with_identity(there.identity.seed, &there.identity.trials_a_cell);
-    let plan = Plan::new(&spec, &costs(&spec)?);
+    let there = begun_in(&folder)?;
+    let spec = Spec::load(&folder.file(SPEC))?.with_identity(there.seed, &there.trials_a_cell);
+    let plan = plan_of(&spec, None)?.resized(&there.trials_of_cells);
     let level = Level::Model;
     let absent = || RunError::NoSuchTrial {
         path: folder.file(TRIALS),

@@ -51,20 +51,13 @@ pub fn reproduce(
     cancel: &AtomicBool,
 ) -> Result<Reproduction, RunError> {
     let manifest = read_manifest(published)?;
-    let spec = Spec::load(&published.join(SPEC))?;
-    let as_run = spec
-        .levels
-        .iter()
-        .all(|level| manifest.identity.trials_a_cell.get(level.name()) == Some(&spec.trials.at(*level)));
+    let spec = Spec::load(&published.join(SPEC))?
+        .with_identity(manifest.identity.seed, &manifest.identity.trials_a_cell);
     let options = RunOptions {
         out: out.to_owned(),
         jobs,
-        seed: Some(manifest.identity.seed),
-        trials: if as_run {
-            None
-        } else {
-            manifest.identity.trials_a_cell.values().next().copied()
-        },
+        seed: None,
+        trials: None,
         shard: None,
         resume: false,
         overwrite: true,

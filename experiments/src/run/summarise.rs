@@ -150,7 +150,10 @@ fn paired(plan: &Plan, folder: &Folder, offsets: &[u64]) -> Result<String, RunEr
     for comparison in comparisons(plan) {
         let mut rows = TrialRows::open_at(folder, offsets[comparison.cell])?;
         let mut baseline = TrialRows::open_at(folder, offsets[comparison.baseline])?;
-        let trials = plan.cells[comparison.cell].trials;
+        // The precision that is asked for may take more trials of one than of the other.
+        let trials = plan.cells[comparison.cell]
+            .trials
+            .min(plan.cells[comparison.baseline].trials);
         let mut pairs = Pairs::new(trials);
         for _ in 0..trials {
             pairs.add(rows.next()?.makespan_s, baseline.next()?.makespan_s);

@@ -10,10 +10,12 @@ use toml::Spanned;
 use super::cluster;
 use super::error::Problem;
 use super::failures;
-use super::raw::{Raw, RawCheckpoint, RawGuest, RawJob, RawLimits, RawPeriods, RawPolicy, RawTrials};
+use super::raw::{
+    Raw, RawCheckpoint, RawGuest, RawJob, RawLimits, RawPeriods, RawPolicy, RawPrecision, RawTrials,
+};
 use super::rules::{self, Checked as Beyond};
 use super::{
-    Checkpoint, Cost, FigureFormat, Figures, Guest, Job, Level, Limits, Method, Setting, Spec, Trials,
+    Checkpoint, Cost, FigureFormat, Figures, Guest, Job, Level, Limits, Method, Precision, Setting, Spec, Trials,
 };
 use revenant_core::policy::{Choice, Kind, Parameter, Unit, kind};
 use revenant_core::quantity::{Period, Size};
@@ -28,6 +30,8 @@ pub(super) const PERIOD_MIN: Period = Period(Duration::from_millis(1));
 pub(super) const PERIOD_MAX: Period = Period(Duration::from_secs(100 * 365 * 86_400));
 /// More trials than this belong into several runs.
 const TRIALS_MAX: u64 = 100_000_000;
+/// Narrower intervals take longer than anybody waits.
+const PRECISION_MIN: f64 = 1e-6;
 /// Guest memory in the simulated world is real memory of this machine.
 const MEMORY_MAX: Size = Size { bytes: 1 << 32 };
 const MEMORY_DEFAULT: Size = Size { bytes: 256 << 10 };
@@ -46,6 +50,7 @@ pub(super) fn spec(raw: &Raw, settings: Vec<Setting>, source: &str, path: &Path)
         question: raw.question.clone(),
         seed: raw.seed,
         trials: checked_trials(&raw.trials, &levels)?,
+        precision: raw.precision.as_ref().map(checked_precision).transpose()?,
         levels,
         figures: Figures {
             formats: raw
@@ -249,6 +254,34 @@ pub(super) fn mtbfs(mtbf: &Spanned<RawPeriods>) -> Result<Vec<Duration>, Complai
         RawPeriods::Many(list) => list.clone(),
     };
     periods(&Spanned::new(span, list), key, "mean time between failures")
+}
+
+fn checked_precision(raw: &RawPrecision) -> Result<Precision, Complaint> {
+    let makespan = *raw.makespan.get_ref();
+    if !(makespan >= PRECISION_MIN && makespan <= 1.0) {
+        return Err((raw.makespan.span().start, Problem::BadPrecision {
+                found: makespan.to_string(),
+            }));
+    }
+    let trials_max = match &raw.trials_max {
+        None => TRIALS_MAX,
+        Some(given) if (1..=TRIALS_MAX).contains(given.get_ref()) => *given.get_ref(),
+        Some(given) => {
+            return Err((
+                given.span().start,
+                Problem::OutOfRange {
+                    key: "precision.trials_max",
+                    found: *given.get_ref(),
+                    least: 1,
+                    most: TRIALS_MAX,
+                },
+            ));
+        }
+    };
+    Ok(Precision {
+        makespan,
+        trials_max: u32::try_from(trials_max).unwrap_or(u32::MAX),
+    })
 }
 
 fn checked_trials(trials: &Spanned<RawTrials>, levels: &[Level]) -> Result<Trials, Complaint> {

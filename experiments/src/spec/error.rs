@@ -320,6 +320,12 @@ pub enum Problem {
         /// The limit.
         most: usize,
     },
+    /// A precision that is none.
+    #[error("precision.makespan is {found}: expected the half-width of the 95 % interval as a share of the mean, 0.000001 to 1, for example 0.01")]
+    BadPrecision {
+        /// As given.
+        found: String,
+    },
     /// `sweep` is not a table.
     #[error("sweep must be a table: [sweep], then \"key\" = [values] a line")]
     SweepNotATable,

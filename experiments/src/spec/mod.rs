@@ -42,6 +42,8 @@ pub struct Spec {
     pub seed: u64,
     /// Trials a cell at each level.
     pub trials: Trials,
+    /// How precise means must be; `None`: as they come out.
+    pub precision: Option<Precision>,
     /// Levels to run, in the order of the rows.
     pub levels: Vec<Level>,
     /// Which figures to draw.
@@ -52,6 +54,15 @@ pub struct Spec {
     pub source: String,
     /// Where it was read from.
     pub path: PathBuf,
+}
+
+/// How precise the mean makespan of each cell must be. Trials are then those of a pilot.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Precision {
+    /// Half-width of the 95 % interval, as a share of the mean.
+    pub makespan: f64,
+    /// No cell gets more trials, however wide its interval.
+    pub trials_max: u32,
 }
 
 /// What may differ from point to point: a spec for one combination of swept values.

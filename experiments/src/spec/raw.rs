@@ -22,6 +22,7 @@ pub(super) struct Raw {
     pub question: String,
     pub seed: u64,
     pub trials: Spanned<RawTrials>,
+    pub precision: Option<RawPrecision>,
     pub levels: Spanned<Vec<Spanned<Level>>>,
     pub job: RawJob,
     pub guest: Option<Spanned<RawGuest>>,
@@ -34,6 +35,13 @@ pub(super) struct Raw {
     pub limits: RawLimits,
     #[serde(default)]
     pub figures: RawFigures,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPrecision {
+    pub makespan: Spanned<f64>,
+    pub trials_max: Option<Spanned<u64>>,
 }
 
 #[derive(Debug, Deserialize)]

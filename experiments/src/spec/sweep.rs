@@ -24,7 +24,9 @@ const STEPS_MAX: usize = 1_000;
 /// Lists of keys that vary together.
 const ZIP: &str = "zip";
 /// Keys that are of the whole run.
-const WHOLE_RUN: [&str; 6] = ["name", "question", "seed", "trials", "levels", "figures"];
+const WHOLE_RUN: [&str; 7] = [
+    "name", "question", "seed", "trials", "precision", "levels", "figures",
+];
 /// Keys whose value is in a column of its own.
 const COLUMNS: [&str; 6] = [
     "failures.law",
