@@ -24,9 +24,7 @@ pub fn merge(spec: &Spec, out: &Path, command: &[String], clock: &dyn Clock) -> 
         .map(|shard| Folder::existing(&shard.folder(out)))
         .collect::<Result<Vec<_>, _>>()?;
     let parts = folders.iter().map(begun_in).collect::<Result<Vec<_>, _>>()?;
-    let spec = &spec
-        .clone()
-        .with_identity(parts[0].seed, &parts[0].trials_a_cell);
+    let spec = &spec.clone().with_identity(parts[0].seed, &parts[0].trials_a_cell);
     let sizes: Vec<u32> = parts
         .iter()
         .flat_map(|part| part.trials_of_cells.iter().copied())

@@ -113,7 +113,9 @@ pub fn run(
     let options = &options;
     // A task of an array cannot know whether it is the first to try.
     let begun = options.resume && (options.shard.is_none() || options.out.join(MANIFEST).exists());
-    let begun = begun.then(|| begun_in(&Folder::existing(&options.out)?)).transpose()?;
+    let begun = begun
+        .then(|| begun_in(&Folder::existing(&options.out)?))
+        .transpose()?;
     let plan = match &begun {
         Some(there) => plan_of(spec, options.shard)?.resized(&there.trials_of_cells),
         None => pilot::sized(plan_of(spec, options.shard)?, threads(options.jobs), cancel)?,

@@ -28,7 +28,7 @@ pub(super) fn sized(plan: Plan, jobs: usize, cancel: &AtomicBool) -> Result<Plan
         let makespan = |number| {
             let item = plan.item(number);
             let outcome = trial::run(&plan, item).map_err(|error| (item, error))?;
-            Ok(outcome.completed().then(|| outcome.makespan.as_secs_f64()))
+            Ok(outcome.completed().then_some(outcome.makespan.as_secs_f64()))
         };
         numbers.map(makespan).collect()
     };

@@ -15,7 +15,8 @@ use super::raw::{
 };
 use super::rules::{self, Checked as Beyond};
 use super::{
-    Checkpoint, Cost, FigureFormat, Figures, Guest, Job, Level, Limits, Method, Precision, Setting, Spec, Trials,
+    Checkpoint, Cost, FigureFormat, Figures, Guest, Job, Level, Limits, Method, Precision, Setting, Spec,
+    Trials,
 };
 use revenant_core::policy::{Choice, Kind, Parameter, Unit, kind};
 use revenant_core::quantity::{Period, Size};
@@ -258,10 +259,13 @@ pub(super) fn mtbfs(mtbf: &Spanned<RawPeriods>) -> Result<Vec<Duration>, Complai
 
 fn checked_precision(raw: &RawPrecision) -> Result<Precision, Complaint> {
     let makespan = *raw.makespan.get_ref();
-    if !(makespan >= PRECISION_MIN && makespan <= 1.0) {
-        return Err((raw.makespan.span().start, Problem::BadPrecision {
+    if !(PRECISION_MIN..=1.0).contains(&makespan) {
+        return Err((
+            raw.makespan.span().start,
+            Problem::BadPrecision {
                 found: makespan.to_string(),
-            }));
+            },
+        ));
     }
     let trials_max = match &raw.trials_max {
         None => TRIALS_MAX,

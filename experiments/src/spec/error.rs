@@ -321,7 +321,9 @@ pub enum Problem {
         most: usize,
     },
     /// A precision that is none.
-    #[error("precision.makespan is {found}: expected the half-width of the 95 % interval as a share of the mean, 0.000001 to 1, for example 0.01")]
+    #[error(
+        "precision.makespan is {found}: expected the half-width of the 95 % interval as a share of the mean, 0.000001 to 1, for example 0.01"
+    )]
     BadPrecision {
         /// As given.
         found: String,

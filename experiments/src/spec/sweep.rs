@@ -25,7 +25,13 @@ const STEPS_MAX: usize = 1_000;
 const ZIP: &str = "zip";
 /// Keys that are of the whole run.
 const WHOLE_RUN: [&str; 7] = [
-    "name", "question", "seed", "trials", "precision", "levels", "figures",
+    "name",
+    "question",
+    "seed",
+    "trials",
+    "precision",
+    "levels",
+    "figures",
 ];
 /// Keys whose value is in a column of its own.
 const COLUMNS: [&str; 6] = [
