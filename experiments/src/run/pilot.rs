@@ -110,8 +110,8 @@ mod tests {
             spread.add(if trial % 2 == 0 { 90.0 } else { 110.0 });
         }
         assert_eq!(needed(20, Some(&even), precision), 20);
-        // s = 10.26, t = 2.093: h = 4.80, wanted 1: 20 · 4.80² = 461.
-        assert_eq!(needed(20, Some(&spread), precision), 461);
+        // s = 10.26, t = 2.093: h = 4.8017, wanted 1: 20 · 4.8017² = 461.1, rounded up.
+        assert_eq!(needed(20, Some(&spread), precision), 462);
         let few = Precision {
             trials_max: 300,
             ..precision
