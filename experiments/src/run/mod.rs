@@ -116,11 +116,15 @@ pub fn run(
     let begun = begun
         .then(|| begun_in(&Folder::existing(&options.out)?))
         .transpose()?;
-    let plan = match &begun {
-        Some(there) => plan_of(spec, options.shard)?.resized(&there.trials_of_cells),
-        None => pilot::sized(plan_of(spec, options.shard)?, threads(options.jobs), cancel)?,
+    let plan = plan_of(spec, options.shard)?;
+    let (folder, plan) = if let Some(there) = &begun {
+        let plan = plan.resized(&there.trials_of_cells);
+        (go_on_with(&plan, options, there)?, plan)
+    } else {
+        // A folder that is taken is refused before the pilot, which may be long.
+        let folder = Folder::create(&options.out, options.overwrite)?;
+        (folder, pilot::sized(plan, threads(options.jobs), cancel)?)
     };
-    let folder = open_folder(&plan, options, begun.as_ref())?;
     let mut manifest = Manifest::begin(&plan, &options.command, clock.now());
     folder.write(MANIFEST, manifest.to_json().as_bytes())?;
     folder.write(SPEC, spec.source.as_bytes())?;
@@ -229,10 +233,8 @@ fn begun_in(folder: &Folder) -> Result<Identity, RunError> {
     }
 }
 
-fn open_folder(plan: &Plan, options: &RunOptions, begun: Option<&Identity>) -> Result<Folder, RunError> {
-    let Some(there) = begun else {
-        return Folder::create(&options.out, options.overwrite);
-    };
+/// The folder of a run that was begun, if it is this one.
+fn go_on_with(plan: &Plan, options: &RunOptions, there: &Identity) -> Result<Folder, RunError> {
     match Identity::of(plan).difference(there) {
         None => Folder::existing(&options.out),
         Some((what, there, here)) => Err(RunError::Different {

@@ -2,8 +2,8 @@
 //!
 //! Two stages (Stein, Annals of Mathematical Statistics 16(3), 1945): the spread of a pilot of n₀ trials says how many are needed,
 //! n = max(n₀, n₀ (h / w)²), h being the half-width of the pilot's 95 % interval and w the one that is wanted. The number is settled before
-//! the run begins, so it depends on the spec and the seed alone, and the interval covers as it should: looking again and again until
-//! it is narrow enough would stop too early.
+//! the run begins, so it depends on the spec and the seed alone; looking again and again until the interval is narrow enough would
+//! stop too early. The summary's interval is of all trials, so it comes out near the width that is wanted, not below it for certain.
 
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
