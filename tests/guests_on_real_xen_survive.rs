@@ -376,9 +376,11 @@ fn a_full_store_stops_nothing(host: &Host, lab: &mut Lab) {
         host.sh("revenant verify --store /full/s && rm /full/ballast");
         guest.reports(1);
     }
-    host.sh(
-        "revenant checkpoint full --store /full/s; xl destroy full; revenant restore full --store /full/s",
-    );
+    host.sh("revenant checkpoint full --store /full/s");
+    // What it says after the capture is what the restore takes back.
+    guest.look();
+    guest.reports(2);
+    host.sh("xl destroy full; revenant restore full --store /full/s");
     guest.reports(2);
     assert_eq!(
         (guest.boots(), guest.went_back()),
