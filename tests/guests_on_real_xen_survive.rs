@@ -433,7 +433,9 @@ fn a_protected_guest_comes_back_by_itself(host: &Host, lab: &mut Lab) {
             let hang = if blow == "hang" { HANG_S } else { 0.0 };
             let lost = number(&struck_after, "/at") - hang - of;
             lost_work.push(lost);
-            let most = INTERVAL_S + 2.0 * log.longest_capture() + 1.0;
+            // The capture that the blow cut short is in no record, and may have been slower than those that are: by half, on a
+            // machine that does other things besides.
+            let most = INTERVAL_S + 1.0 + 3.0 * log.longest_capture();
             assert!(lost <= most, "{blow}: lost {lost} s of work, {most} s allowed");
             guest.reports(2);
         }

@@ -1,6 +1,6 @@
 //! The command line, as clap sees it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -154,10 +154,26 @@ Example:
     },
 }
 
+/// Where logs and traces are.
+#[derive(Debug, Args)]
+pub(crate) struct DataArg {
+    /// Where failure logs and traces of jobs are that are not beside the spec
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl DataArg {
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// The experiment's spec (TOML)
     pub(crate) spec: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: DataArg,
     /// Where the results go [default: out/NAME, NAME from the spec]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -188,6 +204,8 @@ pub(crate) struct RunArgs {
 pub(crate) struct MergeArgs {
     /// The experiment's spec (TOML)
     pub(crate) spec: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: DataArg,
     /// Where the shards are and the results go [default: out/NAME, NAME from the spec]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -209,6 +227,8 @@ pub(crate) struct StatusArgs {
 pub(crate) struct SlurmArgs {
     /// The experiment's spec (TOML)
     pub(crate) spec: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: DataArg,
     /// Where the results and the scripts go [default: out/NAME, NAME from the spec]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -239,6 +259,8 @@ pub(crate) struct SlurmArgs {
 pub(crate) struct ReplayArgs {
     /// Directory of a run with level "model"
     pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: DataArg,
     /// Number of the trial, as in trials.csv
     #[arg(long, value_name = "K")]
     pub(crate) trial: u32,
@@ -329,6 +351,8 @@ pub(crate) struct ReproduceArgs {
     /// Result folders, or folders of result folders
     #[arg(required = true, value_name = "DIR")]
     pub(crate) dirs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: DataArg,
     /// Folder for the new results, one a name
     #[arg(long, value_name = "DIR", default_value = "out/reproduced")]
     pub(crate) out: PathBuf,

@@ -278,3 +278,39 @@ fn a_killed_run_resumes_to_the_same_bytes() {
     }
     assert!(whole.join("figures/waste-by-interval.svg").exists());
 }
+
+/// A log that lies elsewhere: named with `--data`, in every command that reads it; missed, or another, it is no silent matter.
+#[test]
+fn a_recorded_log_drives_runs_that_others_can_make_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let specs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments/specs");
+    fs::copy(specs.join("log-replay.toml"), path("log-replay.toml")).unwrap();
+    let log = fs::read_to_string(specs.join("logs/made-lanl.csv")).unwrap();
+    fs::create_dir_all(path("data/logs")).unwrap();
+    fs::write(path("data/logs/made-lanl.csv"), &log).unwrap();
+    let (spec, out, data, again) = (path("log-replay.toml"), path("run"), path("data"), path("again"));
+    let command = |args: &[&str]| {
+        let output = revenant(args, dir.path());
+        (status(&output), stderr(&output))
+    };
+
+    let (ended, said) = command(&["run", &spec, "--out", &out]);
+    assert_eq!(ended, 1);
+    assert!(
+        said.contains("made-lanl.csv") && said.contains("--data DIR"),
+        "{said}"
+    );
+    let run = ["run", &spec, "--out", &out, "--data", &data, "--trials", "20"];
+    assert_eq!(command(&run).0, 0);
+    let (ended, said) = command(&["replay", &out, "--data", &data, "--trial", "3"]);
+    assert_eq!(ended, 0, "{said}");
+    let reproduce = ["reproduce", &out, "--data", &data, "--out", &again];
+    let (ended, said) = command(&reproduce);
+    assert_eq!(ended, 0, "{said}");
+
+    fs::write(path("data/logs/made-lanl.csv"), log.replace("CPU", "Processor")).unwrap();
+    let (ended, said) = command(&reproduce);
+    assert_eq!(ended, 1);
+    assert!(said.contains("made is another file"), "{said}");
+}

@@ -140,28 +140,32 @@ pub struct Counts {
     pub failures: u64,
 }
 
+/// BLAKE3 of the failure logs that a spec replays and of its traces of jobs, in hex, by name.
+pub fn logs_of(spec: &Spec) -> BTreeMap<String, String> {
+    let log = |setting: &Setting| match &setting.failures.process {
+        Process::Recorded(log) => Some((log.name.clone(), log.blake3.clone())),
+        Process::Drawn { .. } => None,
+    };
+    let trace = |setting: &Setting| match setting.cluster.as_ref().map(|cluster| &cluster.workload) {
+        Some(Workload::Trace(trace)) => Some((trace.name(), trace.blake3.clone())),
+        _ => None,
+    };
+    spec.settings
+        .iter()
+        .flat_map(|setting| [log(setting), trace(setting)])
+        .flatten()
+        .collect()
+}
+
 impl Identity {
     /// Of a plan made by this build.
     pub fn of(plan: &Plan) -> Identity {
         let spec = &plan.spec;
         let a_cell = |level: &crate::spec::Level| (level.name().to_owned(), spec.trials.at(*level));
-        let log = |setting: &Setting| match &setting.failures.process {
-            Process::Recorded(log) => Some((log.name.clone(), log.blake3.clone())),
-            Process::Drawn { .. } => None,
-        };
-        let trace = |setting: &Setting| match setting.cluster.as_ref().map(|cluster| &cluster.workload) {
-            Some(Workload::Trace(trace)) => Some((trace.name(), trace.blake3.clone())),
-            _ => None,
-        };
         Identity {
             spec_blake3: blake3::hash(spec.source.as_bytes()).to_hex().to_string(),
             shard: plan.shard.map(|shard| shard.to_string()),
-            logs_blake3: spec
-                .settings
-                .iter()
-                .flat_map(|setting| [log(setting), trace(setting)])
-                .flatten()
-                .collect(),
+            logs_blake3: logs_of(spec),
             seed: spec.seed,
             trials: plan.trials(),
             trials_a_cell: spec.levels.iter().map(a_cell).collect(),

@@ -17,7 +17,7 @@ use crate::args::{MergeArgs, SlurmArgs, StatusArgs};
 use crate::output::print;
 
 pub(crate) fn merge(args: &MergeArgs) -> Result<Outcome> {
-    let spec = Spec::load(&args.spec)?;
+    let spec = Spec::load(&args.spec, args.data.folder())?;
     let out = args.out.clone().unwrap_or_else(|| default_folder(&spec));
     let command: Vec<String> = std::env::args().collect();
     let report = run::merge(&spec, &out, &command, &SystemClock::new())?;
@@ -63,7 +63,7 @@ pub(crate) fn status(args: &StatusArgs) -> Result<Outcome> {
 }
 
 pub(crate) fn slurm(args: &SlurmArgs) -> Result<Outcome> {
-    let spec = Spec::load(&args.spec)?;
+    let spec = Spec::load(&args.spec, args.data.folder())?;
     // Slurm counts array elements from 0 and allows indices below MaxArraySize; ours begin at 1.
     if args.tasks >= args.max_array_size {
         bail!(
@@ -86,6 +86,7 @@ pub(crate) fn slurm(args: &SlurmArgs) -> Result<Outcome> {
         name: format!("revenant-{}", spec.name),
         program: std::env::current_exe().context("where is this program?")?,
         spec: absolute(&args.spec)?,
+        data: args.data.folder().map(absolute).transpose()?,
         out: absolute(&out)?,
         folder,
     };
@@ -116,6 +117,7 @@ struct Job {
     name: String,
     program: PathBuf,
     spec: PathBuf,
+    data: Option<PathBuf>,
     out: PathBuf,
     folder: PathBuf,
 }
@@ -151,21 +153,28 @@ impl Job {
         }
         // A task that was requeued goes on where its predecessor was killed.
         text + &format!(
-            "exec {} run {} --out {} --shard \"$SLURM_ARRAY_TASK_ID/{}\" --jobs {} --resume\n",
+            "exec {} run {}{} --out {} --shard \"$SLURM_ARRAY_TASK_ID/{}\" --jobs {} --resume\n",
             quoted(&self.program),
             quoted(&self.spec),
+            self.data_option(),
             quoted(&self.out),
             args.tasks,
             args.cpus_per_task
         )
     }
 
+    fn data_option(&self) -> String {
+        let option = |data: &PathBuf| format!(" --data {}", quoted(data));
+        self.data.as_ref().map_or(String::new(), option)
+    }
+
     fn merge(&self, args: &SlurmArgs) -> String {
         self.head("merge", "merge.log", args)
             + &format!(
-                "exec {} merge {} --out {}\n",
+                "exec {} merge {}{} --out {}\n",
                 quoted(&self.program),
                 quoted(&self.spec),
+                self.data_option(),
                 quoted(&self.out)
             )
     }

@@ -21,7 +21,7 @@ use crate::args::{Columns, FigureFormat, LadderArgs, PlotArgs, ReplayArgs, Repor
 use crate::output::print;
 
 pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
-    let spec = Spec::load(&args.spec)?;
+    let spec = Spec::load(&args.spec, args.data.folder())?;
     let out = args.out.clone().unwrap_or_else(|| default_folder(&spec));
     let options = RunOptions {
         out: out.clone(),
@@ -55,7 +55,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
     }
     if report.status != Status::Complete {
         let (spec, out) = (args.spec.display(), out.display());
-        bail!("interrupted; nothing is lost, go on with: revenant run {spec} --out {out} --resume");
+        let option = |data: &Path| format!(" --data {}", data.display());
+        let data = args.data.folder().map_or(String::new(), option);
+        bail!("interrupted; nothing is lost, go on with: revenant run {spec}{data} --out {out} --resume");
     }
     print(&format!(
         "{} trials in {}\n",
@@ -98,7 +100,7 @@ pub(crate) fn ladder(args: &LadderArgs) -> Result<Outcome> {
 }
 
 pub(crate) fn replay(args: &ReplayArgs) -> Result<Outcome> {
-    let (path, _) = replay_trial(&args.dir, args.point, args.trial)?;
+    let (path, _) = replay_trial(&args.dir, args.data.folder(), args.point, args.trial)?;
     print(&format!("{}\n", path.display()))?;
     let options = PlotOptions {
         formats: vec![Format::Svg, Format::Png],

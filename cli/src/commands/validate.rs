@@ -62,21 +62,26 @@ pub(crate) fn reproduce(args: &ReproduceArgs) -> Result<Outcome> {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&cancel))?;
         signal_hook::flag::register(signal, Arc::clone(&cancel))?;
     }
-    let mut exact = true;
-    for dir in &result_folders(&args.dirs)? {
-        let name = dir.file_name().context("expected the name of a folder")?;
-        let reproduction = again(
-            dir,
-            &args.out.join(name),
-            args.jobs.map_or(0, usize::from),
-            &cancel,
-        )
-        .with_context(|| dir.display().to_string())?;
+    let (mut exact, mut failed) = (true, 0);
+    let folders = result_folders(&args.dirs)?;
+    for dir in &folders {
+        let reproduction = match again(dir, args, &cancel) {
+            Ok(reproduction) => reproduction,
+            // A log that is not here, say, is no reason not to run the others.
+            Err(error) => {
+                eprintln!("{}: {error:#}", dir.display());
+                failed += 1;
+                continue;
+            }
+        };
         print(&line(dir, &reproduction))?;
         exact &= reproduction.is_exact();
         if reproduction.interrupted {
             bail!("interrupted");
         }
+    }
+    if failed > 0 {
+        bail!("{failed} of {} could not be run again", folders.len());
     }
     Ok(if exact {
         Outcome::Done
@@ -108,7 +113,9 @@ fn result_folders(dirs: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-fn again(dir: &Path, out: &Path, jobs: usize, cancel: &AtomicBool) -> Result<Reproduction> {
+fn again(dir: &Path, args: &ReproduceArgs, cancel: &AtomicBool) -> Result<Reproduction> {
+    let name = dir.file_name().context("expected the name of a folder")?;
+    let out = &args.out.join(name);
     if fs::canonicalize(dir).ok() == fs::canonicalize(out).ok() {
         bail!("--out would replace the published folder");
     }
@@ -117,7 +124,15 @@ fn again(dir: &Path, out: &Path, jobs: usize, cancel: &AtomicBool) -> Result<Rep
         bar.set_length(progress.trials);
         bar.set_position(progress.trials_done);
     };
-    let reproduction = reproduce_folder(dir, out, jobs, &SystemClock::new(), &mut progress, cancel);
+    let reproduction = reproduce_folder(
+        dir,
+        args.data.folder(),
+        out,
+        args.jobs.map_or(0, usize::from),
+        &SystemClock::new(),
+        &mut progress,
+        cancel,
+    );
     bar.finish_and_clear();
     Ok(reproduction?)
 }

@@ -150,12 +150,22 @@ pub enum RunError {
         trial: u32,
     },
     /// A trial that was replayed is not the one of the row.
-    #[error("{}: row {row} comes out differently here: it is of another version", path.display())]
+    #[error("{}: row {row} comes out differently here: it is of another version, or of other logs", path.display())]
     ComesOutDifferently {
         /// The file.
         path: PathBuf,
         /// Counted from 1, the header left out.
         row: u64,
+    },
+    /// A log is not the one that was replayed.
+    #[error("{name} is another file than the published run replayed: BLAKE3 {here}, published {there}")]
+    OtherLog {
+        /// What the spec calls it.
+        name: String,
+        /// Digest in the published manifest, in hex.
+        there: String,
+        /// Digest of the file that is here.
+        here: String,
     },
     /// The costs could not be measured.
     #[error("cannot measure the costs of guest program {program}")]

@@ -66,11 +66,17 @@ pub struct TimelineEvent {
 }
 
 /// Runs a trial of the run in `dir` again at level `model` and writes what happened to
-/// `replay/point-P-model-trial-K/timeline.json` there, which it returns. Refuses a trial whose row comes out differently.
-pub fn replay(dir: &Path, point: u32, trial: u32) -> Result<(PathBuf, Timeline), RunError> {
+/// `replay/point-P-model-trial-K/timeline.json` there, which it returns. Logs that the run replays are looked for in `data`. Refuses a
+/// trial whose row comes out differently.
+pub fn replay(
+    dir: &Path,
+    data: Option<&Path>,
+    point: u32,
+    trial: u32,
+) -> Result<(PathBuf, Timeline), RunError> {
     let folder = Folder::existing(dir)?;
     let there = begun_in(&folder)?;
-    let spec = Spec::load(&folder.file(SPEC))?.with_identity(there.seed, &there.trials_a_cell);
+    let spec = Spec::load(&folder.file(SPEC), data)?.with_identity(there.seed, &there.trials_a_cell);
     let plan = plan_of(&spec, None)?.resized(&there.trials_of_cells);
     let level = Level::Model;
     let absent = || RunError::NoSuchTrial {

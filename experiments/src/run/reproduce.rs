@@ -9,7 +9,7 @@ use revenant_core::Clock;
 
 use super::folder::{MANIFEST, SPEC, SUMMARY};
 use super::{Progress, RunError, RunOptions, run};
-use crate::manifest::{Manifest, Status};
+use crate::manifest::{Manifest, Status, logs_of};
 use crate::spec::Spec;
 
 /// What came of running a folder's experiment again.
@@ -41,9 +41,11 @@ impl Reproduction {
 }
 
 /// Runs the spec of a folder again, with the seed and the trials of its manifest, into `out` (replaced if it holds a run), and
-/// compares digests. The folder needs its manifest and spec alone; files of it that are there are checked against the manifest.
+/// compares digests. The folder needs its manifest and spec alone; files of it that are there are checked against the manifest. Failure
+/// logs that it replays are looked for in `data`, and must be the ones of the manifest.
 pub fn reproduce(
     published: &Path,
+    data: Option<&Path>,
     out: &Path,
     jobs: usize,
     clock: &dyn Clock,
@@ -51,8 +53,11 @@ pub fn reproduce(
     cancel: &AtomicBool,
 ) -> Result<Reproduction, RunError> {
     let manifest = read_manifest(published)?;
-    let spec = Spec::load(&published.join(SPEC))?
+    let spec = Spec::load(&published.join(SPEC), data)?
         .with_identity(manifest.identity.seed, &manifest.identity.trials_a_cell);
+    if let Some((name, there, here)) = other_log(&manifest.identity.logs_blake3, &logs_of(&spec)) {
+        return Err(RunError::OtherLog { name, there, here });
+    }
     let options = RunOptions {
         out: out.to_owned(),
         jobs,
@@ -86,6 +91,18 @@ pub fn reproduce(
         reproduction.means_outside = means_outside(&published.join(SUMMARY), &out.join(SUMMARY));
     }
     Ok(reproduction)
+}
+
+/// The first log that is another one here: its name, and the digests there and here.
+fn other_log(
+    there: &BTreeMap<String, String>,
+    here: &BTreeMap<String, String>,
+) -> Option<(String, String, String)> {
+    there
+        .iter()
+        .zip(here.values())
+        .find(|((_, there), here)| there != here)
+        .map(|((name, there), here)| (name.clone(), there.clone(), here.clone()))
 }
 
 fn read_manifest(folder: &Path) -> Result<Manifest, RunError> {

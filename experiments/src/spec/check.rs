@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::path::Path;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -10,6 +9,7 @@ use toml::Spanned;
 use super::cluster;
 use super::error::Problem;
 use super::failures;
+use super::files::Files;
 use super::raw::{
     Raw, RawCheckpoint, RawGuest, RawJob, RawLimits, RawPeriods, RawPolicy, RawPrecision, RawTrials,
 };
@@ -44,7 +44,12 @@ const TIME_DEFAULT_FACTOR: u32 = 100;
 const CELLS_MAX: usize = 100_000;
 
 /// What holds for the whole run.
-pub(super) fn spec(raw: &Raw, settings: Vec<Setting>, source: &str, path: &Path) -> Result<Spec, Complaint> {
+pub(super) fn spec(
+    raw: &Raw,
+    settings: Vec<Setting>,
+    source: &str,
+    files: &Files<'_>,
+) -> Result<Spec, Complaint> {
     let levels = checked_levels(raw)?;
     let spec = Spec {
         name: checked_name(&raw.name)?,
@@ -62,7 +67,7 @@ pub(super) fn spec(raw: &Raw, settings: Vec<Setting>, source: &str, path: &Path)
         },
         settings,
         source: source.to_owned(),
-        path: path.to_owned(),
+        path: files.spec().to_owned(),
     };
     let cells = spec.points() * spec.levels.len();
     if cells > CELLS_MAX {
@@ -76,7 +81,7 @@ pub(super) fn spec(raw: &Raw, settings: Vec<Setting>, source: &str, path: &Path)
 }
 
 /// What may differ from point to point.
-pub(super) fn setting(raw: &Raw, name: String, path: &Path) -> Result<Setting, Complaint> {
+pub(super) fn setting(raw: &Raw, name: String, files: &Files<'_>) -> Result<Setting, Complaint> {
     let levels = checked_levels(raw)?;
     if levels.contains(&Level::Sim) && levels.contains(&Level::Cluster) {
         return Err((raw.levels.span().start, Problem::ClusterWithSim));
@@ -93,13 +98,13 @@ pub(super) fn setting(raw: &Raw, name: String, path: &Path) -> Result<Setting, C
     if let (Some(world), None) = (&raw.world, &guest) {
         return Err((world.span().start, Problem::WorldUnused));
     }
-    let failures = failures::checked(&raw.failures, path)?;
+    let failures = failures::checked(&raw.failures, files)?;
     let kinds = failures.kinds;
     if levels.contains(&Level::Sim) && kinds.guest_crash + kinds.host_loss < 1.0 - f64::EPSILON {
         return Err((raw.levels.span().start, Problem::KindsAtSim));
     }
     let mut beyond = rules::checked(raw, &levels, kinds.host_loss)?;
-    let cluster = cluster::checked(raw, &levels, &failures, path)?;
+    let cluster = cluster::checked(raw, &levels, &failures, files)?;
     let (cluster, two_level) =
         cluster.map_or((None, None), |checked| (Some(checked.cluster), checked.two_level));
     beyond.two_level = beyond.two_level.or(two_level);

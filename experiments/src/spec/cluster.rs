@@ -1,7 +1,7 @@
 //! ① `[cluster]`: hosts, stores and what is to be done, as written, and checked.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use super::Level;
 use super::check::{PERIOD_MAX, within};
 use super::error::Problem;
 use super::failures::{Failures, RawLaw, drawn_law};
+use super::files::Files;
 use super::raw::Raw;
 use crate::cluster::{
     Arrivals, Bandwidth, Cluster, Spread, StoreKind, Synthetic, Trace, TraceFormat, Workload,
@@ -116,7 +117,7 @@ pub(super) fn checked(
     raw: &Raw,
     levels: &[Level],
     failures: &Failures,
-    spec: &Path,
+    files: &Files<'_>,
 ) -> Result<Option<Checked>, Complaint> {
     let wanted = levels.contains(&Level::Cluster);
     let section = match (&raw.cluster, wanted) {
@@ -154,7 +155,7 @@ pub(super) fn checked(
         local,
         shared,
         shared_every,
-        workload: workload(&section.workload, spec)?,
+        workload: workload(&section.workload, files)?,
         jobs_csv: section.jobs_csv,
     };
     check_width(section, &cluster)?;
@@ -262,7 +263,7 @@ fn checked_store(store: &RawStore) -> Result<StoreKind, Complaint> {
     })
 }
 
-fn workload(raw: &Spanned<RawWorkload>, spec: &Path) -> Result<Workload, Complaint> {
+fn workload(raw: &Spanned<RawWorkload>, files: &Files<'_>) -> Result<Workload, Complaint> {
     let offset = raw.span().start;
     let raw = raw.get_ref();
     let memory = bytes(&raw.memory, "cluster.workload.memory", 0)?;
@@ -282,7 +283,7 @@ fn workload(raw: &Spanned<RawWorkload>, spec: &Path) -> Result<Workload, Complai
         }
         let offset = trace.span().start;
         let trace = trace.get_ref();
-        let path = spec.parent().unwrap_or(Path::new("")).join(&trace.file);
+        let path = files.find(&trace.file);
         let checked = Trace::check(&path, trace.format, memory).map_err(|error| {
             let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
             let why = format!("{error}{cause}");

@@ -1,5 +1,6 @@
 //! ① `[failures]`: as written, and checked.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,9 +9,10 @@ use toml::Spanned;
 
 use super::check::{PERIOD_MAX, PERIOD_MIN, mtbfs, within};
 use super::error::Problem;
+use super::files::Files;
 use super::raw::RawPeriods;
 use crate::failures::{Bathtub, Bursts, Kinds, Law, Process, Recorded, Rejuvenate, Replay};
-use crate::logs::{self, Filter, Format, What};
+use crate::logs::{self, Filter, Format, LogError, What};
 use revenant_core::quantity::Period;
 
 type Complaint = (usize, Problem);
@@ -71,10 +73,11 @@ pub(super) struct RawBathtub {
     wear_out_share: f64,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawLog {
     file: PathBuf,
+    name: Option<String>,
     format: Format,
     mode: Replay,
     #[serde(default = "gaps")]
@@ -95,9 +98,46 @@ struct RawBursts {
     delay: Period,
 }
 
-/// Checks the section. Logs are looked for beside the spec.
-pub(super) fn checked(raw: &RawFailures, spec: &Path) -> Result<Failures, Complaint> {
-    let process = process(raw, spec)?;
+impl RawLog {
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Whether it takes what the other takes, whatever is made of it.
+    pub(super) fn is_of_the_records_of(&self, other: &RawLog) -> bool {
+        let taken = |log: &RawLog| (log.file.clone(), log.format, log.what, log.filter());
+        taken(self) == taken(other)
+    }
+
+    fn filter(&self) -> Filter {
+        Filter {
+            system: self.system.clone(),
+            node: self.node.clone(),
+            cause: self.cause.clone(),
+        }
+    }
+
+    /// What rows call it: that of the spec, or the file's with what is taken of it.
+    pub(super) fn label(&self) -> String {
+        if let Some(name) = &self.name {
+            return name.clone();
+        }
+        let stem = self.file.file_stem().unwrap_or_default();
+        let parts = [
+            ("system", &self.system),
+            ("node", &self.node),
+            ("cause", &self.cause),
+        ];
+        parts
+            .iter()
+            .filter_map(|(what, value)| value.as_ref().map(|value| format!(" {what} {value}")))
+            .fold(stem.to_string_lossy().into_owned(), |label, part| label + &part)
+    }
+}
+
+/// Checks the section.
+pub(super) fn checked(raw: &RawFailures, files: &Files<'_>) -> Result<Failures, Complaint> {
+    let process = process(raw, files)?;
     let mtbf = match (&raw.mtbf, &process) {
         (Some(mtbf), _) => mtbfs(mtbf)?,
         (None, Process::Recorded(log)) => vec![own_mtbf(log, raw.law.span().start)?],
@@ -142,10 +182,10 @@ fn span(period: Option<&Spanned<Period>>, key: &'static str) -> Result<Duration,
     }
 }
 
-fn process(raw: &RawFailures, spec: &Path) -> Result<Process, Complaint> {
+fn process(raw: &RawFailures, files: &Files<'_>) -> Result<Process, Complaint> {
     let offset = raw.law.span().start;
     if let RawLaw::Log(log) = raw.law.get_ref() {
-        return recorded(raw, log, offset, spec);
+        return recorded(raw, log, offset, files);
     }
     let law = drawn_law(raw.law.get_ref(), "failures.law", offset)?.unwrap_or(Law::Exponential);
     let nodes = raw.nodes.as_ref().map_or(1, |nodes| *nodes.get_ref());
@@ -243,7 +283,7 @@ fn shape_within(
     ))
 }
 
-fn recorded(raw: &RawFailures, log: &RawLog, offset: usize, spec: &Path) -> Result<Process, Complaint> {
+fn recorded(raw: &RawFailures, log: &RawLog, offset: usize, files: &Files<'_>) -> Result<Process, Complaint> {
     let unused = [
         raw.nodes
             .as_ref()
@@ -258,27 +298,39 @@ fn recorded(raw: &RawFailures, log: &RawLog, offset: usize, spec: &Path) -> Resu
     if let Some((offset, key)) = unused.into_iter().flatten().next() {
         return Err((offset, Problem::NotOfALog { key }));
     }
-    let path = spec.parent().unwrap_or(Path::new("")).join(&log.file);
-    let filter = Filter {
-        system: log.system.clone(),
-        node: log.node.clone(),
-        cause: log.cause.clone(),
-    };
     let bad = |why: String| (offset, Problem::BadLog { why });
-    let sample = logs::read(&path, log.format, &filter, log.what).map_err(|error| {
-        let causes = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
-        bad(format!("{error}{causes}"))
-    })?;
-    if sample.values_s.iter().all(|&gap| gap <= 0.0) {
-        return Err(bad(format!("{}: all times are zero", path.display())));
+    if files.has_namesake(log) {
+        return Err(bad(format!(
+            "another log is called {:?} too: give each a name",
+            log.label()
+        )));
     }
-    let stem = log.file.file_stem().unwrap_or_default();
-    Ok(Process::Recorded(Recorded::new(
-        sample.values_s,
-        log.mode,
-        stem.to_string_lossy().into_owned(),
-        sample.blake3,
-    )))
+    let read = |path: &Path| {
+        let sample = logs::read(path, log.format, &log.filter(), log.what)?;
+        Ok(Recorded::new(
+            sample.values_s,
+            log.mode,
+            log.label(),
+            sample.blake3,
+        ))
+    };
+    let recorded = files.log(log, read).map_err(|error| {
+        let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
+        let hint = match &error {
+            LogError::Read { source, .. } if source.kind() == ErrorKind::NotFound => {
+                "; --data DIR tells in which folder it is, docs/failure-logs.md where logs are to be had"
+            }
+            _ => "",
+        };
+        bad(format!("{error}{cause}{hint}"))
+    })?;
+    if recorded.gaps_s.iter().all(|&gap| gap <= 0.0) {
+        return Err(bad(format!(
+            "{}: all times are zero",
+            files.find(&log.file).display()
+        )));
+    }
+    Ok(Process::Recorded(recorded))
 }
 
 fn own_mtbf(log: &Recorded, offset: usize) -> Result<Duration, Complaint> {

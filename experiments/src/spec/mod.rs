@@ -11,6 +11,7 @@ mod check;
 mod cluster;
 mod error;
 mod failures;
+mod files;
 mod raw;
 mod rules;
 mod sweep;
@@ -26,6 +27,7 @@ use crate::cluster::Cluster;
 use crate::model::Rules;
 pub use error::{Problem, SpecError};
 pub use failures::Failures;
+use files::Files;
 use raw::Raw;
 use revenant_core::policy::{Choice, TwoLevel, Verified};
 pub use revenant_core::quantity::{Period, QuantityError, Size};
@@ -222,17 +224,22 @@ pub enum FigureFormat {
 }
 
 impl Spec {
-    /// Reads and checks a spec file.
-    pub fn load(path: &Path) -> Result<Spec, SpecError> {
+    /// Reads and checks a spec file. Logs and traces that it names are beside it, or else in the folder `data`.
+    pub fn load(path: &Path, data: Option<&Path>) -> Result<Spec, SpecError> {
         let source = std::fs::read_to_string(path).map_err(|source| SpecError::Read {
             path: path.to_owned(),
             source,
         })?;
-        Spec::parse(&source, path)
+        Spec::checked(&source, path, data)
     }
 
-    /// Checks a spec that was read from `path`; the path only serves complaints.
+    /// Checks a spec that was read from `path`, beside which the logs and traces are that it names.
     pub fn parse(source: &str, path: &Path) -> Result<Spec, SpecError> {
+        Spec::checked(source, path, None)
+    }
+
+    fn checked(source: &str, path: &Path, data: Option<&Path>) -> Result<Spec, SpecError> {
+        let files = Files::new(path, data);
         let syntax = |error: &toml::de::Error| SpecError::Syntax {
             path: path.to_owned(),
             line: line_of(source, error.span().map_or(0, |span| span.start)),
@@ -260,18 +267,18 @@ impl Spec {
         };
         if combinations.is_empty() {
             let raw = read(base)?;
-            let setting = check::setting(&raw, String::new(), path).map_err(invalid)?;
-            return check::spec(&raw, vec![setting], source, path).map_err(invalid);
+            let setting = check::setting(&raw, String::new(), &files).map_err(invalid)?;
+            return check::spec(&raw, vec![setting], source, &files).map_err(invalid);
         }
         let mut first = None;
         let mut settings = Vec::with_capacity(combinations.len());
         for combination in combinations {
             let raw = read(combination.document(&base).map_err(invalid)?)?;
-            settings.push(check::setting(&raw, combination.name, path).map_err(invalid)?);
+            settings.push(check::setting(&raw, combination.name, &files).map_err(invalid)?);
             first.get_or_insert(raw);
         }
         let first = first.expect("there is a combination");
-        check::spec(&first, settings, source, path).map_err(invalid)
+        check::spec(&first, settings, source, &files).map_err(invalid)
     }
 }
 
