@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use revenant_oracle::{Judge, Report, parse_reports};
 
 /// How long a guest may take to boot or to say something: emulated processors are slow, and may be shared.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Time for a test: what is timed here is real.
 #[expect(clippy::disallowed_methods, reason = "real machines go by real time")]

@@ -33,6 +33,7 @@ use crate::spec::Limits;
 
 pub use outcome::{ClusterOutcome, JobEnd, JobRecord};
 pub use queue::{EventId, Queue};
+pub(crate) use store::simultaneous_writes_s;
 pub use trace::{Trace, TraceError, TraceFormat};
 pub use workload::{Arrivals, NewJob, Spread, Synthetic, Workload};
 

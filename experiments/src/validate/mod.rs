@@ -1,12 +1,13 @@
 //! ④ Published results beside our own: what `revenant validate` prints.
 //!
 //! ```text
-//! formulas · simulated ──────────────▶ Check (expected, ours, tolerance, source) ─▶ table
-//! google · records (need data files) ─▶
+//! formulas · simulated · contention ─▶ Check (expected, ours, tolerance, source) ─▶ table
+//! google · records (need data files) ▶
 //! ```
 //!
 //! The expected numbers are those of papers, or of several independent programs that agree; each check names its source.
 
+mod contention;
 mod formulas;
 mod google;
 mod records;
@@ -132,6 +133,7 @@ pub fn validate(data: Option<&Path>, told: &mut dyn FnMut(&str)) -> Result<Vec<C
     let mut checks = formulas::checks();
     told("simulated means");
     checks.extend(simulated::checks()?);
+    checks.extend(contention::checks());
     if let Some(data) = data {
         told("Google cluster trace");
         checks.extend(google::checks(&data.join("gloudsim-google2011"))?);

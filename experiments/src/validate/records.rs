@@ -71,7 +71,14 @@ fn archive(path: &Path) -> Result<Vec<Check>, ValidateError> {
 }
 
 fn los_alamos(path: &Path) -> Result<Vec<Check>, ValidateError> {
-    let mut checks = Vec::new();
+    let gaps = read(path, Format::Lanl, &Filter::default(), What::Gaps)?;
+    let mut checks = vec![Check::new(
+        "A16",
+        "days from the first record to the last (1995-05-19 to 2005-09-09)",
+        (3766.0, 1.0),
+        gaps.values_s.iter().sum::<f64>() / 86_400.0,
+        LANL,
+    )];
     for (cause, share, mean_min, median_min) in [
         ("", 100.0, 352.4, 59.0),
         ("hardware", 60.4, 344.0, 68.0),
