@@ -52,6 +52,8 @@ enum Source {
     Replay {
         gaps: Arc<[f64]>,
         next: usize,
+        /// What is left of the gap in which it begins.
+        rest: Option<f64>,
         mean: f64,
     },
     /// From a log, drawn.
@@ -161,13 +163,20 @@ impl FailureStream {
             }
             Process::Recorded(log) => {
                 let (gaps, mean) = (Arc::clone(&log.gaps_s), log.mean_s);
+                let from = |instant_s: f64| {
+                    let (next, rest) = log.at(instant_s);
+                    let rest = Some(rest);
+                    Source::Replay {
+                        gaps: Arc::clone(&log.gaps_s),
+                        next,
+                        rest,
+                        mean,
+                    }
+                };
                 match log.mode {
                     Replay::Bootstrap => Source::Bootstrap { gaps, mean },
-                    Replay::Replay => Source::Replay { gaps, next: 0, mean },
-                    Replay::ReplayAnywhere => {
-                        let next = times.random_range(0..gaps.len());
-                        Source::Replay { gaps, next, mean }
-                    }
+                    Replay::From(start) => from(start.as_secs_f64()),
+                    Replay::Anywhere => from((1.0 - open_unit(&mut times)) * log.span_s()),
                 }
             }
         };
@@ -205,8 +214,13 @@ impl FailureStream {
             Source::Single(law) => law.at_hazard(self.ahead.next(&mut self.times)),
             Source::LeastOf { law, nodes } => law.at_hazard(self.ahead.next(&mut self.times) / *nodes),
             Source::Nodes(nodes) => nodes.gap(&mut self.times),
-            Source::Replay { gaps, next, mean } => {
-                let gap = gaps[*next];
+            Source::Replay {
+                gaps,
+                next,
+                rest,
+                mean,
+            } => {
+                let gap = rest.take().unwrap_or(gaps[*next]);
                 *next = (*next + 1) % gaps.len();
                 gap / *mean
             }

@@ -49,6 +49,8 @@ pub struct Bursts {
 pub struct Recorded {
     /// Gaps between failures in seconds, in the order of the log; at least one, and not all zero.
     pub gaps_s: Arc<[f64]>,
+    /// When each of them ends, from the log's beginning on.
+    ends_s: Arc<[f64]>,
     /// Their mean.
     pub mean_s: f64,
     /// What is made of them.
@@ -60,13 +62,13 @@ pub struct Recorded {
 }
 
 /// How a log is used. Gaps are scaled so that their mean is the MTBF of the cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replay {
-    /// As it is, from its first gap on, over and over: every trial is the same.
-    Replay,
-    /// As it is, from a gap on that each trial draws, over and over.
-    ReplayAnywhere,
+    /// As it is, from this long after its beginning on, over and over: every trial is the same.
+    From(Duration),
+    /// As it is, from an instant on that each trial draws, over and over. All instants are alike: more trials begin in a long gap than in a
+    /// short one, and no more in months with many failures than in others.
+    Anywhere,
     /// Gaps drawn from the log one by one, with replacement: its law without its order.
     Bootstrap,
 }
@@ -96,8 +98,11 @@ impl Process {
             } => format!("{} bursts", law.name()),
             Process::Recorded(log) => {
                 let mode = match log.mode {
-                    Replay::Replay => "replay",
-                    Replay::ReplayAnywhere => "replay-anywhere",
+                    Replay::From(Duration::ZERO) => "replay",
+                    Replay::From(start) => {
+                        return format!("replay from {}s {}", start.as_secs_f64(), log.name);
+                    }
+                    Replay::Anywhere => "replay-anywhere",
                     Replay::Bootstrap => "bootstrap",
                 };
                 format!("{mode} {}", log.name)
@@ -137,12 +142,36 @@ impl Process {
 impl Recorded {
     /// From gaps in seconds, at least one, and not all zero.
     pub fn new(gaps_s: Vec<f64>, mode: Replay, name: String, blake3: String) -> Recorded {
+        let mut end_s = 0.0;
+        let ends_s: Arc<[f64]> = gaps_s
+            .iter()
+            .map(|gap| {
+                end_s += gap;
+                end_s
+            })
+            .collect();
         Recorded {
-            mean_s: gaps_s.iter().sum::<f64>() / gaps_s.len() as f64,
+            mean_s: end_s / gaps_s.len() as f64,
             gaps_s: gaps_s.into(),
+            ends_s,
             mode,
             name,
             blake3,
         }
+    }
+
+    /// From the log's beginning to its last failure, in seconds.
+    pub fn span_s(&self) -> f64 {
+        self.ends_s.last().copied().unwrap_or(0.0)
+    }
+
+    /// Of an instant before the end of the log: the number of the gap that holds it, and what is left of that. A failure of the
+    /// very instant is past.
+    pub(super) fn at(&self, since_beginning_s: f64) -> (usize, f64) {
+        let gap = self
+            .ends_s
+            .partition_point(|&end_s| end_s <= since_beginning_s)
+            .min(self.ends_s.len() - 1);
+        (gap, (self.ends_s[gap] - since_beginning_s).max(0.0))
     }
 }

@@ -121,12 +121,40 @@ fn recorded(mode: Replay) -> Process {
 #[test]
 fn a_log_is_replayed_over_and_over_at_the_mtbf() {
     // The mean of the log is 30 s; the MTBF an hour.
-    let wanted = [1.0 / 3.0, 2.0 / 3.0, 0.0, 3.0, 1.0 / 3.0, 2.0 / 3.0];
-    for (found, wanted) in gaps_h(&recorded(Replay::Replay), 6).iter().zip(wanted) {
-        assert!((found - wanted).abs() < 1e-9, "{found} {wanted}");
+    let third = 1.0 / 3.0;
+    for (start_s, wanted) in [
+        (0, [third, 2.0 * third, 0.0, 3.0, third, 2.0 * third]),
+        (15, [0.5, 0.0, 3.0, third, 2.0 * third, 0.0]),
+        // The failures of that instant are past.
+        (30, [3.0, third, 2.0 * third, 0.0, 3.0, third]),
+    ] {
+        let process = recorded(Replay::From(Duration::from_secs(start_s)));
+        for (found, wanted) in gaps_h(&process, 6).iter().zip(wanted) {
+            assert!((found - wanted).abs() < 1e-9, "{start_s}: {found} {wanted}");
+        }
     }
-    let anywhere = gaps_h(&recorded(Replay::ReplayAnywhere), 8);
-    assert!((mean(&anywhere) - 1.0).abs() < 1e-9);
     let drawn = gaps_h(&recorded(Replay::Bootstrap), 8_000);
     assert!((mean(&drawn) - 1.0).abs() < 0.05, "{}", mean(&drawn));
+}
+
+/// Three quarters of the log's time are one gap, so three quarters of the trials begin in it, and wait half of it on average.
+#[test]
+fn a_replay_begins_at_any_instant_of_the_log_alike() {
+    let process = recorded(Replay::Anywhere);
+    let firsts: Vec<f64> = (0..4_000)
+        .map(|trial| {
+            let seed = TrialSeed::derive(3, trial);
+            let mut stream = FailureStream::new(seed, &process, HOUR, Kinds::default());
+            stream.draw().gap.as_secs_f64() / 3600.0
+        })
+        .collect();
+    let long = firsts.iter().filter(|&&first| first > 2.0 / 3.0).count() as f64 / firsts.len() as f64;
+    // Of the three quarters, those that begin in the first 70 of the 90 seconds.
+    assert!((long - 0.75 * 70.0 / 90.0).abs() < 0.03, "{long}");
+    // (10² + 20² + 90²) / 2 / 120 s, in means of 30 s.
+    assert!(
+        (mean(&firsts) - 8600.0 / 240.0 / 30.0).abs() < 0.05,
+        "{}",
+        mean(&firsts)
+    );
 }

@@ -184,7 +184,9 @@ fn refuse_what_is_of_one_job(raw: &Raw, failures: &Failures) -> Result<(), Compl
             let key = "failures.nodes";
             return Err((at, Problem::NotAtCluster { key }));
         }
-        Process::Recorded(log) if log.mode == Replay::Replay => return Err((at, Problem::SameLogForAll)),
+        Process::Recorded(log) if matches!(log.mode, Replay::From(_)) => {
+            return Err((at, Problem::SameLogForAll));
+        }
         _ => {}
     }
     if failures.kinds.store_loss > 0.0 {

@@ -79,12 +79,22 @@ pub(super) struct RawLog {
     file: PathBuf,
     name: Option<String>,
     format: Format,
-    mode: Replay,
+    mode: RawMode,
+    start: Option<Period>,
     #[serde(default = "gaps")]
     what: What,
     system: Option<String>,
     node: Option<String>,
     cause: Option<String>,
+}
+
+/// How a log is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawMode {
+    Replay,
+    ReplayAnywhere,
+    Bootstrap,
 }
 
 fn gaps() -> What {
@@ -305,14 +315,17 @@ fn recorded(raw: &RawFailures, log: &RawLog, offset: usize, files: &Files<'_>) -
             log.label()
         )));
     }
+    let mode = match (log.mode, log.start) {
+        (RawMode::Replay, start) => Replay::From(start.unwrap_or_default().0),
+        (RawMode::ReplayAnywhere, None) => Replay::Anywhere,
+        (RawMode::Bootstrap, None) => Replay::Bootstrap,
+        (RawMode::ReplayAnywhere | RawMode::Bootstrap, Some(_)) => {
+            return Err(bad("start goes with mode = \"replay\" alone".to_owned()));
+        }
+    };
     let read = |path: &Path| {
         let sample = logs::read(path, log.format, &log.filter(), log.what)?;
-        Ok(Recorded::new(
-            sample.values_s,
-            log.mode,
-            log.label(),
-            sample.blake3,
-        ))
+        Ok(Recorded::new(sample.values_s, mode, log.label(), sample.blake3))
     };
     let recorded = files.log(log, read).map_err(|error| {
         let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
@@ -328,6 +341,14 @@ fn recorded(raw: &RawFailures, log: &RawLog, offset: usize, files: &Files<'_>) -
         return Err(bad(format!(
             "{}: all times are zero",
             files.find(&log.file).display()
+        )));
+    }
+    if let Replay::From(start) = recorded.mode
+        && start.as_secs_f64() >= recorded.span_s()
+    {
+        let span = recorded.span_s();
+        return Err(bad(format!(
+            "start must lie in the {span} s from its first failure to its last"
         )));
     }
     Ok(Process::Recorded(recorded))

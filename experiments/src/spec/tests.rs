@@ -242,6 +242,10 @@ fn failures_that_make_no_sense_are_refused_with_their_line() {
             "x.toml:11: unknown variant `cvs`",
         ),
         (
+            "law = { log = { file = \"a\", format = \"csv\", mode = \"bootstrap\", start = \"1h\" } }",
+            "x.toml:11: failures.law: log: start goes with mode = \"replay\" alone",
+        ),
+        (
             "law = { log = { file = \"a\", format = \"csv\", mode = \"replay\" } }\nnodes = 3",
             "x.toml:12: failures.nodes is not used",
         ),
@@ -275,6 +279,12 @@ fn a_log_is_looked_for_beside_the_spec_and_has_its_own_mtbf() {
     let failures = &spec.settings[0].failures;
     assert_eq!(failures.mtbf, [Duration::from_secs(200)]);
     assert_eq!(failures.process.name(), "bootstrap log");
+    let late = text.replace("mode = \"bootstrap\"", "mode = \"replay\", start = \"600s\"");
+    let found = Spec::parse(&late, &folder.path().join("x.toml")).unwrap_err();
+    assert!(
+        found.to_string().contains("start must lie in the 600 s"),
+        "{found}"
+    );
 }
 
 /// Two logs, in order and drawn, one of them of the folder of data.
