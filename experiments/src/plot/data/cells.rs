@@ -65,6 +65,15 @@ pub(crate) struct Cell {
     pub(crate) theory_waste: Option<f64>,
     /// Present from the version of the file that has the column.
     pub(crate) theory_lost_s: Option<f64>,
+    /// Beside the baseline of its group, from `paired.csv`.
+    pub(crate) against: Option<Against>,
+}
+
+/// A mean makespan beside that of a baseline.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Against {
+    pub(crate) baseline: String,
+    pub(crate) ratio: Estimate,
 }
 
 /// A row of `theory.csv`.
@@ -120,8 +129,49 @@ pub(crate) fn read_cells(path: &Path, source: impl Read) -> Result<Vec<Cell>, Pl
             lost_s: read_estimate(row, lost)?,
             theory_waste: row.optional(theory_waste)?,
             theory_lost_s: theory_lost.map_or(Ok(None), |column| row.optional(column))?,
+            against: None,
         })
     })
+}
+
+/// Adds the rows of `paired.csv` to their cells. A row belongs to the one cell with which it has all columns in common.
+pub(crate) fn read_paired(path: &Path, source: impl Read, cells: &mut [Cell]) -> Result<(), PlotError> {
+    let table = Table::open(path, source)?;
+    let c = |name| table.column(name);
+    let (experiment, program, law, shape) = (c("experiment")?, c("program")?, c("law")?, c("shape")?);
+    let (nodes, swept, work) = (c("nodes")?, c("setting")?, c("work_s")?);
+    let costs = [c("checkpoint_s")?, c("restart_s")?, c("downtime_s")?];
+    let (level, policy, mtbf, interval) = (c("level")?, c("policy")?, c("mtbf_s")?, c("interval_s")?);
+    let baseline = c("baseline_policy")?;
+    let ratio = [c("ratio_mean")?, c("ratio_ci95_lo")?, c("ratio_ci95_hi")?];
+    table.rows(|row| {
+        let Some(ratio) = read_estimate(row, ratio)? else {
+            return Ok(());
+        };
+        let setting = Setting {
+            experiment: row.name(experiment)?,
+            program: row.text(program).to_owned(),
+            law: row.text(law).to_owned(),
+            shape: row.optional(shape)?,
+            nodes: row.count(nodes)?,
+            swept: read_swept(row.text(swept)),
+            work_s: row.positive_s(work)?,
+            costs: read_costs(row, costs)?,
+        };
+        let (level, policy) = (read_level(row, level)?, row.name(policy)?);
+        let (mtbf_s, interval_s) = (row.positive_s(mtbf)?, row.optional_positive_s(interval)?);
+        let cell = cells.iter_mut().find(|cell| {
+            (cell.level, &cell.policy, &cell.setting) == (level, &policy, &setting)
+                && cell.mtbf_s.total_cmp(&mtbf_s).is_eq()
+                && cell.interval_s == interval_s
+        });
+        if let Some(cell) = cell {
+            let baseline = row.name(baseline)?;
+            cell.against = Some(Against { baseline, ratio });
+        }
+        Ok(())
+    })?;
+    Ok(())
 }
 
 pub(crate) fn read_theory(path: &Path, source: impl Read) -> Result<Vec<TheoryPoint>, PlotError> {

@@ -18,7 +18,7 @@ pub(crate) use qq::QqPoint;
 pub(crate) use timeline::{read_timeline, replays};
 
 use super::{PlotError, QQ};
-use crate::run::{DOWNTIME, RECOVERY, SUMMARY, THEORY, TRIALS};
+use crate::run::{DOWNTIME, PAIRED, RECOVERY, SUMMARY, THEORY, TRIALS};
 
 /// All that is known of a run.
 #[derive(Debug, Default)]
@@ -38,9 +38,13 @@ impl RunData {
             path: path.clone(),
             source,
         })?;
-        let cells = cells::read_cells(&path, &bytes[..])?;
+        let mut cells = cells::read_cells(&path, &bytes[..])?;
         if cells.is_empty() {
             return Err(PlotError::Nothing { path });
+        }
+        let path = dir.join(PAIRED);
+        if let Some(bytes) = read_if_there(&path)? {
+            cells::read_paired(&path, &bytes[..], &mut cells)?;
         }
         let path = dir.join(THEORY);
         let theory = match read_if_there(&path)? {

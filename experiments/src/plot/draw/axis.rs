@@ -7,7 +7,7 @@ use super::mark::{Along, Mark};
 use super::scale::Scale;
 use super::scene::{Anchor, Colour, Item, Point, Rect, Scene, Stroke, Text, at};
 use super::style::{FRAME, GRID, LABEL, MINOR_LENGTH, SMALL, TICK, TICK_LENGTH};
-use super::ticks::{Kind, Tick, ticks};
+use super::ticks::{Kind, Tick, ticks, ticks_at};
 
 /// From the end of a tick to its label.
 const GAP: f64 = 2.0;
@@ -83,6 +83,51 @@ impl Frame {
         frame
     }
 
+    /// A frame with ticks at these values alone, as far as their labels keep clear of each other.
+    pub(crate) fn at_values(
+        face: &Face,
+        area: Rect,
+        (x, xs): (AxisSpec, &[f64]),
+        (y, ys): (AxisSpec, &[f64]),
+    ) -> Frame {
+        let x_ticks = ticks_at(x.scale, x.kind, xs, area.width(), |label| {
+            face.width(label, SMALL) + WORD_ROOM
+        });
+        let y_ticks = ticks_at(y.scale, y.kind, ys, area.height(), |_| LINE_ROOM);
+        Frame {
+            area,
+            margins: margins(face, &y_ticks, &x, &y),
+            x: Axis {
+                spec: x,
+                ticks: x_ticks,
+            },
+            y: Axis {
+                spec: y,
+                ticks: y_ticks,
+            },
+        }
+    }
+
+    /// Room that it takes around an area of this height.
+    pub(crate) fn margins_at(
+        face: &Face,
+        height: f64,
+        x: &AxisSpec,
+        (y, ys): (&AxisSpec, &[f64]),
+    ) -> Margins {
+        margins(face, &ticks_at(y.scale, y.kind, ys, height, |_| LINE_ROOM), x, y)
+    }
+
+    /// Without labels along its foot, where a frame below has them; the grid stays.
+    pub(crate) fn without_labels(mut self) -> Frame {
+        self.x.spec.label.clear();
+        self.x.ticks.retain(|tick| tick.label.is_some());
+        for tick in &mut self.x.ticks {
+            tick.label = Some(String::new());
+        }
+        self
+    }
+
     /// A frame with ticks up its side alone, for the bar of a scale.
     pub(crate) fn upright(face: &Face, area: Rect, y: AxisSpec) -> Frame {
         let x = AxisSpec {
@@ -97,18 +142,7 @@ impl Frame {
 
     /// Room that labels and ticks of such axes take around an area of this height.
     pub(crate) fn margins(face: &Face, height: f64, x: &AxisSpec, y: &AxisSpec) -> Margins {
-        let widest = ticks(y.scale, y.kind, height, |_| LINE_ROOM)
-            .iter()
-            .filter_map(|tick| tick.label.as_deref())
-            .map(|label| face.width(label, SMALL))
-            .fold(0.0, f64::max);
-        let side = if y.label.is_empty() { 0.0 } else { LABEL + 3.0 };
-        let below = if x.label.is_empty() { 0.0 } else { LABEL + 3.0 };
-        Margins {
-            left: side + widest + GAP + TICK_LENGTH,
-            bottom: TICK_LENGTH + GAP + SMALL + below,
-            right: 10.0,
-        }
+        margins(face, &ticks(y.scale, y.kind, height, |_| LINE_ROOM), x, y)
     }
 
     /// Where a value is; `None` where a scale has no place for it.
@@ -127,6 +161,11 @@ impl Frame {
     /// Like `x_of`, with the low end of the axis for what a logarithm has no place for.
     pub(crate) fn x_or_low(&self, value: f64) -> f64 {
         self.x_of(value).unwrap_or(self.area.left - 1.0)
+    }
+
+    /// The same up the side.
+    pub(crate) fn y_or_low(&self, value: f64) -> f64 {
+        self.y_of(value).unwrap_or(self.area.bottom + 1.0)
     }
 
     /// Grid, axes, ticks and labels; what is plotted comes on top.
@@ -171,7 +210,12 @@ impl Frame {
     fn paint_x(&self, scene: &mut Scene) {
         let bottom = self.area.bottom;
         for tick in &self.x.ticks {
-            let Some(x) = self.x_of(tick.value) else { continue };
+            let Some(x) = self
+                .x_of(tick.value)
+                .filter(|_| tick.label.as_deref() != Some(""))
+            else {
+                continue;
+            };
             scene.line(vec![at(x, bottom), at(x, bottom + length(tick))], TICK);
             if let Some(label) = &tick.label {
                 let base = bottom + TICK_LENGTH + GAP + SMALL * CAPITAL;
@@ -282,6 +326,21 @@ impl Frame {
     /// The record of this frame, once it has been painted.
     fn chart<'a>(&self, scene: &'a mut Scene) -> Option<&'a mut Chart> {
         scene.charts.iter_mut().rfind(|chart| chart.area == self.area)
+    }
+}
+
+fn margins(face: &Face, y_ticks: &[Tick], x: &AxisSpec, y: &AxisSpec) -> Margins {
+    let widest = y_ticks
+        .iter()
+        .filter_map(|tick| tick.label.as_deref())
+        .map(|label| face.width(label, SMALL))
+        .fold(0.0, f64::max);
+    let side = if y.label.is_empty() { 0.0 } else { LABEL + 3.0 };
+    let below = if x.label.is_empty() { 0.0 } else { LABEL + 3.0 };
+    Margins {
+        left: side + widest + GAP + TICK_LENGTH,
+        bottom: TICK_LENGTH + GAP + SMALL + below,
+        right: 10.0,
     }
 }
 

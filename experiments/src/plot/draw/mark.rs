@@ -1,7 +1,7 @@
 //! Markers and error bars.
 
 use super::scene::{Colour, Item, Point, Rect, Scene, Stroke, at};
-use super::style::{CAP, FILLED_RADIUS, Look, MARK_WIDTH, OPEN_RADIUS, PAPER};
+use super::style::{ALONE_RADIUS, CAP, FILLED_RADIUS, Look, MARK_WIDTH, OPEN_RADIUS, PAPER};
 use crate::plot::data::Level;
 
 /// Outline of a marker.
@@ -130,7 +130,8 @@ pub(crate) fn marker(scene: &mut Scene, centre: Point, level: Level, look: Look)
     };
     match level {
         Level::Model => look.shape.paint(scene, centre, OPEN_RADIUS, PAPER, Some(outline)),
-        Level::Sim | Level::Cluster => look.shape.paint(scene, centre, FILLED_RADIUS, look.colour, None),
+        Level::Sim => look.shape.paint(scene, centre, FILLED_RADIUS, look.colour, None),
+        Level::Cluster => look.shape.paint(scene, centre, ALONE_RADIUS, look.colour, None),
     }
 }
 

@@ -25,14 +25,18 @@ pub(crate) const MINOR_LENGTH: f64 = 1.6;
 
 /// Line of a theory.
 pub(crate) const CURVE_WIDTH: f64 = 0.9;
+/// Line that joins means, thinner than a theory's.
+pub(crate) const JOIN_WIDTH: f64 = 0.45;
 /// Error bars and outlines of markers.
 pub(crate) const MARK_WIDTH: f64 = 0.75;
 /// Half the width of an error bar's cap.
 pub(crate) const CAP: f64 = 1.8;
 /// Marker of level `model`: open, and large enough to hold the other.
 pub(crate) const OPEN_RADIUS: f64 = 2.6;
-/// Marker of level `sim`: filled.
+/// Marker of level `sim`: filled, and small enough to lie in the other.
 pub(crate) const FILLED_RADIUS: f64 = 1.35;
+/// Marker of level `cluster`: filled, with no other to lie in.
+pub(crate) const ALONE_RADIUS: f64 = 2.1;
 
 pub(crate) const fn solid(colour: Colour, width: f64) -> Stroke {
     Stroke {
@@ -105,6 +109,13 @@ impl Look {
             colour: self.colour,
             width: CURVE_WIDTH,
             dash: self.dash,
+        }
+    }
+
+    pub(crate) fn join(&self) -> Stroke {
+        Stroke {
+            width: JOIN_WIDTH,
+            ..self.curve()
         }
     }
 

@@ -73,10 +73,24 @@ impl Unit {
     }
 }
 
-/// A duration as people write it, at most three digits: `90 s` is `1.5 min`.
+/// A duration as people write it: `90 s` is `1.5 min`. Three digits, unless a whole number of the next smaller unit says
+/// exactly what they would round: `100 h`, not `4.17 d`.
 pub(crate) fn duration(seconds: f64) -> String {
+    const WHOLE_MAX: f64 = 9999.0;
     let unit = Unit::for_seconds(seconds, 1.0);
-    format!("{} {}", three_digits(seconds / unit.seconds), unit.name)
+    let rounded = three_digits(seconds / unit.seconds);
+    let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
+    let exact = rounded
+        .parse()
+        .is_ok_and(|number: f64| close(number * unit.seconds, seconds));
+    let smaller = UNITS.iter().find(|other| other.seconds < unit.seconds);
+    if let Some(smaller) = smaller.filter(|_| !exact && unit.seconds > 1.0) {
+        let whole = libm::round(seconds / smaller.seconds);
+        if whole <= WHOLE_MAX && close(whole * smaller.seconds, seconds) {
+            return format!("{whole} {}", smaller.name);
+        }
+    }
+    format!("{rounded} {}", unit.name)
 }
 
 /// Ratio of the ends of a logarithmic axis beyond which it has no minor ticks.
@@ -143,6 +157,39 @@ pub(crate) fn ticks(scale: Scale, kind: Kind, length: f64, room_of: impl Fn(&str
         }
         Scale::Tail { nines } => labels(tail_levels(nines), &percent),
     }
+}
+
+/// Ticks at given values, in ascending order; a label that would touch the one before it is left out.
+pub(crate) fn ticks_at(
+    scale: Scale,
+    kind: Kind,
+    values: &[f64],
+    length: f64,
+    room_of: impl Fn(&str) -> f64,
+) -> Vec<Tick> {
+    let label_of = |value: f64| match kind {
+        Kind::Time => duration(value),
+        Kind::TimeIn(unit) => three_digits(value / unit.seconds),
+        Kind::Percent => percent(value),
+        Kind::Number | Kind::Whole => trimmed(&format!("{value:.9}")),
+    };
+    let mut free_from = f64::NEG_INFINITY;
+    let mut all = Vec::new();
+    for &value in values {
+        let label = label_of(value);
+        let (Some(share), room) = (scale.share(value), room_of(&label) / 2.0) else {
+            continue;
+        };
+        let is_clear = share * length - room >= free_from;
+        if is_clear {
+            free_from = share * length + room;
+        }
+        all.push(Tick {
+            value,
+            label: is_clear.then_some(label),
+        });
+    }
+    all
 }
 
 /// Ticks of a logarithmic axis over so short a range that powers of ten and their like are too few.
@@ -272,14 +319,32 @@ fn decades(low: f64, high: f64, digits: &[f64]) -> Vec<f64> {
 
 fn decimal_levels(low: f64, high: f64) -> Vec<Vec<f64>> {
     let every = |skip: usize| -> Vec<f64> { decades(low, high, &[1.0]).into_iter().step_by(skip).collect() };
-    vec![
-        decades(low, high, &[1.0, 2.0, 5.0]),
+    let usual = decades(low, high, &[1.0, 2.0, 5.0]);
+    let mut levels = Vec::new();
+    if few(&usual, low, high) {
+        levels.push(decades(low, high, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]));
+        levels.push(decades(low, high, &[1.0, 2.0, 3.0, 4.0, 6.0, 8.0]));
+        levels.push(decades(low, high, &[1.0, 2.0, 3.0, 5.0, 7.0]));
+    }
+    levels.extend([
+        usual,
         decades(low, high, &[1.0, 3.0]),
         every(1),
         every(2),
         every(5),
         every(10),
-    ]
+    ]);
+    levels
+}
+
+/// Whether so few labels fall into the range that it takes more digits to read values off the axis.
+fn few(values: &[f64], low: f64, high: f64) -> bool {
+    const FEW: usize = 4;
+    values
+        .iter()
+        .filter(|value| (low..=high).contains(*value))
+        .count()
+        < FEW
 }
 
 /// Round durations, from many to few. Above days and below seconds they go by decades.
@@ -303,13 +368,31 @@ fn time_levels(low: f64, high: f64) -> Vec<Vec<f64>> {
             .filter(|value| *value >= low / 10.0 && *value <= high * 10.0)
             .collect()
     };
-    vec![
-        build(
-            &[1.0, 2.0, 5.0],
-            &[1.0, 2.0, 5.0, 10.0, 20.0, 30.0],
-            &[1.0, 2.0, 4.0, 6.0, 12.0],
-            &[1.0, 2.0, 5.0],
-        ),
+    let usual = build(
+        &[1.0, 2.0, 5.0],
+        &[1.0, 2.0, 5.0, 10.0, 20.0, 30.0],
+        &[1.0, 2.0, 4.0, 6.0, 12.0],
+        &[1.0, 2.0, 5.0],
+    );
+    let mut levels = Vec::new();
+    if few(&usual, low, high) {
+        levels.push(build(
+            &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0],
+            &[
+                1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0,
+            ],
+            &[1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 18.0],
+            &[1.0, 2.0, 3.0, 4.0, 6.0, 8.0],
+        ));
+        levels.push(build(
+            &[1.0, 2.0, 3.0, 5.0],
+            &[1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 40.0],
+            &[1.0, 2.0, 3.0, 6.0, 12.0],
+            &[1.0, 2.0, 3.0, 5.0],
+        ));
+    }
+    levels.extend([
+        usual,
         build(
             &[1.0, 2.0, 5.0],
             &[1.0, 2.0, 5.0, 10.0, 20.0],
@@ -327,7 +410,8 @@ fn time_levels(low: f64, high: f64) -> Vec<Vec<f64>> {
         vec![1e-6, 1e-3, 1.0, 60.0, 3600.0, 86_400.0, 8_640_000.0],
         vec![1e-6, 1.0, 3600.0, 8_640_000.0, 8.64e9, 8.64e12],
         vec![1e-9, 3600.0, 8.64e9],
-    ]
+    ]);
+    levels
 }
 
 fn time_minor(low: f64, high: f64) -> Vec<f64> {
@@ -410,6 +494,14 @@ mod tests {
             ["1 min", "2 min", "5 min", "10 min", "20 min", "1 h"]
         );
         assert_eq!(labels(interval, Kind::Time, 110.0), ["1 min", "10 min", "1 h"]);
+        let short = Scale::Log {
+            low: 1280.0,
+            high: 3906.0,
+        };
+        assert_eq!(
+            labels(short, Kind::Time, 200.0),
+            ["30 min", "40 min", "50 min", "1 h"]
+        );
         let waste = Scale::Linear { low: 0.0, high: 0.5 };
         assert_eq!(
             labels(waste, Kind::Percent, 100.0),
@@ -435,7 +527,10 @@ mod tests {
 
     #[test]
     fn durations_read_as_people_write_them() {
-        let shown = [90.0, 10.488_76, 3600.0, 0.0123, 0.0, 100_000.0, 1e18].map(duration);
+        let shown = [
+            90.0, 10.488_76, 3600.0, 0.0123, 0.0, 100_000.0, 1e18, 360_000.0, 1600.0,
+        ]
+        .map(duration);
         assert_eq!(
             shown,
             [
@@ -445,7 +540,9 @@ mod tests {
                 "12.3 ms",
                 "0 s",
                 "1.16 d",
-                "11574074074074 d"
+                "11574074074074 d",
+                "100 h",
+                "1600 s"
             ]
         );
     }

@@ -8,7 +8,7 @@ use super::chart::{Chart, ChartAxis, Marks, Plot};
 use super::mark::{Along, Shape};
 use super::scale::Scale;
 use super::scene::{Anchor, Colour, Item, Point, Scene, Stroke, Text};
-use super::style::{FILLED_RADIUS, GRID, LABEL, MARK_WIDTH, OPEN_RADIUS};
+use super::style::{ALONE_RADIUS, FILLED_RADIUS, GRID, LABEL, MARK_WIDTH, OPEN_RADIUS};
 use crate::plot::data::Level;
 
 /// The same scene gives the same bytes. `caption` becomes comments on top.
@@ -136,7 +136,8 @@ fn marked(tex: &mut String, marks: &Marks, colours: &mut BTreeSet<u32>) {
     };
     let (radius, fill) = match marks.level {
         Level::Model => (OPEN_RADIUS, "white".to_owned()),
-        Level::Sim | Level::Cluster => (FILLED_RADIUS, format!("c{rgb:06x}")),
+        Level::Sim => (FILLED_RADIUS, format!("c{rgb:06x}")),
+        Level::Cluster => (ALONE_RADIUS, format!("c{rgb:06x}")),
     };
     let axis = match marks.along {
         Along::X => 'x',

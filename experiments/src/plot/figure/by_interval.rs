@@ -22,6 +22,8 @@ const MARGIN: f64 = 1.25;
 const FAR: f64 = 2.5;
 /// How far above the highest point the closed form may stretch the axis, as a factor.
 const BEYOND: f64 = 1.5;
+/// Ratio of the greatest to the least mean from which a logarithmic axis serves better.
+const DECADES_FROM: f64 = 200.0;
 /// Panels a page has room for.
 const PANELS_MAX: usize = 4;
 const STEM_WIDTH: f64 = 0.7;
@@ -37,6 +39,8 @@ struct Quantity {
     theory: fn(&TheoryPoint) -> Option<f64>,
     /// The axis does not go beyond unless the data do.
     ceiling: f64,
+    /// May have a logarithmic axis.
+    decades: bool,
     kind: fn(f64) -> Kind,
     label: fn(Kind) -> String,
 }
@@ -49,6 +53,7 @@ pub(crate) fn waste(data: &RunData, column: Column, face: &Face) -> Vec<Figure> 
         estimate: |cell| cell.waste,
         theory: |point| Some(point.waste),
         ceiling: 1.0,
+        decades: false,
         kind: |_| Kind::Percent,
         label: |_| "Waste (%)".to_owned(),
     };
@@ -63,6 +68,7 @@ pub(crate) fn lost(data: &RunData, column: Column, face: &Face) -> Vec<Figure> {
         estimate: |cell| cell.lost_s,
         theory: |point| point.lost_s,
         ceiling: f64::INFINITY,
+        decades: true,
         kind: |high_s| Kind::TimeIn(Unit::for_seconds(high_s, 2.0)),
         label: |kind| match kind {
             Kind::TimeIn(unit) => format!("Work lost ({})", unit.name),
@@ -109,29 +115,19 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
+    /// None without a grid and without a theory: then there are only the policies, each at its own interval, and they have a
+    /// figure that names them.
     fn draw(&self, column: Column, face: &Face, page: usize) -> Option<Figure> {
+        if !self.has_grid() && !self.has_theory() {
+            return None;
+        }
         let cells: Vec<&Cell> = self.cells().filter(|cell| self.is_point(cell)).collect();
         let x = self.reach(&cells)?;
-        let swept = Scale::log_around(intervals(&cells), 1.0)?;
-        let theory = self.theory_points().filter(|point| {
-            let share = point.interval_s.and_then(|interval| swept.share(interval));
-            share.is_some_and(|share| (0.0..=1.0).contains(&share))
-        });
-        let highest = cells
-            .iter()
-            .filter_map(|cell| (self.quantity.estimate)(cell))
-            .map(|estimate| estimate.ci95.map_or(estimate.mean, |ci| ci.1))
-            .fold(0.0, f64::max);
-        // Where no trial ends the closed form goes on to any height.
-        let theory = theory
-            .filter_map(self.quantity.theory)
-            .map(|value| value.min(highest * BEYOND));
-        let highest = theory.chain([highest]);
-        let y = Scale::linear_from_zero(highest, self.quantity.ceiling);
-        let Scale::Linear { high, .. } = y else {
-            return None;
+        let y = self.height(&cells)?;
+        let kind = match y {
+            Scale::Linear { high, .. } => (self.quantity.kind)(high),
+            Scale::Log { .. } | Scale::Tail { .. } => Kind::Time,
         };
-        let kind = (self.quantity.kind)(high);
         let panels: Vec<PanelSpec> = self
             .names
             .iter()
@@ -165,6 +161,33 @@ impl Page<'_> {
             scene,
             caption: self.caption(&cells, column),
         })
+    }
+
+    /// The axis of the quantity, with room for the closed form between the points. From zero, but logarithmic where that would
+    /// press most points onto the axis.
+    fn height(&self, cells: &[&Cell]) -> Option<Scale> {
+        let estimates = || cells.iter().filter_map(|cell| (self.quantity.estimate)(cell));
+        let means = || estimates().map(|estimate| estimate.mean);
+        let (least, most) = (means().fold(f64::INFINITY, f64::min), means().fold(0.0, f64::max));
+        if self.quantity.decades && least > 0.0 && most > DECADES_FROM * least {
+            return Scale::log_around(means(), MARGIN);
+        }
+        let swept = Scale::log_around(intervals(cells), 1.0)?;
+        let theory = self.theory_points().filter(|point| {
+            let share = point.interval_s.and_then(|interval| swept.share(interval));
+            share.is_some_and(|share| (0.0..=1.0).contains(&share))
+        });
+        let highest = estimates()
+            .map(|estimate| estimate.ci95.map_or(estimate.mean, |ci| ci.1))
+            .fold(0.0, f64::max);
+        // Where no trial ends the closed form goes on to any height.
+        let theory = theory
+            .filter_map(self.quantity.theory)
+            .map(|value| value.min(highest * BEYOND));
+        Some(Scale::linear_from_zero(
+            theory.chain([highest]),
+            self.quantity.ceiling,
+        ))
     }
 
     /// The axis of intervals: the points, and the chosen intervals unless they are far from them.
@@ -238,7 +261,8 @@ impl Page<'_> {
     }
 
     fn has_grid(&self) -> bool {
-        self.cells().any(|other| other.policy == FIXED)
+        let fixed = || self.cells().filter(|cell| cell.policy == FIXED);
+        fixed().any(|cell| fixed().any(|other| other.interval_s != cell.interval_s))
     }
 
     /// What a line joins where there is no closed form: the means of the grid at the first level.
@@ -265,9 +289,12 @@ impl Page<'_> {
         let Some(centre) = frame.place(interval, estimate.mean) else {
             return;
         };
-        let ends = estimate
-            .ci95
-            .and_then(|(low, high)| Some((frame.place(interval, low)?, frame.place(interval, high)?)));
+        let ends = estimate.ci95.map(|(low, high)| {
+            (
+                at(centre.x, frame.y_or_low(low)),
+                at(centre.x, frame.y_or_low(high)),
+            )
+        });
         let mark = Mark {
             centre,
             ends,
@@ -348,6 +375,7 @@ impl Page<'_> {
         );
         text.push_str(&caption::conditions(self.series, &self.settings));
         text.push_str(&caption::markers(cells));
+        text.push_str(caption::OF_THE_MEAN);
         if self.has_theory() {
             text.push_str(caption::theory(self.data));
         } else if self.has_grid() {

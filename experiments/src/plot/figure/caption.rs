@@ -11,9 +11,9 @@ use crate::plot::draw::ticks::duration;
 pub(crate) fn conditions(series: &Series, settings: &[Setting]) -> String {
     let mut text = String::new();
     for setting in settings {
-        if let Some(letter) = series.letter(setting) {
-            text.push_str(&letter);
-            text.push(' ');
+        if let Some(name) = series.panel_name(setting) {
+            text.push_str(&name);
+            text.push_str(". ");
         }
         let program = match setting.program.as_str() {
             "" => String::new(),
@@ -33,7 +33,10 @@ pub(crate) fn conditions(series: &Series, settings: &[Setting]) -> String {
     text
 }
 
-/// Markers, n and confidence level of the cells shown.
+/// Whose intervals the error bars of most figures are.
+pub(crate) const OF_THE_MEAN: &str = "Error bars: 95 % confidence intervals of the mean (Student's t).\n";
+
+/// Markers and n of the cells shown.
 pub(crate) fn markers(cells: &[&Cell]) -> String {
     let mut text = String::new();
     for (level, marker) in [
@@ -51,7 +54,6 @@ pub(crate) fn markers(cells: &[&Cell]) -> String {
             let _ = writeln!(text, "{marker}, n = {n} trials each.");
         }
     }
-    text.push_str("Error bars: 95 % confidence intervals of the mean (Student's t).\n");
     text
 }
 

@@ -21,7 +21,7 @@ const MARKED: [f64; 5] = [0.5, 0.9, 0.99, 0.999, 0.9999];
 const NINES_MAX: f64 = 9.0;
 /// Ratio of the longest to the shortest time from which a logarithmic axis serves better.
 const DECADES_FROM: f64 = 50.0;
-/// Values this close, as a share of them and of the greatest, are one step: print shows no less.
+/// Values this close, as a share of them and of the axis, are one step: print shows no less.
 const RESOLVED: f64 = 0.002;
 
 /// How a distribution is shown.
@@ -78,9 +78,12 @@ impl Curve {
     }
 
     /// The staircase of values over shares, up to the last value that stands for one observation.
-    fn staircase(&self) -> Vec<(f64, f64)> {
+    fn staircase(&self, from_least: bool) -> Vec<(f64, f64)> {
         let last = 1.0 - 0.5 / self.total() as f64;
-        let room = RESOLVED * self.steps().last().map_or(0.0, |(greatest, _)| greatest);
+        let greatest = self.steps().last().map_or(0.0, |(greatest, _)| greatest);
+        let origin = self.steps().next().map_or(0.0, |(least, _)| least);
+        let origin = if from_least { origin } else { 0.0 };
+        let room = RESOLVED * (greatest - origin);
         let mut from = 0.0;
         let mut points = Vec::new();
         let mut group: Option<(f64, f64, f64)> = None;
@@ -175,7 +178,7 @@ fn spec(panel: &Panel, form: Form) -> PanelSpec {
             let share = AxisSpec {
                 scale: Scale::Linear { low: 0.0, high: 1.0 },
                 kind: Kind::Percent,
-                label: "Share not above (%)".to_owned(),
+                label: "Cumulative share (%)".to_owned(),
             };
             (time, share)
         }
@@ -196,7 +199,7 @@ fn fill(panel: &Panel, form: Form, frame: &Frame, scene: &mut Scene) {
         scene.group(level_name(curve.level), |scene| {
             frame.curve(
                 scene,
-                curve.staircase().into_iter().map(turned),
+                curve.staircase(panel.from_least).into_iter().map(turned),
                 curve.look.curve(),
             );
             let supported = |share: &&f64| curve.total() as f64 * (1.0 - **share) >= 1.0 - 1e-9;

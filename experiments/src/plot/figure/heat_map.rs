@@ -1,6 +1,7 @@
 //! Mean waste over a grid, where exactly two factors take three values or more.
 
-use super::by_factor::{self, Attribute, VALUES_MIN, Value, interval, numbers, primary, said, secondary};
+use super::attribute::{self, Attribute, Value, interval, numbers, primary, said, secondary};
+use super::by_factor::VALUES_MIN;
 use super::series::{FIXED, level_name, policy_name, same};
 use super::{Column, Figure, caption, page};
 use crate::plot::data::{Cell, Level, RunData};
@@ -40,7 +41,7 @@ struct Map<'a> {
 pub(crate) fn figures(data: &RunData, column: Column, face: &Face) -> Vec<Figure> {
     let mut policies: Vec<String> = Vec::new();
     for cell in data.cells.iter().filter(|cell| cell.policy != "never") {
-        let policy = by_factor::family(cell);
+        let policy = attribute::family(cell);
         if !policies.contains(&policy) {
             policies.push(policy);
         }
@@ -50,7 +51,7 @@ pub(crate) fn figures(data: &RunData, column: Column, face: &Face) -> Vec<Figure
         let cells: Vec<&Cell> = data
             .cells
             .iter()
-            .filter(|cell| by_factor::family(cell) == policy)
+            .filter(|cell| attribute::family(cell) == policy)
             .collect();
         let mut attributes: Vec<Attribute> = primary(&cells)
             .into_iter()
@@ -84,8 +85,8 @@ fn two_factors<'a>(cells: &[&Cell], attributes: &'a [Attribute], named: usize) -
     let mut factors: Vec<&Attribute> = Vec::new();
     let primary: Vec<&Attribute> = attributes[..named].iter().collect();
     for (index, attribute) in attributes.iter().enumerate() {
-        let follows = by_factor::determined(cells, attribute, &factors)
-            || index >= named && by_factor::determined(cells, attribute, &primary);
+        let follows = attribute::determined(cells, attribute, &factors)
+            || index >= named && attribute::determined(cells, attribute, &primary);
         if numbers(cells, attribute).len() >= VALUES_MIN && !follows {
             factors.push(attribute);
         }
@@ -103,8 +104,8 @@ fn maps<'a>(
     let others: Vec<&Attribute> = attributes
         .iter()
         .filter(|other| other.key != x.key && other.key != y.key && other.key != "shape")
-        .filter(|other| !by_factor::determined(cells, other, &[]))
-        .filter(|other| !by_factor::determined(cells, other, &[x, y]))
+        .filter(|other| !attribute::determined(cells, other, &[]))
+        .filter(|other| !attribute::determined(cells, other, &[x, y]))
         .collect();
     let mut maps: Vec<Map> = Vec::new();
     for &cell in cells {
@@ -218,7 +219,7 @@ impl Map<'_> {
         };
         let width = page::width(column);
         let height = page::area_height(column, 1, 1);
-        let margins = Frame::margins(face, height, &x, &y);
+        let margins = Frame::margins_at(face, height, &x, (&y, &up.values));
         let top = EDGE + SMALL + 5.0;
         let right = width - EDGE - 1.0;
         let bar_area = Rect {
@@ -242,7 +243,7 @@ impl Map<'_> {
             Anchor::Start,
             self.headline(),
         );
-        let frame = Frame::new(face, area, x, y);
+        let frame = Frame::at_values(face, area, (x, &across.values), (y, &up.values));
         frame.paint(&mut scene);
         (scene, frame, Frame::upright(face, bar_area, share))
     }
@@ -319,6 +320,7 @@ fn paint_bar(scene: &mut Scene, bar: &Frame) {
 
 /// Where the tiles of an axis meet, as shares of it: half way between neighbouring values.
 struct Sides {
+    values: Vec<f64>,
     scale: Scale,
     sides: Vec<f64>,
 }
@@ -326,7 +328,7 @@ struct Sides {
 impl Sides {
     fn of(values: &[f64]) -> Option<Sides> {
         let (least, most) = (*values.first()?, *values.last()?);
-        let scale = by_factor::scale(least, most)?;
+        let scale = attribute::scale(least, most)?;
         let shares: Vec<f64> = values.iter().filter_map(|value| scale.share(*value)).collect();
         let (first, last) = (*shares.first()?, *shares.last()?);
         let before = first - (shares.get(1)? - first) / 2.0;
@@ -342,7 +344,11 @@ impl Sides {
             .into_iter()
             .map(|side| (side - before) / (after - before))
             .collect();
-        Some(Sides { scale, sides })
+        Some(Sides {
+            values: values.to_vec(),
+            scale,
+            sides,
+        })
     }
 
     fn between(&self, place: usize) -> (f64, f64) {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::caption;
 use super::distribution::{Curve, Form, Panel, draw};
-use super::series::{Series, letter, level_name};
+use super::series::{Series, level_name};
 use super::{Column, Figure, by_interval};
 use crate::plot::data::{CellLatency, RunData, Setting};
 use crate::plot::draw::font::Face;
@@ -121,19 +121,22 @@ fn text(series: &Series, settings: &[Setting], panels: &[&Panel], form: Form, co
          again, by mean time between failures (MTBF), over all policies that checkpoint.\n"
     );
     text.push_str(&caption::conditions(series, settings));
-    for (place, panel) in panels.iter().enumerate() {
+    for panel in panels {
         let counts: Vec<String> = panel
             .curves
             .iter()
             .map(|curve| {
                 let level = level_name(curve.level).to_lowercase();
-                format!("{} at MTBF {} ({level})", curve.total(), curve.name)
+                format!("{} at MTBF = {} ({level})", curve.total(), curve.name)
             })
             .collect();
         let _ = writeln!(
             text,
-            "Panel {} {}: n = {} values.",
-            letter(place),
+            "{}{}: n = {} values.",
+            panel
+                .name
+                .as_ref()
+                .map_or(String::new(), |name| format!("{name}, ")),
             panel.quantity.to_lowercase(),
             counts.join(", ")
         );

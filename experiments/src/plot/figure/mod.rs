@@ -1,5 +1,6 @@
 //! One file a kind of figure. Each takes the data of a run and the width of a column, and gives pages.
 
+mod attribute;
 mod by_factor;
 mod by_interval;
 mod caption;

@@ -32,6 +32,8 @@ pub(crate) fn width(column: Column) -> f64 {
 pub(crate) fn abreast(column: Column, panels: usize) -> usize {
     match column {
         Column::One => 1,
+        // In rows of two they would leave a hole.
+        Column::Two if panels == 3 => 3,
         Column::Two => panels.clamp(1, 2),
     }
 }
@@ -100,7 +102,7 @@ pub(crate) fn compose(
 }
 
 /// As many parts of a name as fit the width; captions have the whole.
-fn fitted(face: &Face, name: &str, width: f64) -> String {
+pub(super) fn fitted(face: &Face, name: &str, width: f64) -> String {
     let fits = |text: &str| face.width(text, SMALL) <= width;
     if fits(name) {
         return name.to_owned();

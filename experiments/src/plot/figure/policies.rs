@@ -75,10 +75,10 @@ fn blocks<'a>(data: &'a RunData, series: &Series) -> Vec<Block<'a>> {
             let cells: Vec<&Cell> = data.cells.iter().filter(here).collect();
             let rows = rows(&cells);
             if !rows.is_empty() {
-                let mtbf = format!("MTBF {}", duration(mtbf_s));
-                // The caption says what a letter stands for: all of it would not fit beside the frame.
-                let name = match series.letter(setting) {
-                    Some(letter) => format!("{letter} {mtbf}"),
+                let mtbf = format!("MTBF = {}", duration(mtbf_s));
+                let name = match series.panel_name(setting) {
+                    Some(name) if series.mtbfs_s.len() == 1 => name,
+                    Some(name) => format!("{name}, {mtbf}"),
                     None => mtbf,
                 };
                 blocks.push(Block { name, rows });
@@ -159,23 +159,34 @@ fn draw(
         EDGE,
         width - EDGE - area.left,
     );
-    let frame = Frame::with_rows(face, area, x, lines as f64);
-    frame.paint(&mut scene);
-    let mut line = 0.0;
-    for block in blocks {
+    let mut top = area.top;
+    for (place, block) in blocks.iter().enumerate() {
+        // The name of a block has the width of the page, so each has a frame of its own; the last has the labels.
+        let rows = block.rows.len() as f64;
+        let own = Rect {
+            top: top + ROW,
+            bottom: top + (rows + 1.0) * ROW,
+            ..area
+        };
+        let mut frame = Frame::with_rows(face, own, x.clone(), rows);
+        if place + 1 < blocks.len() {
+            frame = frame.without_labels();
+        }
+        frame.paint(&mut scene);
+        let name = page::fitted(face, &block.name, width - 2.0 * EDGE);
         scene.text(
-            at(EDGE, base(&frame, line)),
+            at(EDGE, top + ROW / 2.0 + SMALL * 0.36),
             SMALL,
             Anchor::Start,
-            block.name.as_str(),
+            name,
         );
-        line += 1.0;
-        for row in &block.rows {
-            let label = at(EDGE + INDENT, base(&frame, line));
+        for (line, row) in block.rows.iter().enumerate() {
+            let middle = own.top + (line as f64 + 0.5) * ROW;
+            let label = at(EDGE + INDENT, middle + SMALL * 0.36);
             scene.text(label, SMALL, Anchor::Start, row.name.as_str());
-            paint_row(series, row, &frame, middle(&frame, line), &mut scene);
-            line += 1.0;
+            paint_row(series, row, &frame, middle, &mut scene);
         }
+        top = own.bottom;
     }
     Some(Figure {
         stem: super::by_interval::page_name("policies", page),
@@ -225,14 +236,6 @@ fn paint_mark(series: &Series, cell: &Cell, frame: &Frame, y: f64, scene: &mut S
     frame.mark(scene, &mark);
 }
 
-fn middle(frame: &Frame, line: f64) -> f64 {
-    frame.area.top + (line + 0.5) * ROW
-}
-
-fn base(frame: &Frame, line: f64) -> f64 {
-    middle(frame, line) + SMALL * 0.36
-}
-
 fn legend(series: &Series, cells: &[&Cell]) -> Vec<Group> {
     let levels = series
         .levels
@@ -257,6 +260,7 @@ fn text(data: &RunData, series: &Series, cells: &[&Cell], column: Column) -> Str
     let settings: Vec<Setting> = series.settings.iter().filter(here).cloned().collect();
     text.push_str(&caption::conditions(series, &settings));
     text.push_str(&caption::markers(cells));
+    text.push_str(caption::OF_THE_MEAN);
     if cells.iter().any(|cell| cell.theory_waste.is_some()) {
         text.push_str("Upright strokes: expected value in closed form (exponential failures).\n");
     }

@@ -1,7 +1,7 @@
 //! Quantiles of a failure log against those of the laws fitted to it.
 
 use super::page::{PanelSpec, compose};
-use super::series::{letter, short};
+use super::series::{law_name, letter};
 use super::{Column, Figure, by_interval, caption};
 use crate::plot::data::{Level, QqPoint};
 use crate::plot::draw::axis::AxisSpec;
@@ -68,8 +68,8 @@ fn draw(
         };
         PanelSpec {
             name: Some(match of {
-                1 => short(law),
-                _ => format!("{} {}", letter(first + place), short(law)),
+                1 => law_name(law, None),
+                _ => format!("{} {}", letter(first + place), law_name(law, None)),
             }),
             x: axis(x, "Quantile of the law"),
             y: axis(y, "Quantile of the log"),

@@ -65,30 +65,36 @@ impl Series {
             parts.push(short(&setting.program));
         }
         if differs(&|other| (&other.law, other.shape) == (&setting.law, setting.shape)) {
-            parts.push(match setting.shape {
-                Some(shape) => format!("{} {shape}", short(&setting.law)),
-                None => short(&setting.law),
-            });
+            parts.push(law_name(&setting.law, setting.shape));
         }
         if differs(&|other| other.nodes == setting.nodes) {
             parts.push(format!("{} nodes", setting.nodes));
         }
         for (key, value) in &setting.swept {
-            let last = key.rsplit('.').next().unwrap_or(key);
-            parts.push(short(&match (last.strip_suffix("_s"), value.parse()) {
-                (Some(name), Ok(seconds)) => format!("{name} = {}", duration(seconds)),
-                _ => format!("{last} = {value}"),
-            }));
+            parts.push(short(&swept_text(key, value)));
         }
-        let mut time = |name: &str, value: &dyn Fn(&Setting) -> f64| {
-            if differs(&|other| same(value(other), value(setting))) {
-                parts.push(format!("{name} = {}", duration(value(setting))));
-            }
+        let named = |other: &&Setting| {
+            (&other.experiment, &other.program, &other.law, &other.swept)
+                == (
+                    &setting.experiment,
+                    &setting.program,
+                    &setting.law,
+                    &setting.swept,
+                )
+                && (other.shape, other.nodes) == (setting.shape, setting.nodes)
         };
-        time("W", &|setting| setting.work_s);
-        time("C", &|setting| setting.costs.checkpoint_s);
-        time("R", &|setting| setting.costs.restart_s);
-        time("D", &|setting| setting.costs.downtime_s);
+        // Times that follow from the rest, as measured costs do, tell nothing.
+        if self.settings.iter().filter(named).count() > 1 {
+            let mut time = |name: &str, value: &dyn Fn(&Setting) -> f64| {
+                if differs(&|other| same(value(other), value(setting))) {
+                    parts.push(format!("{name} = {}", duration(value(setting))));
+                }
+            };
+            time("W", &|setting| setting.work_s);
+            time("C", &|setting| setting.costs.checkpoint_s);
+            time("R", &|setting| setting.costs.restart_s);
+            time("D", &|setting| setting.costs.downtime_s);
+        }
         Some(format!("{letter} {}", parts.join(", ")))
     }
 }
@@ -108,20 +114,107 @@ pub(crate) fn distinct<T: PartialEq>(cells: &[Cell], value: impl Fn(&Cell) -> T)
     all
 }
 
-/// The name of a policy in figures.
+/// The name of a policy in figures, with what it is told.
 pub(crate) fn policy_name(policy: &str) -> String {
-    match policy {
-        FIXED => "Fixed".to_owned(),
-        "young" => "Young".to_owned(),
-        "daly" => "Daly, first order".to_owned(),
-        "daly-higher" => "Daly, higher order".to_owned(),
-        "exact" => "Exact optimum".to_owned(),
-        "di" => "Di".to_owned(),
-        "lazy" => "Lazy".to_owned(),
-        "adaptive" => "Adaptive".to_owned(),
-        "never" => "Never".to_owned(),
-        other => short(other),
+    let (kind, told) = match policy.strip_suffix(')').and_then(|rest| rest.split_once('(')) {
+        Some((kind, told)) => (
+            kind,
+            format!(" ({})", told.replace('=', " = ").replace(',', ", ")),
+        ),
+        None => (policy, String::new()),
+    };
+    let name = match kind {
+        FIXED => "Fixed",
+        "young" => "Young",
+        "daly" => "Daly (first order)",
+        "daly-higher" => "Daly (higher order)",
+        "exact" => "Exact optimum",
+        "di" => "Di",
+        "lazy" => "Lazy",
+        "adaptive" => "Adaptive",
+        "two-level" => "Two-level",
+        "verified" => "Verified",
+        "epochs" => "Epochs",
+        "never" => "Never",
+        other => other,
+    };
+    short(&format!("{name}{told}"))
+}
+
+/// A law of failures in figures, with its parameter.
+pub(crate) fn law_name(law: &str, shape: Option<f64>) -> String {
+    let (name, symbol) = match law {
+        "exponential" => ("Exponential", ""),
+        "weibull" => ("Weibull", "k = "),
+        "lognormal" => ("Lognormal", "σ = "),
+        "gamma" => ("Gamma", "k = "),
+        "bathtub" => ("Bathtub", ""),
+        "log" => ("Log", ""),
+        other => (other, ""),
+    };
+    shape.map_or(short(name), |shape| format!("{} {symbol}{shape}", short(name)))
+}
+
+/// What a swept key is called in the field; others by their last part.
+pub(crate) fn key_name(key: &str) -> String {
+    let last = key.rsplit('.').next().unwrap_or(key);
+    let known = match (key.split('.').next().unwrap_or_default(), last) {
+        ("failures", "detection") => "Detection time",
+        ("failures", "silent_mtbf") => "MTBF of silent errors",
+        ("failures", "rejuvenate") => "Renewed",
+        ("guest", "step") => "Time of a guest step",
+        ("guest", "memory") => "Guest memory",
+        ("checkpoint", "verifications") => "Verifications per checkpoint",
+        ("checkpoint", "verify") => "Verification V",
+        ("checkpoint", "method") => "Method",
+        ("cluster", "checkpoint_to") => "Checkpoints to",
+        ("policy", "prior") => "Prior (× MTBF)",
+        ("policy", "shape") => "Weibull shape k",
+        _ => "",
+    };
+    if !known.is_empty() {
+        return known.to_owned();
     }
+    let words = last.replace('_', " ");
+    let mut letters = words.chars();
+    letters.next().map_or(String::new(), |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}
+
+/// A name within a text: without its unit, and small unless it is an abbreviation.
+pub(crate) fn within(name: &str) -> String {
+    let name = name.split(" (").next().unwrap_or(name);
+    let is_abbreviation = name.chars().nth(1).is_none_or(char::is_uppercase);
+    let mut letters = name.chars();
+    match letters.next() {
+        Some(first) if !is_abbreviation => first.to_lowercase().chain(letters).collect(),
+        _ => name.to_owned(),
+    }
+}
+
+/// What is said of a swept value: the value where it speaks for itself, else with its name.
+pub(crate) fn swept_text(key: &str, text: &str) -> String {
+    let (bare, seconds) = match key.strip_suffix("_s") {
+        Some(bare) => (bare, true),
+        None => (key, false),
+    };
+    let name = within(&key_name(bare));
+    match text.parse::<f64>() {
+        Ok(number) if seconds => format!("{name} = {}", duration(number)),
+        Ok(number) => format!("{name} = {}", plain(number)),
+        Err(_) => match (name.as_str(), text) {
+            ("method", _) => text.to_owned(),
+            (_, "true") => name,
+            (_, "false") => format!("not {name}"),
+            _ => format!("{name}: {text}"),
+        },
+    }
+}
+
+/// A number as people write it; swept ones come out of steps by multiplication.
+pub(crate) fn plain(number: f64) -> f64 {
+    format!("{number:.5e}").parse().unwrap_or(number)
 }
 
 pub(crate) fn level_name(level: Level) -> &'static str {

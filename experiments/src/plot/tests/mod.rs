@@ -44,7 +44,7 @@ fn the_waste_figure_shows_every_cell_with_units_and_theory() {
         ">Model<",
         ">Simulation<",
         ">Theory<",
-        ">Daly, higher order<",
+        ">Daly (higher order)<",
     ] {
         assert!(svg.contains(text), "{text}");
     }
@@ -306,7 +306,7 @@ fn quantiles_of_a_fitted_log_need_no_summary() {
     let drawn = plot_dir(folder.path(), &options(&[Format::Svg], Column::One)).unwrap();
     assert_eq!(drawn.len(), 2);
     let svg = svg(folder.path(), "qq.svg");
-    assert!(svg.contains("(a) weibull") && svg.contains("Quantile of the log"));
+    assert!(svg.contains("(a) Weibull") && svg.contains("Quantile of the log"));
     assert!(
         groups(&svg, "points")[0].lines().count() < 200,
         "long logs are thinned"
