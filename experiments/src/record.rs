@@ -538,7 +538,12 @@ fn encode<R: Serialize>(rows: &[R], with_header: bool) -> String {
 
 /// Reads a line back; `None` if it is not a row of this kind.
 pub fn parse<R: Serialize + DeserializeOwned + Default>(line: &str) -> Option<R> {
-    let text = header::<R>() + line;
+    parse_under(&header::<R>(), line)
+}
+
+/// The same for many lines under one header, which takes longer to make than a line to read.
+pub(crate) fn parse_under<R: DeserializeOwned>(header: &str, line: &str) -> Option<R> {
+    let text = header.to_owned() + line;
     let mut rows = csv::Reader::from_reader(text.as_bytes()).into_deserialize();
     match (rows.next(), rows.next()) {
         (Some(Ok(row)), None) => Some(row),

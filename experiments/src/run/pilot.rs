@@ -32,7 +32,7 @@ pub(super) fn sized(plan: Plan, jobs: usize, cancel: &AtomicBool) -> Result<Plan
         };
         numbers.map(makespan).collect()
     };
-    let batch = |number| batch_length(&plan, number);
+    let batch = |number| batch_length(&plan, number, jobs);
     let end = ordered::run(jobs, 0..plan.trials(), cancel, batch, work, &mut pilot)?;
     if end < plan.trials() {
         return Err(RunError::StoppedInPilot);
