@@ -87,16 +87,18 @@ impl CellLines {
         };
         let mut buffer = zmij::Buffer::new();
         let digits = buffer.format(number);
-        // Serde's lines have no sign before a positive exponent.
-        match digits.split_once('+').filter(|_| number.abs() >= 1e16) {
-            Some((digits, exponent)) => {
-                self.text.push_str(digits);
-                self.word(exponent);
-            }
-            None => self.word(digits),
+        if number.abs() < PLAIN_BELOW {
+            return self.word(digits);
         }
+        // Serde's lines have no sign before a positive exponent.
+        let (digits, exponent) = digits.split_once('+').unwrap_or(("", digits));
+        self.text.push_str(digits);
+        self.word(exponent);
     }
 }
+
+/// Numbers from here on are written with an exponent.
+const PLAIN_BELOW: f64 = 1e16;
 
 fn truth(whether: bool) -> &'static str {
     if whether { "true" } else { "false" }
@@ -160,12 +162,12 @@ fn float(field: &str) -> Option<Option<f64>> {
 }
 
 fn own_fields(line: &[u8]) -> Option<[&str; OWN.len()]> {
-    let line = str::from_utf8(line).ok()?.strip_suffix('\n')?;
+    let line = line.strip_suffix(b"\n")?;
     let mut fields = [""; OWN.len()];
     let mut end = line.len();
     for field in fields.iter_mut().rev() {
-        let comma = memchr::memrchr(b',', &line.as_bytes()[..end])?;
-        *field = &line[comma + 1..end];
+        let comma = line[..end].iter().rposition(|&byte| byte == b',')?;
+        *field = str::from_utf8(&line[comma + 1..end]).ok()?;
         end = comma;
     }
     Some(fields)

@@ -40,7 +40,7 @@ use crate::plan::{Plan, WorkItem};
 use crate::record::{self, ClusterRow, JobRow, LineWriter, TrialRow};
 use crate::sim;
 use crate::spec::{Cost, Level, Setting, Spec};
-use crate::trial::{self, TrialError};
+use crate::trial::{CellTrials, TrialError};
 
 pub use error::RunError;
 pub use folder::{
@@ -354,20 +354,26 @@ struct Batch {
 impl Batch {
     /// Runs the trials of these numbers, all of one cell. An error says which trial it is of.
     fn run(plan: &Plan, numbers: Range<u64>) -> Result<Batch, (WorkItem, TrialError)> {
-        let cell = &plan.cells[plan.item(numbers.start).cell];
+        let first = plan.item(numbers.start);
+        let cell = &plan.cells[first.cell];
+        let trials = CellTrials::of(plan, first.cell);
+        let length = usize::try_from(numbers.end - numbers.start).unwrap_or(usize::MAX);
         let wanted = plan.wants_jobs(cell);
         let mut row = TrialRow::of(plan, cell);
         let (mut cluster, mut jobs) = (String::new(), LineWriter::new());
         let (mut lines, mut spans, mut failures) = (CellLines::new(&row), Spans::default(), 0);
-        for number in numbers {
-            let item = plan.item(number);
+        for trial in (first.trial..).take(length) {
+            let seed = plan.seed(trial);
             let mut each = |job: &JobRecord| {
                 if wanted {
-                    jobs.add(&JobRow::new(cell.point, item.trial, job));
+                    jobs.add(&JobRow::new(cell.point, trial, job));
                 }
             };
-            let outcome = trial::run_jobs(plan, item, &mut each).map_err(|error| (item, error))?;
-            row.fill(plan, item, &outcome);
+            let item = WorkItem { trial, ..first };
+            let outcome = trials
+                .run(trial, seed, &mut each)
+                .map_err(|error| (item, error))?;
+            row.fill(trial, seed, &outcome);
             if let Some(outcome) = &outcome.cluster {
                 cluster += &ClusterRow::line(&row, outcome);
             }
