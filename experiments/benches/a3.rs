@@ -14,7 +14,7 @@ use revenant_experiments::Spec;
 use revenant_experiments::model::Costs;
 use revenant_experiments::plan::Plan;
 use revenant_experiments::stats::Running;
-use revenant_experiments::trial;
+use revenant_experiments::trial::CellTrials;
 
 fn main() {
     let words: Vec<String> = std::env::args().filter(|word| word != "--bench").collect();
@@ -33,6 +33,7 @@ fn main() {
     };
     let plan = Plan::new(&spec, &[vec![costs]]);
     let (mut makespan, mut events) = (Running::default(), 0);
+    let trials = CellTrials::of(&plan, 0);
     let begin = Instant::now();
     for number in 0..plan.trials() {
         let item = plan.item(number);
@@ -41,7 +42,9 @@ fn main() {
             plan.model_job(item.cell)
                 .run(policy, plan.seed(item.trial), plan.failures(item))
         } else {
-            trial::run(&plan, item).unwrap()
+            trials
+                .run(item.trial, plan.seed(item.trial), &mut |_| {})
+                .unwrap()
         };
         makespan.add(outcome.makespan.as_secs_f64());
         events += outcome.failures + outcome.checkpoints;

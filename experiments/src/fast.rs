@@ -10,97 +10,24 @@ use crate::failures::{FailureStream, Kinds};
 use crate::model::{ModelJob, Rules};
 use crate::outcome::{End, Outcome, Reason};
 
-/// Whether [`run`] computes what the loop would do: the guest does not work beside its captures, and every failure takes
+/// Whether a [`Shortcut`] computes what the loop would do: the guest does not work beside its captures, and every failure takes
 /// the guest and is noticed alike.
-pub(crate) fn applies(job: &ModelJob, kinds: Kinds) -> bool {
+fn applies(job: &ModelJob, kinds: Kinds) -> bool {
     job.costs.lead.is_zero()
         && job.costs.commit_latency.is_zero()
         && job.rules == Rules::default()
         && kinds.store_loss <= 0.0
 }
 
-/// Runs one trial with a constant interval (`None`: no checkpoints on the way). `None` if it comes to its time limit: how far
-/// it is then, the loop must say.
-pub(crate) fn run(
-    job: &ModelJob,
-    interval: Option<Duration>,
-    failures: &mut FailureStream,
-) -> Option<Outcome> {
-    let plain = Plain::new(job, interval)?;
-    let mut outcome = Outcome::new();
-    let mut sums = Sums::default();
-    let mut now = 0u64;
-    // All chunks but the last end in a checkpoint; the last holds what is left, a whole interval at most.
-    let all_chunks = (plain.work - 1) / plain.interval;
-    let last = plain.work - all_chunks * plain.interval;
-    let mut chunks = all_chunks;
-    let mut risk = failures.gap_ns();
-    let end = loop {
-        // The guest begins to run with `chunks` to do before the last; `risk` is the time until it is struck.
-        let need = chunks
-            .saturating_mul(plain.period)
-            .saturating_add(last + plain.final_checkpoint);
-        if need <= risk {
-            now += need;
-            sums.checkpointing += chunks * plain.checkpoint + plain.final_checkpoint;
-            outcome.checkpoints += chunks + u64::from(job.final_checkpoint);
-            outcome.useful = job.work;
-            break End::Completed;
-        }
-        let done = plain.periods(risk).min(chunks);
-        let into = risk - done * plain.period;
-        let lost = into.min(if done < chunks { plain.interval } else { last });
-        now += risk;
-        chunks -= done;
-        sums.checkpointing += done * plain.checkpoint + (into - lost);
-        sums.lost += lost;
-        outcome.checkpoints += done;
-        let lost_at = now;
-        // Until a restore is not struck.
-        loop {
-            outcome.failures += 1;
-            risk = failures.gap_ns();
-            now += plain.detection;
-            sums.down += plain.detection;
-            if now > plain.limit {
-                return None;
-            }
-            if outcome.failures > plain.failures_max {
-                break;
-            }
-            now += plain.downtime;
-            sums.down += plain.downtime;
-            let restarting = plain.restart.min(risk);
-            now += restarting;
-            if now > plain.limit {
-                return None;
-            }
-            sums.restarting += restarting;
-            risk -= restarting;
-            if restarting == plain.restart {
-                outcome.recoveries.push(Duration::from_nanos(now - lost_at));
-                break;
-            }
-        }
-        if outcome.failures > plain.failures_max {
-            outcome.useful = Duration::from_nanos((all_chunks - chunks) * plain.interval);
-            break End::GivenUp(Reason::FailureLimit);
-        }
-    };
-    outcome.end = end;
-    outcome.makespan = Duration::from_nanos(now);
-    sums.write(&mut outcome);
-    (now <= plain.limit).then_some(outcome)
-}
-
-/// The job in nanoseconds.
-struct Plain {
+/// A job with a constant interval, in nanoseconds.
+#[derive(Debug)]
+pub(crate) struct Shortcut {
     work: u64,
     interval: u64,
     period: u64,
     per_period: f64,
     checkpoint: u64,
-    final_checkpoint: u64,
+    final_checkpoint: Option<u64>,
     restart: u64,
     detection: u64,
     downtime: u64,
@@ -111,21 +38,22 @@ struct Plain {
 /// Three hundred years: sums of a few such times still fit 64 bits.
 const LONGEST_NS: u64 = u64::MAX / 2 / 5;
 
-impl Plain {
-    /// `None` where sums might not fit.
-    fn new(job: &ModelJob, interval: Option<Duration>) -> Option<Plain> {
+impl Shortcut {
+    /// With this interval (`None`: no checkpoints on the way). `None` where the loop must tell, or sums might not fit.
+    pub(crate) fn of(job: &ModelJob, interval: Option<Duration>, kinds: Kinds) -> Option<Shortcut> {
+        applies(job, kinds).then_some(())?;
         let ns = |span: Duration| u64::try_from(span.as_nanos()).ok().filter(|&ns| ns <= LONGEST_NS);
         let (work, checkpoint) = (ns(job.work)?, ns(job.costs.checkpoint)?);
         // An interval beyond the work is none.
         let interval = ns(interval.unwrap_or(job.work).min(job.work))?;
         (work > 0 && interval > 0).then_some(())?;
-        Some(Plain {
+        Some(Shortcut {
             work,
             interval,
             period: interval + checkpoint,
             per_period: 1.0 / (interval + checkpoint) as f64,
             checkpoint,
-            final_checkpoint: if job.final_checkpoint { checkpoint } else { 0 },
+            final_checkpoint: job.final_checkpoint.then_some(checkpoint),
             restart: ns(job.costs.restart)?,
             detection: ns(job.detection)?,
             downtime: ns(job.downtime)?,
@@ -133,20 +61,80 @@ impl Plain {
             failures_max: u64::from(job.limits.failures),
         })
     }
-}
 
-impl Plain {
+    /// Runs one trial. `None` if it comes to its time limit: how far it is then, the loop must say.
+    pub(crate) fn run(&self, failures: &mut FailureStream) -> Option<Outcome> {
+        let mut outcome = Outcome::new();
+        let mut sums = Sums::default();
+        let mut now = 0u64;
+        // All chunks but the last end in a checkpoint; the last holds what is left, a whole interval at most.
+        let all_chunks = (self.work - 1) / self.interval;
+        let last = self.work - all_chunks * self.interval;
+        let end = last + self.final_checkpoint.unwrap_or(0);
+        let mut chunks = all_chunks;
+        let mut risk = failures.gap_ns();
+        outcome.end = loop {
+            // The guest begins to run with `chunks` to do before the last; `risk` is the time until it is struck.
+            let done = self.periods(risk).min(chunks);
+            let into = risk - done * self.period;
+            chunks -= done;
+            sums.checkpointing += done * self.checkpoint;
+            outcome.checkpoints += done;
+            if chunks == 0 && into >= end {
+                now += risk - into + end;
+                sums.checkpointing += end - last;
+                outcome.checkpoints += u64::from(self.final_checkpoint.is_some());
+                outcome.useful = Duration::from_nanos(self.work);
+                break End::Completed;
+            }
+            let lost = into.min(if chunks > 0 { self.interval } else { last });
+            now += risk;
+            sums.checkpointing += into - lost;
+            sums.lost += lost;
+            let lost_at = now;
+            // Until a restore is not struck.
+            loop {
+                outcome.failures += 1;
+                risk = failures.gap_ns();
+                now += self.detection;
+                sums.down += self.detection;
+                if outcome.failures > self.failures_max {
+                    break;
+                }
+                let restarting = self.restart.min(risk);
+                now += self.downtime + restarting;
+                sums.down += self.downtime;
+                sums.restarting += restarting;
+                if now > self.limit {
+                    return None;
+                }
+                risk -= restarting;
+                if restarting == self.restart {
+                    outcome.recoveries.add(now - lost_at, 1);
+                    break;
+                }
+            }
+            if outcome.failures > self.failures_max {
+                outcome.useful = Duration::from_nanos((all_chunks - chunks) * self.interval);
+                break End::GivenUp(Reason::FailureLimit);
+            }
+        };
+        outcome.makespan = Duration::from_nanos(now);
+        sums.write(&mut outcome);
+        (now <= self.limit).then_some(outcome)
+    }
+
     /// How many whole periods there are in a time: a multiplication, which is off by one at most, and put right.
     #[expect(
         clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the quotient of times below 2^61 ns by one of 1 ns at least"
+        reason = "the quotient of times below 2^53 ns by one of 1 ns at least"
     )]
     fn periods(&self, span: u64) -> u64 {
         if span >= EXACT_NS {
             return span / self.period;
         }
-        let near = (span as f64 * self.per_period) as u64;
+        // Signed, for processors convert that in one step.
+        let near = ((span.cast_signed() as f64 * self.per_period) as i64).cast_unsigned();
         let product = near * self.period;
         if product > span {
             near - 1
@@ -251,7 +239,7 @@ mod tests {
                 None => Box::new(Never),
             };
             let looped = job.run(policy, TrialSeed(seed), stream());
-            if let Some(outcome) = run(&job, interval, &mut stream()) {
+            if let Some(outcome) = Shortcut::of(&job, interval, Kinds::default()).and_then(|shortcut| shortcut.run(&mut stream())) {
                 prop_assert_eq!(outcome, looped);
             } else {
                 prop_assert_eq!(looped.end, End::GivenUp(Reason::TimeLimit));

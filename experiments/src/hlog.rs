@@ -13,7 +13,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Times};
 use crate::plan::Cell;
 
 /// First lines of such a file.
@@ -32,40 +32,30 @@ const MAX_VALUE_DIVISOR: f64 = 1e6;
 /// What of some trials of a cell goes into its histograms.
 #[derive(Debug, Default)]
 pub(crate) struct Spans {
-    suspended: Values,
-    recovery: Values,
+    suspended: Times,
+    recovery: Times,
     makespans: Duration,
 }
 
 impl Spans {
     pub(crate) fn add(&mut self, outcome: &Outcome) {
-        self.suspended.add(&outcome.suspensions);
-        self.recovery.add(&outcome.recoveries);
+        gather(&mut self.suspended, &outcome.suspensions);
+        gather(&mut self.recovery, &outcome.recoveries);
         self.makespans += outcome.makespan;
     }
 }
 
-/// Times in nanoseconds, equal neighbours counted: most recoveries of a job take the same time.
-#[derive(Debug, Default)]
-struct Values(Vec<(u64, u64)>);
-
-impl Values {
-    fn add(&mut self, spans: &[Duration]) {
-        for span in spans {
-            let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-            match self.0.last_mut() {
-                Some((value, count)) if *value == nanos => *count += 1,
-                _ => self.0.push((nanos, 1)),
-            }
-        }
+fn gather(all: &mut Times, times: &Times) {
+    for (nanos, count) in times.iter() {
+        all.add(nanos, count);
     }
+}
 
-    fn record(&self, histogram: &mut Histogram<u64>) {
-        for &(value, count) in &self.0 {
-            histogram
-                .record_n(value, count)
-                .expect("the histogram grows to hold any value");
-        }
+fn record(times: &Times, histogram: &mut Histogram<u64>) {
+    for (nanos, count) in times.iter() {
+        histogram
+            .record_n(nanos, count)
+            .expect("the histogram grows to hold any value");
     }
 }
 
@@ -88,8 +78,8 @@ impl CellHistograms {
     }
 
     pub(crate) fn add(&mut self, spans: &Spans) {
-        spans.suspended.record(&mut self.suspended);
-        spans.recovery.record(&mut self.recovery);
+        record(&spans.suspended, &mut self.suspended);
+        record(&spans.recovery, &mut self.recovery);
         self.span += spans.makespans;
     }
 

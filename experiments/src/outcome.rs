@@ -31,11 +31,49 @@ pub struct Outcome {
     /// can strike.
     pub digest_ok: Option<bool>,
     /// For how long each capture kept the guest suspended; level `sim`.
-    pub suspensions: Vec<Duration>,
+    pub suspensions: Times,
     /// From each failure until the guest ran again. A failure that strikes before that prolongs the same recovery.
-    pub recoveries: Vec<Duration>,
+    pub recoveries: Times,
     /// What there is to say of many jobs; level `cluster`.
     pub cluster: Option<Box<ClusterOutcome>>,
+}
+
+/// Times in order, equal neighbours counted: most recoveries of a job take the same time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Times(Vec<(u64, u64)>);
+
+impl Times {
+    /// Adds a time.
+    pub fn push(&mut self, time: Duration) {
+        self.add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), 1);
+    }
+
+    /// Adds a time in nanoseconds, so many times.
+    #[inline]
+    pub(crate) fn add(&mut self, nanos: u64, times: u64) {
+        match self.0.last_mut() {
+            Some((last, count)) if *last == nanos => *count += times,
+            _ => self.0.push((nanos, times)),
+        }
+    }
+
+    /// Each time in nanoseconds, with how often it comes in a row.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.0.iter().copied()
+    }
+
+    /// How many times there are.
+    pub fn count(&self) -> u64 {
+        self.iter().map(|(_, count)| count).sum()
+    }
+}
+
+impl FromIterator<Duration> for Times {
+    fn from_iter<I: IntoIterator<Item = Duration>>(times: I) -> Times {
+        let mut all = Times::default();
+        times.into_iter().for_each(|time| all.push(time));
+        all
+    }
 }
 
 impl Outcome {
@@ -88,8 +126,8 @@ impl Outcome {
             failures: 0,
             checkpoints: 0,
             digest_ok: None,
-            suspensions: Vec::new(),
-            recoveries: Vec::new(),
+            suspensions: Times::default(),
+            recoveries: Times::default(),
             cluster: None,
         }
     }

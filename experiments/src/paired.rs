@@ -4,6 +4,9 @@
 //! Every cell is held against the baseline of its group: the cells of one level, setting, program and MTBF. The baseline is
 //! the first cell under Young's policy, or else the first.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use rand::RngExt;
 
 use crate::plan::{Cell, Plan};
@@ -95,14 +98,14 @@ impl Pairs {
 
     /// The row. Where a trial was given up in either cell the comparison is left empty: the pairs that remain are the lucky
     /// ones.
-    pub fn finish(self, plan: &Plan, comparison: Comparison) -> PairedRow {
+    pub fn finish(self, plan: &Plan, comparison: Comparison, draws: &Draws) -> PairedRow {
         let [cell, baseline] = [comparison.cell, comparison.baseline].map(|index| &plan.cells[index]);
         let completed = self.difference.n();
         let whole = completed == self.n;
         let moments = self.difference.moments().filter(|_| whole);
         let ratio = whole.then(|| ratio(&self.batches)).flatten();
         let interval = (whole && self.batches.len() > 1)
-            .then(|| self.bootstrap(plan.spec.seed))
+            .then(|| self.bootstrap(draws))
             .flatten();
         let of = SummaryRow::of(plan, cell);
         PairedRow {
@@ -134,14 +137,13 @@ impl Pairs {
     }
 
     /// 95 % percentile interval of the ratio of means (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
-    /// Every comparison of a run draws the same batches.
-    fn bootstrap(&self, seed: u64) -> Option<(f64, f64)> {
-        let mut stream = TrialSeed(seed).stream(Purpose::Bootstrap);
+    fn bootstrap(&self, draws: &Draws) -> Option<(f64, f64)> {
         let mut ratios = Vec::with_capacity(RESAMPLES);
-        for _ in 0..RESAMPLES {
+        let drawn = draws.of(self.batches.len());
+        for resample in drawn.chunks_exact(self.batches.len()) {
             let mut sums = (0.0, 0.0);
-            for _ in 0..self.batches.len() {
-                let drawn = self.batches[stream.random_range(0..self.batches.len())];
+            for &batch in resample {
+                let drawn = self.batches[usize::from(batch)];
                 sums = (sums.0 + drawn.0, sums.1 + drawn.1);
             }
             ratios.push(sums.0 / sums.1);
@@ -150,6 +152,43 @@ impl Pairs {
         // The 25th smallest and the 25th largest of a thousand.
         let tail = RESAMPLES / 40;
         Some((*ratios.get(tail - 1)?, *ratios.get(RESAMPLES - tail)?))
+    }
+}
+
+/// Which batches the bootstrap draws: the same in every comparison of as many, so they are mostly drawn once.
+#[derive(Debug)]
+pub struct Draws {
+    seed: u64,
+    /// The last ones, by the number of batches: resample after resample.
+    drawn: Mutex<VecDeque<(usize, Arc<[u16]>)>>,
+}
+
+/// Levels have numbers of trials of their own; where every cell has, drawing again is no more than it would be without this.
+const DRAWS_KEPT: usize = 3;
+
+impl Draws {
+    /// Of a run with this master seed.
+    pub fn new(seed: u64) -> Draws {
+        Draws {
+            seed,
+            drawn: Mutex::new(VecDeque::new()),
+        }
+    }
+
+    fn of(&self, batches: usize) -> Arc<[u16]> {
+        let known = || self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, drawn)) = known().iter().find(|(of, _)| *of == batches) {
+            return Arc::clone(drawn);
+        }
+        let mut stream = TrialSeed(self.seed).stream(Purpose::Bootstrap);
+        let draw = |_| u16::try_from(stream.random_range(0..batches)).unwrap_or(u16::MAX);
+        let drawn: Arc<[u16]> = (0..RESAMPLES * batches).map(draw).collect();
+        let mut known = known();
+        known.push_back((batches, Arc::clone(&drawn)));
+        if known.len() > DRAWS_KEPT {
+            known.pop_front();
+        }
+        drawn
     }
 }
 
@@ -203,7 +242,7 @@ mod tests {
                 Some(100.0 + spread + 0.1 * f64::from(trial % 2)),
             );
         }
-        let row = pairs.finish(&plan, Comparison { cell: 2, baseline: 1 });
+        let row = pairs.finish(&plan, Comparison { cell: 2, baseline: 1 }, &Draws::new(3));
         assert!((row.makespan_diff_mean_s.unwrap() - 9.95).abs() < 1e-12);
         let width = row.makespan_diff_ci95_hi_s.unwrap() - row.makespan_diff_ci95_lo_s.unwrap();
         assert!(width < 0.04, "the common spread is gone: {width}");
@@ -223,7 +262,7 @@ mod tests {
         let mut pairs = Pairs::new(2);
         pairs.add(Some(2.0), Some(1.0));
         pairs.add(None, Some(1.0));
-        let row = pairs.finish(&plan(), Comparison { cell: 0, baseline: 1 });
+        let row = pairs.finish(&plan(), Comparison { cell: 0, baseline: 1 }, &Draws::new(3));
         assert_eq!(
             (row.n, row.n_completed, row.makespan_diff_mean_s, row.ratio_mean),
             (2, 1, None, None)

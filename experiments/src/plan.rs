@@ -164,14 +164,13 @@ impl Plan {
 
     /// The failures that a trial of a cell meets.
     pub fn failures(&self, item: WorkItem) -> FailureStream {
-        let cell = &self.cells[item.cell];
+        self.failures_from(&self.cells[item.cell], self.seed(item.trial))
+    }
+
+    /// The same, of a trial with this seed.
+    pub fn failures_from(&self, cell: &Cell, seed: TrialSeed) -> FailureStream {
         let failures = &self.setting(cell).failures;
-        FailureStream::new(
-            self.seed(item.trial),
-            &failures.process,
-            cell.mtbf,
-            failures.kinds,
-        )
+        FailureStream::new(seed, &failures.process, cell.mtbf, failures.kinds)
     }
 
     /// The cell as a job at level `model`.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::cluster::{ClusterOutcome, JobRecord};
 use crate::outcome::{End, Outcome};
 use crate::plan::{Cell, Plan, WorkItem};
+use crate::seed::TrialSeed;
 use crate::theory;
 
 /// A line of `trials.csv`: one trial.
@@ -248,7 +249,7 @@ impl TrialRow {
     /// The row of a trial.
     pub fn new(plan: &Plan, item: WorkItem, outcome: &Outcome) -> TrialRow {
         let mut row = TrialRow::of(plan, &plan.cells[item.cell]);
-        row.fill(plan, item, outcome);
+        row.fill(item.trial, plan.seed(item.trial), outcome);
         row
     }
 
@@ -276,14 +277,14 @@ impl TrialRow {
     }
 
     /// Makes a row of the cell that of one trial.
-    pub(crate) fn fill(&mut self, plan: &Plan, item: WorkItem, outcome: &Outcome) {
+    pub(crate) fn fill(&mut self, trial: u32, seed: TrialSeed, outcome: &Outcome) {
         let (completed, reason) = match &outcome.end {
             End::Completed => (true, None),
             End::GivenUp(reason) => (false, Some(reason.to_string())),
         };
         let known = |duration: std::time::Duration| completed.then_some(duration.as_secs_f64());
-        self.trial = item.trial;
-        self.seed = plan.seed(item.trial).0;
+        self.trial = trial;
+        self.seed = seed.0;
         self.completed = completed;
         self.reason = reason;
         self.makespan_s = known(outcome.makespan);
@@ -538,7 +539,12 @@ fn encode<R: Serialize>(rows: &[R], with_header: bool) -> String {
 
 /// Reads a line back; `None` if it is not a row of this kind.
 pub fn parse<R: Serialize + DeserializeOwned + Default>(line: &str) -> Option<R> {
-    let text = header::<R>() + line;
+    parse_under(&header::<R>(), line)
+}
+
+/// The same for many lines under one header, which takes longer to make than a line to read.
+pub(crate) fn parse_under<R: DeserializeOwned>(header: &str, line: &str) -> Option<R> {
+    let text = header.to_owned() + line;
     let mut rows = csv::Reader::from_reader(text.as_bytes()).into_deserialize();
     match (rows.next(), rows.next()) {
         (Some(Ok(row)), None) => Some(row),

@@ -59,6 +59,9 @@ pub enum Purpose {
     Bootstrap,
 }
 
+/// Bytes of the longest label.
+const LABEL_MOST: usize = 14;
+
 impl Purpose {
     fn label(self) -> &'static [u8] {
         match self {
@@ -102,9 +105,11 @@ impl TrialSeed {
 
     /// The stream for a purpose, from its start.
     pub fn stream(self, purpose: Purpose) -> ChaCha8Rng {
-        let mut material = self.0.to_le_bytes().to_vec();
-        material.extend_from_slice(purpose.label());
-        ChaCha8Rng::from_seed(derive_key(&STREAM_KEY, &material))
+        let label = purpose.label();
+        let mut material = [0; 8 + LABEL_MOST];
+        material[..8].copy_from_slice(&self.0.to_le_bytes());
+        material[8..8 + label.len()].copy_from_slice(label);
+        ChaCha8Rng::from_seed(derive_key(&STREAM_KEY, &material[..8 + label.len()]))
     }
 }
 

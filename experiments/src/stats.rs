@@ -104,66 +104,8 @@ pub fn quantile_interval_ranks(n: u64, q: f64) -> (Option<u64>, Option<u64>) {
     ((low >= 1).then_some(low), (high <= n).then_some(high))
 }
 
-/// Bits of a value's key that one pass looks at.
-const DIGIT_BITS: u32 = 16;
-
-/// The values of these ranks (from 1, none above the size of the sample) in a sample that is too large to be kept: `pass`
-/// gives out the whole sample, always the same, as often as it is asked, here four times. Exact; memory is half a megabyte a rank.
-pub fn order_statistics<E>(
-    ranks: &[u64],
-    mut pass: impl FnMut(&mut dyn FnMut(f64)) -> Result<(), E>,
-) -> Result<Vec<f64>, E> {
-    struct Search {
-        prefix: u64,
-        rank: u64,
-    }
-    let mut searches: Vec<Search> = ranks.iter().map(|&rank| Search { prefix: 0, rank }).collect();
-    let mut shift = u64::BITS;
-    while shift > 0 {
-        shift -= DIGIT_BITS;
-        let mut counts = vec![vec![0u64; 1 << DIGIT_BITS]; searches.len()];
-        pass(&mut |value| {
-            let key = key(value);
-            for (search, counts) in searches.iter().zip(&mut counts) {
-                if shift + DIGIT_BITS == u64::BITS || key >> (shift + DIGIT_BITS) == search.prefix {
-                    #[expect(clippy::cast_possible_truncation, reason = "16 bits")]
-                    let digit = (key >> shift) as u16;
-                    counts[usize::from(digit)] += 1;
-                }
-            }
-        })?;
-        for (search, counts) in searches.iter_mut().zip(&counts) {
-            let mut digit = 0;
-            for &count in counts {
-                if search.rank <= count {
-                    break;
-                }
-                search.rank -= count;
-                digit += 1;
-            }
-            search.prefix = (search.prefix << DIGIT_BITS) | digit;
-        }
-    }
-    Ok(searches.iter().map(|search| value(search.prefix)).collect())
-}
-
-const SIGN: u64 = 1 << 63;
-
-/// A number that is ordered as `f64::total_cmp` orders values.
-fn key(value: f64) -> u64 {
-    let bits = value.to_bits();
-    if bits & SIGN == 0 { bits | SIGN } else { !bits }
-}
-
-/// The value of a key.
-fn value(key: u64) -> f64 {
-    f64::from_bits(if key & SIGN == 0 { !key } else { key & !SIGN })
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn moments(sample: &[f64]) -> Option<Moments> {
@@ -225,23 +167,5 @@ mod tests {
         let (low, high) = quantile_interval_ranks(100, 0.95);
         assert_eq!((low, high), (Some(90), Some(100)));
         assert_eq!(quantile_interval_ranks(20, 0.95).1, None);
-    }
-
-    proptest! {
-        #[test]
-        fn passes_find_what_sorting_finds(
-            mut sample in proptest::collection::vec(prop_oneof![-1e6f64..1e6, Just(0.0), Just(-0.0), any::<f64>()], 1..60)
-        ) {
-            let ranks: Vec<u64> = (1..=sample.len() as u64).collect();
-            let found = order_statistics(&ranks, |each| -> Result<(), ()> {
-                for &value in &sample {
-                    each(value);
-                }
-                Ok(())
-            });
-            sample.sort_by(f64::total_cmp);
-            let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-            prop_assert_eq!(bits(&found.unwrap()), bits(&sample));
-        }
     }
 }

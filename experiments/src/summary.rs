@@ -4,91 +4,33 @@
 //! does not grow with the number of trials.
 
 use crate::expected::expected;
+use crate::lines::Measured;
+use crate::order::{Selection, order_statistics};
 use crate::plan::{Cell, Plan};
 use crate::record::SummaryRow;
 use crate::spec::Level;
-use crate::stats::{Moments, Running, order_statistics, quantile_interval_ranks, quantile_rank};
+use crate::stats::{Moments, Running, quantile_interval_ranks, quantile_rank};
 use crate::theory;
 
-/// Wastes of one cell that are kept to be sorted. Beyond, the rows are read again.
-const KEPT_MAX: usize = 1 << 17;
 /// Quantiles of the waste that are told.
 const QUANTILES: [f64; 3] = [0.05, 0.5, 0.95];
 
-/// What a row of `trials.csv` says of its trial alone, as far as tables are made of it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Measured {
-    pub completed: bool,
-    pub reason: Option<String>,
-    pub makespan_s: Option<f64>,
-    pub waste: Option<f64>,
-    pub lost_s: Option<f64>,
-    pub failures: u64,
-    pub checkpoints: u64,
-}
-
-/// In which columns that is.
-#[derive(Debug)]
-pub(crate) struct Places([usize; 7]);
-
-impl Places {
-    pub(crate) fn of(header: &str) -> Places {
-        let columns: Vec<&str> = header.trim_end().split(',').collect();
-        let names = [
-            "completed",
-            "reason",
-            "makespan_s",
-            "waste",
-            "lost_s",
-            "failures",
-            "checkpoints",
-        ];
-        // A column that is not there would make every row a bad one.
-        Places(names.map(|name| {
-            columns
-                .iter()
-                .position(|column| *column == name)
-                .unwrap_or(usize::MAX)
-        }))
-    }
-}
-
-impl Measured {
-    /// `None` where a field is missing or none of its kind.
-    pub(crate) fn of(record: &csv::ByteRecord, places: &Places) -> Option<Measured> {
-        let field = |index: usize| std::str::from_utf8(record.get(places.0[index])?).ok();
-        // The outer level: whether it can be read; the inner: whether there is a number.
-        let number = |index: usize| -> Option<Option<f64>> {
-            match field(index)? {
-                "" => Some(None),
-                text => text.parse().ok().map(Some),
-            }
-        };
-        let reason = field(1)?;
-        Some(Measured {
-            completed: field(0)?.parse().ok()?,
-            reason: (!reason.is_empty()).then(|| reason.to_owned()),
-            makespan_s: number(2)?,
-            waste: number(3)?,
-            lost_s: number(4)?,
-            failures: field(5)?.parse().ok()?,
-            checkpoints: field(6)?.parse().ok()?,
-        })
-    }
-}
-
 /// Gathers the rows of one cell.
-#[derive(Debug, Default)]
-pub struct CellSummary {
+#[derive(Debug)]
+pub(crate) struct CellSummary {
     n: u64,
     failures: u64,
     checkpoints: u64,
     makespan_s: Running,
     waste: Running,
     lost_s: Running,
-    /// The wastes, while they are few.
-    kept: Vec<f64>,
+    /// Where the quantiles of the waste lie.
+    places: [Place; 3],
+    selection: Selection,
 }
+
+/// The rank of a quantile with the share of the way to the next, and the ranks between which its interval lies.
+type Place = (Option<(u64, f64)>, (Option<u64>, Option<u64>));
 
 /// A quantile with its 95 % confidence interval; each as far as it is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -99,6 +41,21 @@ struct Quantile {
 }
 
 impl CellSummary {
+    /// Of a cell with so many trials.
+    pub(crate) fn new(trials: u64) -> CellSummary {
+        let places = QUANTILES.map(|q| (quantile_rank(trials, q), quantile_interval_ranks(trials, q)));
+        CellSummary {
+            n: 0,
+            failures: 0,
+            checkpoints: 0,
+            makespan_s: Running::default(),
+            waste: Running::default(),
+            lost_s: Running::default(),
+            places,
+            selection: Selection::new(trials, ranks(&places, trials)),
+        }
+    }
+
     /// Takes in one trial.
     pub(crate) fn add(&mut self, row: &Measured) {
         self.n += 1;
@@ -110,25 +67,25 @@ impl CellSummary {
             self.makespan_s.add(makespan_s);
             self.waste.add(waste);
             self.lost_s.add(lost_s);
-            if self.kept.len() < KEPT_MAX {
-                self.kept.push(waste);
-            }
+            self.selection.add(Some(waste));
+        } else {
+            self.selection.add(None);
         }
     }
 
     /// The row of the cell. `again` gives out the wastes of its completed trials once more; it is asked where they are too
-    /// many to be kept.
+    /// many to be kept, and spread in an unlikely way.
     ///
     /// Trials that were given up are the long ones. A mean over the others would flatter the policy, so it is left
     /// empty; quantiles count them as worse than all that finished.
-    pub fn finish<E>(
-        mut self,
+    pub(crate) fn finish<E>(
+        self,
         plan: &Plan,
         cell: &Cell,
         again: impl FnMut(&mut dyn FnMut(f64)) -> Result<(), E>,
     ) -> Result<SummaryRow, E> {
         let completed = self.waste.n();
-        let [p05, median, p95] = self.quantiles(again)?;
+        let [p05, median, p95] = quantiles(self.places, self.selection, completed, again)?;
         let moments = |running: &Running| {
             if completed == self.n {
                 running.moments()
@@ -184,45 +141,48 @@ impl CellSummary {
             ..SummaryRow::of(plan, cell)
         })
     }
+}
 
-    /// The quantiles of the waste over all trials, those given up being the largest and unknown.
-    fn quantiles<E>(
-        &mut self,
-        again: impl FnMut(&mut dyn FnMut(f64)) -> Result<(), E>,
-    ) -> Result<[Quantile; 3], E> {
-        let (n, known) = (self.n, self.waste.n());
-        let places = QUANTILES.map(|q| (quantile_rank(n, q), quantile_interval_ranks(n, q)));
-        let mut ranks = Vec::new();
-        for (at, (low, high)) in places {
-            ranks.extend(
-                at.into_iter()
-                    .flat_map(|(rank, _)| [rank, rank + 1])
-                    .chain(low)
-                    .chain(high),
-            );
-        }
-        ranks.retain(|&rank| rank <= known);
-        ranks.sort_unstable();
-        ranks.dedup();
-        let values = if self.kept.len() as u64 == known {
-            self.kept.sort_by(f64::total_cmp);
-            let index = |rank: u64| usize::try_from(rank - 1).unwrap_or(usize::MAX);
-            ranks.iter().map(|&rank| self.kept[index(rank)]).collect()
-        } else {
-            order_statistics(&ranks, again)?
-        };
-        let value = |rank: u64| ranks.binary_search(&rank).ok().map(|index| values[index]);
-        Ok(places.map(|(at, (low, high))| Quantile {
-            value: at.and_then(|(rank, share)| {
-                let low = value(rank)?;
-                if share == 0.0 {
-                    Some(low)
-                } else {
-                    Some(low + share * (value(rank + 1)? - low))
-                }
-            }),
-            low: low.and_then(value),
-            high: high.and_then(value),
-        }))
+/// Ranks that are not beyond `known`, ascending, of all that tables tell.
+fn ranks(places: &[Place], known: u64) -> Vec<u64> {
+    let mut ranks = Vec::new();
+    for &(at, (low, high)) in places {
+        ranks.extend(
+            at.into_iter()
+                .flat_map(|(rank, _)| [rank, rank + 1])
+                .chain(low)
+                .chain(high),
+        );
     }
+    ranks.retain(|&rank| rank <= known);
+    ranks.sort_unstable();
+    ranks.dedup();
+    ranks
+}
+
+/// The quantiles of the waste over all trials, those given up being the largest and unknown.
+fn quantiles<E>(
+    places: [Place; 3],
+    selection: Selection,
+    known: u64,
+    again: impl FnMut(&mut dyn FnMut(f64)) -> Result<(), E>,
+) -> Result<[Quantile; 3], E> {
+    let ranks = ranks(&places, known);
+    let values = match selection.find(&ranks) {
+        Some(values) => values,
+        None => order_statistics(&ranks, again)?,
+    };
+    let value = |rank: u64| ranks.binary_search(&rank).ok().map(|index| values[index]);
+    Ok(places.map(|(at, (low, high))| Quantile {
+        value: at.and_then(|(rank, share)| {
+            let low = value(rank)?;
+            if share == 0.0 {
+                Some(low)
+            } else {
+                Some(low + share * (value(rank + 1)? - low))
+            }
+        }),
+        low: low.and_then(value),
+        high: high.and_then(value),
+    }))
 }

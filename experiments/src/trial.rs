@@ -1,9 +1,11 @@
 //! ③ One trial in isolation, at whatever level its cell is.
 
-use crate::cluster::{JobRecord, TraceError};
-use crate::fast;
+use crate::cluster::{ClusterRun, JobRecord, TraceError};
+use crate::fast::Shortcut;
+use crate::model::ModelJob;
 use crate::outcome::Outcome;
 use crate::plan::{Plan, WorkItem};
+use crate::seed::TrialSeed;
 use crate::sim::{self, SimError};
 use crate::spec::Level;
 
@@ -20,28 +22,78 @@ pub enum TrialError {
 
 /// Runs a trial. The outcome depends on the plan and the trial's number, and on nothing else.
 pub fn run(plan: &Plan, item: WorkItem) -> Result<Outcome, TrialError> {
-    run_jobs(plan, item, &mut |_| {})
+    CellTrials::of(plan, item.cell).run(item.trial, plan.seed(item.trial), &mut |_| {})
 }
 
-/// Runs a trial. `each` is told of every job of a cluster that has ended; the job of another level it is not.
-pub fn run_jobs(
-    plan: &Plan,
-    item: WorkItem,
-    each: &mut dyn FnMut(&JobRecord),
-) -> Result<Outcome, TrialError> {
-    let cell = &plan.cells[item.cell];
-    if let Some(cluster) = plan.cluster_run(item.cell) {
-        let policy = |work| plan.policy_for(cell, work);
-        let needs_work = cell.policy.kind().needs_work;
-        return Ok(cluster.run(&policy, needs_work, plan.seed(item.trial), each)?);
+/// How the trials of one cell are run: what does not differ between them.
+#[derive(Debug)]
+pub struct CellTrials<'a> {
+    plan: &'a Plan,
+    cell: usize,
+    how: How<'a>,
+}
+
+#[derive(Debug)]
+enum How<'a> {
+    Cluster(ClusterRun<'a>),
+    Sim,
+    Model {
+        job: ModelJob,
+        shortcut: Option<Shortcut>,
+    },
+}
+
+impl<'a> CellTrials<'a> {
+    /// Of the cell of this index.
+    pub fn of(plan: &'a Plan, index: usize) -> CellTrials<'a> {
+        let cell = &plan.cells[index];
+        let how = if let Some(cluster) = plan.cluster_run(index) {
+            How::Cluster(cluster)
+        } else if cell.level == Level::Sim {
+            How::Sim
+        } else {
+            let job = plan.model_job(index);
+            let constant = plan.interval_policy(cell).is_constant();
+            let shortcut = constant
+                .then(|| Shortcut::of(&job, cell.interval, plan.setting(cell).failures.kinds))
+                .flatten();
+            How::Model { job, shortcut }
+        };
+        CellTrials {
+            plan,
+            cell: index,
+            how,
+        }
     }
-    if cell.level == Level::Sim {
-        return Ok(sim::run(plan, item)?);
+
+    /// Runs a trial, whose seed is the one that the plan has for its number. `each` is told of every job of a cluster that has ended; the
+    /// job of another level it is not.
+    pub fn run(
+        &self,
+        trial: u32,
+        seed: TrialSeed,
+        each: &mut dyn FnMut(&JobRecord),
+    ) -> Result<Outcome, TrialError> {
+        let (plan, cell) = (self.plan, &self.plan.cells[self.cell]);
+        Ok(match &self.how {
+            How::Cluster(cluster) => {
+                let policy = |work| plan.policy_for(cell, work);
+                cluster.run(&policy, cell.policy.kind().needs_work, seed, each)?
+            }
+            How::Sim => sim::run(
+                plan,
+                WorkItem {
+                    cell: self.cell,
+                    trial,
+                },
+            )?,
+            How::Model { job, shortcut } => {
+                let failures = || plan.failures_from(cell, seed);
+                let short = shortcut
+                    .as_ref()
+                    .and_then(|shortcut| shortcut.run(&mut failures()));
+                short.unwrap_or_else(|| job.run(plan.interval_policy(cell), seed, failures()))
+            }
+        })
     }
-    let job = plan.model_job(item.cell);
-    let policy = plan.interval_policy(cell);
-    let shortcut = (policy.is_constant() && fast::applies(&job, plan.setting(cell).failures.kinds))
-        .then(|| fast::run(&job, cell.interval, &mut plan.failures(item)))
-        .flatten();
-    Ok(shortcut.unwrap_or_else(|| job.run(policy, plan.seed(item.trial), plan.failures(item))))
 }

@@ -406,7 +406,7 @@ impl Engine<'_> {
         job.phase = Phase::Working { finishes };
         self.set_timer(place, now.saturating_add(span));
         if let Some(lost_at) = back {
-            self.totals.recoveries.push(Duration::from_nanos(now - lost_at));
+            self.totals.recoveries.add(now - lost_at, 1);
         }
     }
 

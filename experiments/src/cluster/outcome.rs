@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::jobs::Job;
-use crate::outcome::{End, Outcome, Reason};
+use crate::outcome::{End, Outcome, Reason, Times};
 
 /// A job that has ended. Times in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +149,7 @@ pub struct ClusterOutcome {
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     pub outcome: ClusterOutcome,
-    pub recoveries: Vec<Duration>,
+    pub recoveries: Times,
     last_end: u64,
     /// Sums over all jobs outgrow 64 bits of nanoseconds.
     useful: u128,
@@ -247,7 +247,7 @@ impl Totals {
             failures: cluster.failures,
             checkpoints: self.checkpoints,
             digest_ok: None,
-            suspensions: Vec::new(),
+            suspensions: Times::default(),
             recoveries: self.recoveries,
             cluster: Some(Box::new(cluster)),
         }

@@ -8,24 +8,29 @@
 //! end of detection and downtime, as the closed forms have it (no failure strikes in D). For memoryless failures this
 //! choice is only about D; for others it also says that a replaced host starts afresh.
 
+mod ahead;
 mod kinds;
 mod law;
 mod nodes;
 mod process;
+mod unit;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::Rng;
 
 pub use kinds::{FailureKind, Kinds};
 pub use law::{Bathtub, BathtubError, Law};
 pub use process::{Bursts, Process, Recorded, Rejuvenate, Replay};
 
+pub(crate) use unit::unit_exponential;
+
 use crate::seed::{Purpose, TrialSeed};
+use ahead::Ahead;
 use nodes::Nodes;
+use unit::open_unit;
 
 /// The failures of one trial, in order.
 #[derive(Debug)]
@@ -34,7 +39,10 @@ pub struct FailureStream {
     /// Mean of the gaps that the source gives out as units, in nanoseconds.
     scale_ns: f64,
     times: ChaCha8Rng,
-    ahead: Ahead,
+    /// Of a memoryless process: the next gaps.
+    ready: Ahead<u64>,
+    /// Of others that are drawn by inversion: unit exponentials.
+    units: Ahead<f64>,
     bursts: Option<BurstStream>,
     kinds: Result<FailureKind, (Kinds, ChaCha8Rng)>,
 }
@@ -42,6 +50,8 @@ pub struct FailureStream {
 /// Gaps in units of their mean.
 #[derive(Debug)]
 enum Source {
+    /// Memoryless, and no bursts between.
+    Memoryless,
     /// Independent.
     Single(Law),
     /// Independent, each the least of so many.
@@ -58,49 +68,6 @@ enum Source {
     },
     /// From a log, drawn.
     Bootstrap { gaps: Arc<[f64]>, mean: f64 },
-}
-
-/// Unit exponentials drawn ahead, a block at a time: logarithms that do not wait for what becomes of the one before take a
-/// third of the time. The first block is small, for trials with few failures.
-#[derive(Debug)]
-struct Ahead {
-    block: [f64; Ahead::MOST],
-    next: usize,
-    drawn: usize,
-}
-
-impl Default for Ahead {
-    fn default() -> Self {
-        Ahead {
-            block: [0.0; Ahead::MOST],
-            next: 0,
-            drawn: 0,
-        }
-    }
-}
-
-impl Ahead {
-    const LEAST: usize = 4;
-    const MOST: usize = 16;
-
-    #[inline]
-    fn next(&mut self, times: &mut ChaCha8Rng) -> f64 {
-        if self.next == self.drawn {
-            self.draw(times);
-        }
-        let unit = self.block[self.next % Ahead::MOST];
-        self.next += 1;
-        unit
-    }
-
-    #[inline(never)]
-    fn draw(&mut self, times: &mut ChaCha8Rng) {
-        self.drawn = (2 * self.drawn).clamp(Ahead::LEAST, Ahead::MOST);
-        self.next = 0;
-        for unit in &mut self.block[..self.drawn] {
-            *unit = unit_exponential(times);
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -148,6 +115,7 @@ impl FailureStream {
                 }
                 match (law, rejuvenate) {
                     // The least of N exponential gaps, each N times as long: one gap.
+                    (Law::Exponential, _) if burst_stream.is_none() => Source::Memoryless,
                     (Law::Exponential, _) => Source::Single(*law),
                     (_, _) if *nodes == 1 => Source::Single(*law),
                     (_, Rejuvenate::All) => {
@@ -184,7 +152,8 @@ impl FailureStream {
             source,
             scale_ns,
             times,
-            ahead: Ahead::default(),
+            ready: Ahead::default(),
+            units: Ahead::default(),
             bursts: burst_stream,
             kinds: kinds
                 .only()
@@ -206,13 +175,24 @@ impl FailureStream {
     /// stream of their own, so leaving them out changes nothing.
     #[inline]
     pub fn gap_ns(&mut self) -> u64 {
+        match self.ready.pop() {
+            Some(gap_ns) => gap_ns,
+            None => self.next_gap_ns(),
+        }
+    }
+
+    #[inline(never)]
+    fn next_gap_ns(&mut self) -> u64 {
         if let Some(gap_ns) = self.bursts.as_mut().and_then(BurstStream::gap_ns) {
             return gap_ns;
         }
         let unit = match &mut self.source {
-            Source::Single(Law::Exponential) => self.ahead.next(&mut self.times),
-            Source::Single(law) => law.at_hazard(self.ahead.next(&mut self.times)),
-            Source::LeastOf { law, nodes } => law.at_hazard(self.ahead.next(&mut self.times) / *nodes),
+            Source::Memoryless => {
+                self.ready.draw(&mut self.times, self.scale_ns);
+                return self.gap_ns();
+            }
+            Source::Single(law) => law.at_hazard(self.units.unit(&mut self.times)),
+            Source::LeastOf { law, nodes } => law.at_hazard(self.units.unit(&mut self.times) / *nodes),
             Source::Nodes(nodes) => nodes.gap(&mut self.times),
             Source::Replay {
                 gaps,
@@ -241,12 +221,6 @@ impl BurstStream {
     }
 }
 
-/// A draw of the unit exponential: −ln u, u in (0, 1].
-#[inline]
-pub(crate) fn unit_exponential(rng: &mut ChaCha8Rng) -> f64 {
-    -libm::log(open_unit(rng))
-}
-
 /// Longer than anything runs, and far from overflowing when added up.
 const GAP_MAX_NS: u64 = u64::MAX / 8;
 
@@ -258,13 +232,6 @@ const GAP_MAX_NS: u64 = u64::MAX / 8;
 )]
 fn whole_ns(nanoseconds: f64) -> u64 {
     (nanoseconds as u64).min(GAP_MAX_NS)
-}
-
-/// Uniform in (0, 1], 53 bits.
-#[inline]
-fn open_unit(rng: &mut ChaCha8Rng) -> f64 {
-    const SCALE: f64 = 1.0 / (1u64 << 53) as f64;
-    ((rng.next_u64() >> 11) + 1) as f64 * SCALE
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::RunError;
+use super::digest::digest;
 
 /// The spec as run.
 pub const SPEC: &str = "spec.toml";
@@ -177,15 +178,11 @@ impl Folder {
         })
     }
 
-    /// BLAKE3 of a file in hex, for the manifest.
-    pub(super) fn digest(&self, name: &str) -> Result<String, RunError> {
+    /// BLAKE3 of a file in hex, for the manifest; by `jobs` threads.
+    pub(super) fn digest(&self, name: &str, jobs: usize) -> Result<String, RunError> {
         let path = self.file(name);
-        let digest = || -> io::Result<String> {
-            let mut hasher = blake3::Hasher::new();
-            io::copy(&mut File::open(&path)?, &mut hasher)?;
-            Ok(hasher.finalize().to_hex().to_string())
-        };
-        digest().map_err(|source| RunError::io("read", &path, source))
+        let digest = digest(&path, jobs).map_err(|source| RunError::io("read", &path, source))?;
+        Ok(digest.to_hex().to_string())
     }
 }
 

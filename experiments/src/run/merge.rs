@@ -7,6 +7,7 @@ use std::path::Path;
 use revenant_core::Clock;
 
 use super::folder::{CLUSTER, Folder, JOBS, MANIFEST, PAIRED, SPEC, SUMMARY, THEORY, TRIALS};
+use super::parts::Parts;
 use super::shard::Shard;
 use super::{RunError, RunReport, begun_in, plan_of, summarise};
 use crate::hlog;
@@ -42,10 +43,12 @@ pub fn merge(spec: &Spec, out: &Path, command: &[String], clock: &dyn Clock) -> 
     }
     whole.write(SPEC, spec.source.as_bytes())?;
     manifest.counts.trials_done = plan.trials();
+    let jobs = super::threads(0);
     manifest.counts = summarise::summarise(
         &plan,
         &whole,
-        super::threads(0),
+        &Parts::scan(&plan, &whole)?,
+        jobs,
         manifest.counts,
         &mut manifest.warnings,
     )?;
@@ -53,7 +56,7 @@ pub fn merge(spec: &Spec, out: &Path, command: &[String], clock: &dyn Clock) -> 
     for name in plan.stretches().chain([SPEC, SUMMARY, PAIRED, THEORY]) {
         manifest
             .outputs_blake3
-            .insert(name.to_owned(), whole.digest(name)?);
+            .insert(name.to_owned(), whole.digest(name, jobs)?);
     }
     manifest.stop(clock.now());
     whole.write(MANIFEST, manifest.to_json().as_bytes())?;
@@ -137,7 +140,7 @@ fn check(
         });
     }
     for name in plan.part(shard).stretches() {
-        if manifest.outputs_blake3.get(name) != Some(&folder.digest(name)?) {
+        if manifest.outputs_blake3.get(name) != Some(&folder.digest(name, super::threads(0))?) {
             return Err(RunError::DamagedShard {
                 path: folder.file(name),
             });
@@ -149,7 +152,7 @@ fn check(
         host_cores: manifest.host_cores,
         started: manifest.started,
         stopped: manifest.stopped,
-        manifest_blake3: folder.digest(MANIFEST)?,
+        manifest_blake3: folder.digest(MANIFEST, 1)?,
     })
 }
 

@@ -7,10 +7,12 @@
 //! What the files hold depends on the spec, the seed and the trials alone: not on the number of threads, and not on
 //! how often the run was interrupted and resumed. Rows are handed to the operating system as they come.
 
+mod digest;
 mod error;
 mod folder;
 mod merge;
 mod ordered;
+mod parts;
 mod pilot;
 mod replay;
 mod reproduce;
@@ -21,21 +23,24 @@ mod status;
 mod summarise;
 
 use std::ops::Range;
+use std::panic;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::thread;
 
 use revenant_core::Clock;
 use serde::Deserialize;
 
 use crate::cluster::JobRecord;
 use crate::hlog::{self, CellHistograms, Spans};
+use crate::lines::CellLines;
 use crate::manifest::{Counts, Identity, Manifest, Status};
 use crate::model::Costs;
 use crate::plan::{Plan, WorkItem};
 use crate::record::{self, ClusterRow, JobRow, LineWriter, TrialRow};
 use crate::sim;
 use crate::spec::{Cost, Level, Setting, Spec};
-use crate::trial::{self, TrialError};
+use crate::trial::{CellTrials, TrialError};
 
 pub use error::RunError;
 pub use folder::{
@@ -43,9 +48,10 @@ pub use folder::{
 };
 use folder::{Folder, LineFile};
 pub use merge::merge;
+use parts::Parts;
 pub use replay::{REPLAY, TIMELINE, Timeline, TimelineEvent, TimelineSpan, replay};
 pub use reproduce::{Reproduction, reproduce};
-use resume::Remains;
+use resume::{KeptRows, Remains};
 pub use shard::{NoShard, Shard};
 pub use status::{FolderStatus, status};
 
@@ -134,29 +140,25 @@ pub fn run(
         Remains::none(&folder)?
     };
     let resumed_from = remains.rows;
-    let done = run_trials(&plan, &folder, options, remains, progress, cancel)?;
-    manifest.counts.trials_done = done;
+    let written = run_trials(&plan, &folder, options, remains, progress, cancel)?;
+    manifest.counts.trials_done = written.trials;
     manifest.status = Status::Interrupted;
-    if done == plan.trials() {
-        let mut outputs = vec![SPEC];
-        outputs.extend(plan.stretches());
-        // A shard is summarised with the others: its baselines may be elsewhere.
-        if plan.shard.is_none() {
-            manifest.counts = summarise::summarise(
+    if written.trials == plan.trials() {
+        // The disk takes its time, and the summary need not wait for it.
+        thread::scope(|scope| {
+            let durable = scope.spawn(|| written.files.sync());
+            let done = complete(
                 &plan,
                 &folder,
+                &written.parts,
                 threads(options.jobs),
-                manifest.counts,
-                &mut manifest.warnings,
-            )?;
-            outputs.extend([SUMMARY, PAIRED, THEORY]);
-        }
-        manifest.status = Status::Complete;
-        for name in outputs {
-            manifest
-                .outputs_blake3
-                .insert(name.to_owned(), folder.digest(name)?);
-        }
+                &mut manifest,
+            );
+            let durable = durable.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
+            done.and(durable)
+        })?;
+    } else {
+        written.files.sync()?;
     }
     manifest.stop(clock.now());
     folder.write(MANIFEST, manifest.to_json().as_bytes())?;
@@ -167,6 +169,31 @@ pub fn run(
         resumed_from,
         warnings: manifest.warnings,
     })
+}
+
+/// Summarises trials that are all done, and notes what the files hold.
+fn complete(
+    plan: &Plan,
+    folder: &Folder,
+    parts: &Parts,
+    jobs: usize,
+    manifest: &mut Manifest,
+) -> Result<(), RunError> {
+    let mut outputs = vec![SPEC];
+    outputs.extend(plan.stretches());
+    // A shard is summarised with the others: its baselines may be elsewhere.
+    if plan.shard.is_none() {
+        let (counts, warnings) = (manifest.counts, &mut manifest.warnings);
+        manifest.counts = summarise::summarise(plan, folder, parts, jobs, counts, warnings)?;
+        outputs.extend([SUMMARY, PAIRED, THEORY]);
+    }
+    manifest.status = Status::Complete;
+    for name in outputs {
+        manifest
+            .outputs_blake3
+            .insert(name.to_owned(), folder.digest(name, jobs)?);
+    }
+    Ok(())
 }
 
 /// The nominal costs of each setting, one entry a program.
@@ -246,6 +273,13 @@ fn go_on_with(plan: &Plan, options: &RunOptions, there: &Identity) -> Result<Fol
     }
 }
 
+/// What the trials have left.
+struct Written {
+    trials: u64,
+    parts: Parts,
+    files: Files,
+}
+
 fn run_trials(
     plan: &Plan,
     folder: &Folder,
@@ -253,26 +287,33 @@ fn run_trials(
     remains: Remains,
     progress: &mut dyn FnMut(Progress),
     cancel: &AtomicBool,
-) -> Result<u64, RunError> {
+) -> Result<Written, RunError> {
     let jobs = threads(options.jobs);
     let (first, rows) = (remains.restart_at, remains.rows);
     let mut sink = Rows::open(plan, folder, remains, progress)?;
-    let batch = |number| batch_length(plan, number);
+    let batch = |number| batch_length(plan, number, jobs);
     let work = |numbers| Batch::run(plan, numbers);
     let end = ordered::run(jobs, first..plan.trials(), cancel, batch, work, &mut sink)?;
-    sink.finish()?;
-    // A cancel may have come while rows that are already there were computed again.
-    Ok(end.max(rows))
+    sink.files.flush()?;
+    Ok(Written {
+        // A cancel may have come while rows that are already there were computed again.
+        trials: end.max(rows),
+        parts: sink.parts,
+        files: sink.files,
+    })
 }
 
-/// How many trials a thread takes at a time, from this number on: all of one cell.
-fn batch_length(plan: &Plan, number: u64) -> u64 {
-    let cell = plan.item(number).cell;
-    let most = match plan.cells[cell].level {
-        Level::Model => MODEL_BATCH,
+/// How many trials a thread takes at a time, from this number on: all of one cell, and of one part of its rows.
+fn batch_length(plan: &Plan, number: u64, jobs: usize) -> u64 {
+    let item = plan.item(number);
+    let cell = &plan.cells[item.cell];
+    let most = match cell.level {
+        // A cell of few trials, which may be long ones, still has work for all.
+        Level::Model => (u64::from(cell.trials) / (4 * jobs as u64)).clamp(1, MODEL_BATCH),
         Level::Sim | Level::Cluster => 1,
     };
-    most.min(plan.first_trial(cell + 1) - number)
+    most.min(Parts::rest(item.trial).into())
+        .min(plan.first_trial(item.cell + 1) - number)
 }
 
 /// The plan of a spec, or of a part of it, with the trials that the spec names.
@@ -297,7 +338,7 @@ fn threads(jobs: usize) -> usize {
 }
 
 /// Trials of level `model` that a thread takes at a time: each takes microseconds, and handing over costs as much.
-const MODEL_BATCH: u64 = 64;
+const MODEL_BATCH: u64 = 256;
 
 /// Trials of one cell that were run: what a thread hands over is one text and a few numbers, not an outcome a trial.
 struct Batch {
@@ -313,20 +354,26 @@ struct Batch {
 impl Batch {
     /// Runs the trials of these numbers, all of one cell. An error says which trial it is of.
     fn run(plan: &Plan, numbers: Range<u64>) -> Result<Batch, (WorkItem, TrialError)> {
-        let cell = &plan.cells[plan.item(numbers.start).cell];
+        let first = plan.item(numbers.start);
+        let cell = &plan.cells[first.cell];
+        let trials = CellTrials::of(plan, first.cell);
+        let length = usize::try_from(numbers.end - numbers.start).unwrap_or(usize::MAX);
         let wanted = plan.wants_jobs(cell);
         let mut row = TrialRow::of(plan, cell);
         let (mut cluster, mut jobs) = (String::new(), LineWriter::new());
-        let (mut lines, mut spans, mut failures) = (LineWriter::new(), Spans::default(), 0);
-        for number in numbers {
-            let item = plan.item(number);
+        let (mut lines, mut spans, mut failures) = (CellLines::new(&row), Spans::default(), 0);
+        for trial in (first.trial..).take(length) {
+            let seed = plan.seed(trial);
             let mut each = |job: &JobRecord| {
                 if wanted {
-                    jobs.add(&JobRow::new(cell.point, item.trial, job));
+                    jobs.add(&JobRow::new(cell.point, trial, job));
                 }
             };
-            let outcome = trial::run_jobs(plan, item, &mut each).map_err(|error| (item, error))?;
-            row.fill(plan, item, &outcome);
+            let item = WorkItem { trial, ..first };
+            let outcome = trials
+                .run(trial, seed, &mut each)
+                .map_err(|error| (item, error))?;
+            row.fill(trial, seed, &outcome);
             if let Some(outcome) = &outcome.cluster {
                 cluster += &ClusterRow::line(&row, outcome);
             }
@@ -344,16 +391,69 @@ impl Batch {
     }
 }
 
-/// Takes outcomes in order and writes rows and histograms.
-struct Rows<'a> {
-    plan: &'a Plan,
-    remains: Remains,
+/// The files that grow with the trials.
+struct Files {
     trials: LineFile,
     downtime: LineFile,
     recovery: LineFile,
     /// Tables that only some runs have.
     cluster: Option<LineFile>,
     jobs: Option<LineFile>,
+}
+
+impl Files {
+    fn open(plan: &Plan, folder: &Folder, remains: &Remains) -> Result<Files, RunError> {
+        let open = |name, keep_bytes, header: &str| -> Result<LineFile, RunError> {
+            let mut file = folder.append_after(name, keep_bytes)?;
+            if keep_bytes == 0 {
+                file.append(header)?;
+            }
+            file.flush()?;
+            Ok(file)
+        };
+        Ok(Files {
+            trials: open(TRIALS, remains.row_bytes, &record::header::<TrialRow>())?,
+            downtime: open(DOWNTIME, remains.downtime_bytes, hlog::HEADER)?,
+            recovery: open(RECOVERY, remains.recovery_bytes, hlog::HEADER)?,
+            cluster: plan
+                .has_cluster()
+                .then(|| open(CLUSTER, remains.cluster_bytes, &ClusterRow::header()))
+                .transpose()?,
+            jobs: plan
+                .has_jobs()
+                .then(|| open(JOBS, remains.jobs_bytes, &record::header::<JobRow>()))
+                .transpose()?,
+        })
+    }
+
+    /// The tables of trials. The order of all files matters to a resume: a cell's histograms vouch for its rows.
+    fn tables(&mut self) -> impl Iterator<Item = &mut LineFile> {
+        let optional = [&mut self.cluster, &mut self.jobs].into_iter().flatten();
+        std::iter::once(&mut self.trials).chain(optional)
+    }
+
+    fn flush(&mut self) -> Result<(), RunError> {
+        self.tables().try_for_each(LineFile::flush)?;
+        self.downtime.flush()?;
+        self.recovery.flush()
+    }
+
+    /// Makes everything durable.
+    fn sync(mut self) -> Result<(), RunError> {
+        self.tables().try_for_each(LineFile::sync)?;
+        self.downtime.sync()?;
+        self.recovery.sync()
+    }
+}
+
+/// Takes outcomes in order and writes rows and histograms.
+struct Rows<'a> {
+    plan: &'a Plan,
+    kept: KeptRows,
+    files: Files,
+    /// Where rows begin, and where the next one will.
+    parts: Parts,
+    end: u64,
     histograms: CellHistograms,
     progress: &'a mut dyn FnMut(Progress),
     state: Progress,
@@ -366,14 +466,6 @@ impl<'a> Rows<'a> {
         remains: Remains,
         progress: &'a mut dyn FnMut(Progress),
     ) -> Result<Self, RunError> {
-        let open = |name, keep_bytes, header: &str| -> Result<LineFile, RunError> {
-            let mut file = folder.append_after(name, keep_bytes)?;
-            if keep_bytes == 0 {
-                file.append(header)?;
-            }
-            file.flush()?;
-            Ok(file)
-        };
         let state = Progress {
             trials_done: remains.rows,
             trials: plan.trials(),
@@ -382,31 +474,14 @@ impl<'a> Rows<'a> {
         progress(state);
         Ok(Rows {
             plan,
-            trials: open(TRIALS, remains.row_bytes, &record::header::<TrialRow>())?,
-            downtime: open(DOWNTIME, remains.downtime_bytes, hlog::HEADER)?,
-            recovery: open(RECOVERY, remains.recovery_bytes, hlog::HEADER)?,
-            cluster: plan
-                .has_cluster()
-                .then(|| open(CLUSTER, remains.cluster_bytes, &ClusterRow::header()))
-                .transpose()?,
-            jobs: plan
-                .has_jobs()
-                .then(|| open(JOBS, remains.jobs_bytes, &record::header::<JobRow>()))
-                .transpose()?,
-            remains,
+            files: Files::open(plan, folder, &remains)?,
+            parts: remains.parts,
+            end: remains.restart_byte,
+            kept: remains.kept,
             histograms: CellHistograms::new(),
             progress,
             state,
         })
-    }
-
-    fn finish(mut self) -> Result<(), RunError> {
-        self.trials.sync()?;
-        for table in [&mut self.cluster, &mut self.jobs].into_iter().flatten() {
-            table.sync()?;
-        }
-        self.downtime.sync()?;
-        self.recovery.sync()
     }
 }
 
@@ -419,19 +494,24 @@ impl ordered::Sink<Result<Batch, (WorkItem, TrialError)>> for Rows<'_> {
         batch: Result<Batch, (WorkItem, TrialError)>,
     ) -> Result<(), RunError> {
         let batch = batch.map_err(|(item, source)| RunError::trial(self.plan, item, source))?;
+        self.parts.row_at(self.plan, numbers.start, self.end);
+        self.end += batch.lines.len() as u64;
         let mut fresh = batch.lines.as_str();
         for number in numbers.clone() {
             let end = fresh.find('\n').map_or(fresh.len(), |at| at + 1);
-            if !self.remains.kept.check(number, &fresh[..end])? {
+            if !self.kept.check(number, &fresh[..end])? {
                 break;
             }
             fresh = &fresh[end..];
         }
         if !fresh.is_empty() {
-            self.trials.append(fresh)?;
+            self.files.trials.append(fresh)?;
             self.state.trials_done = numbers.end;
         }
-        let tables = [(&mut self.cluster, &batch.cluster), (&mut self.jobs, &batch.jobs)];
+        let tables = [
+            (&mut self.files.cluster, &batch.cluster),
+            (&mut self.files.jobs, &batch.jobs),
+        ];
         for (table, lines) in tables {
             if let Some(table) = table {
                 table.append(lines)?;
@@ -442,15 +522,12 @@ impl ordered::Sink<Result<Batch, (WorkItem, TrialError)>> for Rows<'_> {
         let cell = self.plan.item(numbers.start).cell;
         if numbers.end == self.plan.first_trial(cell + 1) {
             let cell = &self.plan.cells[cell];
-            // The order matters to a resume: a cell's histograms vouch for its rows.
-            self.trials.flush()?;
-            for table in [&mut self.cluster, &mut self.jobs].into_iter().flatten() {
-                table.flush()?;
-            }
-            self.downtime.append(&self.histograms.downtime_line(cell))?;
-            self.downtime.flush()?;
-            self.recovery.append(&self.histograms.recovery_line(cell))?;
-            self.recovery.flush()?;
+            let files = &mut self.files;
+            files.tables().try_for_each(LineFile::flush)?;
+            files.downtime.append(&self.histograms.downtime_line(cell))?;
+            files.downtime.flush()?;
+            files.recovery.append(&self.histograms.recovery_line(cell))?;
+            files.recovery.flush()?;
             self.histograms = CellHistograms::new();
         }
         (self.progress)(self.state);
@@ -458,7 +535,7 @@ impl ordered::Sink<Result<Batch, (WorkItem, TrialError)>> for Rows<'_> {
     }
 
     fn idle(&mut self) -> Result<(), RunError> {
-        self.trials.flush()
+        self.files.trials.flush()
     }
 }
 

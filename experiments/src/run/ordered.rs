@@ -84,7 +84,7 @@ pub(super) trait Sink<T> {
 }
 
 /// Runs `work` on every number of the range with `jobs` threads, as many numbers at a time as `batch` says of the first of them, and
-/// gives the results to the sink on this thread, in order. When `cancel` is raised no further number is begun, and everything begun is finished and taken up.
+/// gives the results to the sink on this thread, in order; a single thread is this one. When `cancel` is raised no further number is begun, and everything begun is finished and taken up.
 /// An error of the sink ends the whole. Says which number is the first that was not taken up.
 pub(super) fn run<T: Send, S: Sink<T>>(
     jobs: usize,
@@ -94,7 +94,9 @@ pub(super) fn run<T: Send, S: Sink<T>>(
     work: impl Fn(Range<u64>) -> T + Sync,
     sink: &mut S,
 ) -> Result<u64, S::Error> {
-    let jobs = jobs.max(1);
+    if jobs <= 1 {
+        return one_by_one(numbers, cancel, batch, work, sink);
+    }
     let gate = Gate {
         counter: Mutex::new(Counter {
             next: numbers.start,
@@ -123,6 +125,23 @@ pub(super) fn run<T: Send, S: Sink<T>>(
         }
         taken
     })
+}
+
+fn one_by_one<T, S: Sink<T>>(
+    numbers: Range<u64>,
+    cancel: &AtomicBool,
+    batch: impl Fn(u64) -> u64,
+    work: impl Fn(Range<u64>) -> T,
+    sink: &mut S,
+) -> Result<u64, S::Error> {
+    let mut next = numbers.start;
+    while next < numbers.end && !cancel.load(Ordering::Relaxed) {
+        let claimed = next..next + batch(next).clamp(1, numbers.end - next);
+        sink.take(claimed.clone(), work(claimed.clone()))?;
+        sink.idle()?;
+        next = claimed.end;
+    }
+    Ok(next)
 }
 
 fn take_in_order<T, S: Sink<T>>(

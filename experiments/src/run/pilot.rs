@@ -12,7 +12,7 @@ use super::{RunError, batch_length, ordered};
 use crate::plan::{Plan, WorkItem};
 use crate::spec::Precision;
 use crate::stats::Running;
-use crate::trial::{self, TrialError};
+use crate::trial::{CellTrials, TrialError};
 
 /// The plan with as many trials a cell as its precision needs; as it is, if none is asked for. The pilot's trials are run once more
 /// with the others: each costs what it costs, and no file knows of them.
@@ -25,14 +25,17 @@ pub(super) fn sized(plan: Plan, jobs: usize, cancel: &AtomicBool) -> Result<Plan
         makespans: vec![Some(Running::default()); plan.cells.len()],
     };
     let work = |numbers: Range<u64>| -> Result<Vec<Option<f64>>, (WorkItem, TrialError)> {
-        let makespan = |number| {
+        let first = plan.item(numbers.start);
+        let trials = CellTrials::of(&plan, first.cell);
+        let makespan = |number: u64| {
             let item = plan.item(number);
-            let outcome = trial::run(&plan, item).map_err(|error| (item, error))?;
+            let outcome = trials.run(item.trial, plan.seed(item.trial), &mut |_| {});
+            let outcome = outcome.map_err(|error| (item, error))?;
             Ok(outcome.completed().then_some(outcome.makespan.as_secs_f64()))
         };
         numbers.map(makespan).collect()
     };
-    let batch = |number| batch_length(&plan, number);
+    let batch = |number| batch_length(&plan, number, jobs);
     let end = ordered::run(jobs, 0..plan.trials(), cancel, batch, work, &mut pilot)?;
     if end < plan.trials() {
         return Err(RunError::StoppedInPilot);

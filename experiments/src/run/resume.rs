@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use super::RunError;
 use super::folder::{CLUSTER, DOWNTIME, Folder, JOBS, RECOVERY, TRIALS};
+use super::parts::Parts;
 use crate::hlog;
 use crate::plan::Plan;
 use crate::record::{self, ClusterRow, JobRow, TrialRow};
@@ -25,8 +26,12 @@ pub(super) struct Remains {
     /// Rows that stand, and the bytes they take with the header.
     pub rows: u64,
     pub row_bytes: u64,
+    /// Where the rows of the cells before `restart_at` begin.
+    pub parts: Parts,
     /// The trial to go on with: the first of a cell.
     pub restart_at: u64,
+    /// The byte at which its row begins, or will.
+    pub restart_byte: u64,
     /// Bytes of the histogram logs that stand.
     pub downtime_bytes: u64,
     pub recovery_bytes: u64,
@@ -44,7 +49,9 @@ impl Remains {
         Ok(Remains {
             rows: 0,
             row_bytes: 0,
+            parts: Parts::default(),
             restart_at: 0,
+            restart_byte: record::header::<TrialRow>().len() as u64,
             downtime_bytes: 0,
             recovery_bytes: 0,
             cluster_bytes: 0,
@@ -55,55 +62,71 @@ impl Remains {
 
     /// Of the run in a folder.
     pub(super) fn find(folder: &Folder, plan: &Plan) -> Result<Remains, RunError> {
-        let mut cell_offsets = vec![0];
-        let (rows, row_bytes) = whole_rows(folder, plan, &mut cell_offsets)?;
+        let found = whole_rows(folder, plan)?;
         // One offset more than cells all of whose rows are there: that of the cell being filled.
-        let cells_by_rows = cell_offsets.len() - 1;
+        let cells_by_rows = found.cell_offsets.len() - 1;
         let downtime = histogram_lines(folder, DOWNTIME, plan)?;
         let recovery = histogram_lines(folder, RECOVERY, plan)?;
         let whole_cells = cells_by_rows.min(downtime.len() - 1).min(recovery.len() - 1);
         let restart_at = plan.first_trial(whole_cells);
         Ok(Remains {
-            rows,
-            row_bytes,
+            rows: found.rows,
+            row_bytes: found.bytes,
+            parts: found.parts.of_cells(whole_cells),
             restart_at,
+            restart_byte: found.cell_offsets[whole_cells],
             downtime_bytes: downtime[whole_cells],
             recovery_bytes: recovery[whole_cells],
             cluster_bytes: table_lines(folder, CLUSTER, &ClusterRow::header(), 1, plan, whole_cells)?,
             jobs_bytes: table_lines(folder, JOBS, &record::header::<JobRow>(), 0, plan, whole_cells)?,
-            kept: KeptRows::open(folder, cell_offsets[whole_cells], restart_at, rows)?,
+            kept: KeptRows::open(folder, found.cell_offsets[whole_cells], restart_at, found.rows)?,
         })
     }
 }
 
-/// Counts the rows that belong to the plan, from the start, and notes at which byte each cell's rows begin.
-fn whole_rows(folder: &Folder, plan: &Plan, cell_offsets: &mut Vec<u64>) -> Result<(u64, u64), RunError> {
-    let Some(mut lines) = Lines::open(folder, TRIALS)? else {
-        return Ok((0, 0));
+/// The rows that belong to the plan, from the start.
+struct WholeRows {
+    rows: u64,
+    bytes: u64,
+    /// At which byte each cell's rows begin: of the cells that are whole, and of the one after them.
+    cell_offsets: Vec<u64>,
+    parts: Parts,
+}
+
+fn whole_rows(folder: &Folder, plan: &Plan) -> Result<WholeRows, RunError> {
+    let header = record::header::<TrialRow>();
+    let mut found = WholeRows {
+        rows: 0,
+        bytes: 0,
+        cell_offsets: vec![header.len() as u64],
+        parts: Parts::default(),
     };
-    if lines.next()? != Some(record::header::<TrialRow>().as_str()) {
-        return Ok((0, 0));
+    let Some(mut lines) = Lines::open(folder, TRIALS)? else {
+        return Ok(found);
+    };
+    if lines.next()? != Some(header.as_str()) {
+        return Ok(found);
     }
-    let (mut rows, mut bytes) = (0, lines.offset);
-    cell_offsets[0] = bytes;
-    while rows < plan.trials() {
-        let item = plan.item(rows);
+    found.bytes = lines.offset;
+    while found.rows < plan.trials() {
+        let item = plan.item(found.rows);
         let cell = &plan.cells[item.cell];
         let belongs = |row: &TrialRow| {
             (row.point, row.level.as_str(), row.trial, row.seed)
                 == (cell.point, cell.level.name(), item.trial, plan.seed(item.trial).0)
         };
-        match lines.next()?.and_then(record::parse::<TrialRow>) {
+        match lines.next()?.and_then(|line| record::parse_under(&header, line)) {
             Some(row) if belongs(&row) => {}
             _ => break,
         }
-        rows += 1;
-        bytes = lines.offset;
-        if rows == plan.first_trial(item.cell + 1) {
-            cell_offsets.push(bytes);
+        found.parts.row_at(plan, found.rows, found.bytes);
+        found.rows += 1;
+        found.bytes = lines.offset;
+        if found.rows == plan.first_trial(item.cell + 1) {
+            found.cell_offsets.push(found.bytes);
         }
     }
-    Ok((rows, bytes))
+    Ok(found)
 }
 
 /// Bytes of a table of clusters with the lines of the first cells. A cell's lines are written before its line in the histogram

@@ -1,23 +1,24 @@
-//! The rows of a complete `trials.csv`, from any cell on.
+//! The rows of a complete `trials.csv`, from any row on.
 
 use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::path::PathBuf;
-
-use csv::ByteRecord;
 
 use super::RunError;
 use super::folder::{Folder, TRIALS};
+use crate::lines::{self, Measured};
 use crate::record::{self, TrialRow};
-use crate::summary::{Measured, Places};
+
+/// Bytes that are read at a time.
+const READ_BYTES: usize = 1 << 16;
 
 /// Reads rows that must be there.
 pub(super) struct TrialRows {
-    reader: csv::Reader<BufReader<File>>,
-    places: Places,
-    record: ByteRecord,
+    reader: BufReader<File>,
+    line: Vec<u8>,
+    header: String,
     path: PathBuf,
-    start: u64,
+    offset: u64,
     row: u64,
 }
 
@@ -28,54 +29,59 @@ impl TrialRows {
     }
 
     /// From the row on that begins at this byte.
-    pub(super) fn open_at(folder: &Folder, start: u64) -> Result<TrialRows, RunError> {
+    pub(super) fn open_at(folder: &Folder, offset: u64) -> Result<TrialRows, RunError> {
         let path = folder.file(TRIALS);
         let mut file = File::open(&path).map_err(|source| RunError::io("read", &path, source))?;
-        file.seek(SeekFrom::Start(start))
+        file.seek(SeekFrom::Start(offset))
             .map_err(|source| RunError::io("read", &path, source))?;
-        let mut builder = csv::ReaderBuilder::new();
         Ok(TrialRows {
-            reader: builder.has_headers(false).from_reader(BufReader::new(file)),
-            places: Places::of(&record::header::<TrialRow>()),
-            record: ByteRecord::new(),
+            reader: BufReader::with_capacity(READ_BYTES, file),
+            line: Vec::new(),
+            header: record::header::<TrialRow>(),
             path,
-            start,
+            offset,
             row: 0,
         })
     }
 
     /// The byte at which the next row begins.
     pub(super) fn offset(&self) -> u64 {
-        self.start + self.reader.position().byte()
+        self.offset
     }
 
-    /// Passes over so many rows.
-    pub(super) fn skip(&mut self, rows: u32) -> Result<(), RunError> {
-        for _ in 0..rows {
-            self.advance()?;
-        }
-        Ok(())
+    /// Passes over a row.
+    pub(super) fn skip(&mut self) -> Result<(), RunError> {
+        self.advance()
     }
 
     /// What the next row measured.
     pub(super) fn next(&mut self) -> Result<Measured, RunError> {
         self.advance()?;
-        Measured::of(&self.record, &self.places).ok_or_else(|| self.complaint())
+        Measured::of(&self.line).ok_or_else(|| self.complaint())
+    }
+
+    /// The makespan of the next row.
+    pub(super) fn next_makespan_s(&mut self) -> Result<Option<f64>, RunError> {
+        self.advance()?;
+        lines::makespan_s(&self.line).ok_or_else(|| self.complaint())
     }
 
     /// The next row with all its columns.
     pub(super) fn whole(&mut self) -> Result<TrialRow, RunError> {
         self.advance()?;
-        let header: ByteRecord = record::header::<TrialRow>().trim_end().split(',').collect();
-        self.record
-            .deserialize(Some(&header))
-            .map_err(|_| self.complaint())
+        let line = str::from_utf8(&self.line).ok();
+        let row = line.and_then(|line| record::parse_under(&self.header, line));
+        row.ok_or_else(|| self.complaint())
     }
 
     fn advance(&mut self) -> Result<(), RunError> {
         self.row += 1;
-        match self.reader.read_byte_record(&mut self.record) {
-            Ok(true) => Ok(()),
+        self.line.clear();
+        match self.reader.read_until(b'\n', &mut self.line) {
+            Ok(bytes) if bytes > 0 => {
+                self.offset += bytes as u64;
+                Ok(())
+            }
             _ => Err(self.complaint()),
         }
     }

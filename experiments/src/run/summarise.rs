@@ -7,47 +7,40 @@ use std::sync::atomic::AtomicBool;
 use super::RunError;
 use super::folder::{Folder, PAIRED, SUMMARY, THEORY};
 use super::ordered;
+use super::parts::{Part, Parts};
 use super::rows::TrialRows;
 use crate::curve;
 use crate::hlog;
+use crate::lines::Measured;
 use crate::manifest::Counts;
-use crate::paired::{Pairs, comparisons};
+use crate::paired::{Comparison, Draws, Pairs, comparisons};
 use crate::plan::Plan;
 use crate::record::{self, PairedRow, SummaryRow, TheoryRow};
 use crate::summary::CellSummary;
 use crate::theory::FirstOrder;
 
-/// Writes the three tables; cells are summarised by `jobs` threads.
+/// Writes the three tables; `jobs` threads read the rows, whose parts begin where `parts` says.
 pub(super) fn summarise(
     plan: &Plan,
     folder: &Folder,
+    parts: &Parts,
     jobs: usize,
     mut counts: Counts,
     warnings: &mut Vec<String>,
 ) -> Result<Counts, RunError> {
-    let offsets = offsets(plan, folder)?;
+    let trials = Trials { plan, folder, parts };
     let mut cells = Cells {
+        trials,
+        begun: None,
         table: record::header::<SummaryRow>(),
         counts: &mut counts,
         warnings,
     };
-    ordered::run(
-        jobs,
-        0..plan.cells.len() as u64,
-        &AtomicBool::new(false),
-        |_| 1,
-        |numbers| {
-            summarised(
-                plan,
-                folder,
-                &offsets,
-                usize::try_from(numbers.start).unwrap_or(usize::MAX),
-            )
-        },
-        &mut cells,
-    )?;
+    let read = |numbers: Range<u64>| trials.read(numbers.start);
+    let end = parts.all().len() as u64;
+    ordered::run(jobs, 0..end, &AtomicBool::new(false), |_| 1, read, &mut cells)?;
     folder.write(SUMMARY, cells.table.as_bytes())?;
-    folder.write(PAIRED, paired(plan, folder, &offsets)?.as_bytes())?;
+    folder.write(PAIRED, paired(trials, jobs)?.as_bytes())?;
     let header = record::header::<TheoryRow>();
     let theory = curve::rows(plan)
         .iter()
@@ -57,15 +50,105 @@ pub(super) fn summarise(
     Ok(counts)
 }
 
-/// At which byte the rows of each cell begin.
-fn offsets(plan: &Plan, folder: &Folder) -> Result<Vec<u64>, RunError> {
-    let mut rows = TrialRows::open(folder)?;
-    let mut offsets = Vec::with_capacity(plan.cells.len());
-    for cell in &plan.cells {
-        offsets.push(rows.offset());
-        rows.skip(cell.trials)?;
+/// The rows of a complete run.
+#[derive(Clone, Copy)]
+struct Trials<'a> {
+    plan: &'a Plan,
+    folder: &'a Folder,
+    parts: &'a Parts,
+}
+
+/// What a thread makes of a part: all there is to say of its cell if it is all of it, or else its rows, for numbers are
+/// added up in the order of the rows.
+enum Read {
+    Cell(Summarised),
+    Rows(Vec<Measured>),
+}
+
+impl Trials<'_> {
+    fn rows_of(&self, cell: usize) -> Result<TrialRows, RunError> {
+        TrialRows::open_at(self.folder, self.parts.start(cell))
     }
-    Ok(offsets)
+
+    fn part(&self, number: u64) -> &Part {
+        &self.parts.all()[usize::try_from(number).unwrap_or(usize::MAX)]
+    }
+
+    fn read(&self, number: u64) -> Result<Read, RunError> {
+        let part = self.part(number);
+        let cell = &self.plan.cells[part.cell];
+        let mut rows = TrialRows::open_at(self.folder, part.offset)?;
+        if part.trials.len() < cell.trials as usize {
+            let measured = part.trials.clone().map(|_| rows.next());
+            return Ok(Read::Rows(measured.collect::<Result<_, _>>()?));
+        }
+        let mut gathered = Gathered::new(cell.trials);
+        for _ in part.trials.clone() {
+            gathered.add(rows.next()?);
+        }
+        Ok(Read::Cell(self.finish(gathered, part.cell)?))
+    }
+
+    fn finish(&self, gathered: Gathered, index: usize) -> Result<Summarised, RunError> {
+        let cell = &self.plan.cells[index];
+        let tag = hlog::tag(cell);
+        let warnings = gathered
+            .reasons
+            .into_iter()
+            .map(|(reason, count)| {
+                format!(
+                    "cell {tag}: {count} of {} trials given up ({reason})",
+                    cell.trials
+                )
+            })
+            .collect();
+        let again = |each: &mut dyn FnMut(f64)| -> Result<(), RunError> {
+            let mut rows = self.rows_of(index)?;
+            for _ in 0..cell.trials {
+                let row = rows.next()?;
+                row.waste
+                    .filter(|_| row.completed)
+                    .into_iter()
+                    .for_each(&mut *each);
+            }
+            Ok(())
+        };
+        Ok(Summarised {
+            line: record::line(&gathered.summary.finish(self.plan, cell, again)?),
+            failures: gathered.failures,
+            given_up: gathered.given_up,
+            warnings,
+        })
+    }
+}
+
+/// What the rows of a cell come to, while they are read.
+struct Gathered {
+    summary: CellSummary,
+    failures: u64,
+    given_up: u64,
+    reasons: BTreeMap<String, u64>,
+}
+
+impl Gathered {
+    /// Of a cell with so many trials.
+    fn new(trials: u32) -> Gathered {
+        Gathered {
+            summary: CellSummary::new(trials.into()),
+            failures: 0,
+            given_up: 0,
+            reasons: BTreeMap::new(),
+        }
+    }
+
+    fn add(&mut self, row: Measured) {
+        self.failures += row.failures;
+        self.summary.add(&row);
+        if let Some(reason) = row.reason {
+            self.given_up += 1;
+            *self.reasons.entry(reason).or_default() += 1;
+        }
+    }
 }
 
 /// One cell of the summary.
@@ -76,66 +159,47 @@ struct Summarised {
     warnings: Vec<String>,
 }
 
-fn summarised(plan: &Plan, folder: &Folder, offsets: &[u64], index: usize) -> Result<Summarised, RunError> {
-    let (cell, offset) = (&plan.cells[index], offsets[index]);
-    let mut rows = TrialRows::open_at(folder, offset)?;
-    let mut gathered = CellSummary::default();
-    let (mut failures, mut given_up) = (0, 0);
-    let mut reasons = BTreeMap::<String, u64>::new();
-    for _ in 0..cell.trials {
-        let row = rows.next()?;
-        failures += row.failures;
-        gathered.add(&row);
-        if let Some(reason) = row.reason {
-            given_up += 1;
-            *reasons.entry(reason).or_default() += 1;
-        }
-    }
-    let tag = hlog::tag(cell);
-    let warnings = reasons
-        .into_iter()
-        .map(|(reason, count)| {
-            format!(
-                "cell {tag}: {count} of {} trials given up ({reason})",
-                cell.trials
-            )
-        })
-        .collect();
-    let again = |each: &mut dyn FnMut(f64)| -> Result<(), RunError> {
-        let mut rows = TrialRows::open_at(folder, offset)?;
-        for _ in 0..cell.trials {
-            let row = rows.next()?;
-            row.waste
-                .filter(|_| row.completed)
-                .into_iter()
-                .for_each(&mut *each);
-        }
-        Ok(())
-    };
-    Ok(Summarised {
-        line: record::line(&gathered.finish(plan, cell, again)?),
-        failures,
-        given_up,
-        warnings,
-    })
-}
-
 /// Puts the cells together, in order.
 struct Cells<'a> {
+    trials: Trials<'a>,
+    /// The cell whose parts are being read.
+    begun: Option<Gathered>,
     table: String,
     counts: &'a mut Counts,
     warnings: &'a mut Vec<String>,
 }
 
-impl ordered::Sink<Result<Summarised, RunError>> for Cells<'_> {
+impl Cells<'_> {
+    /// Takes in a part of a cell; the cell, if it was its last.
+    fn add(&mut self, part: &Part, rows: Vec<Measured>) -> Result<Option<Summarised>, RunError> {
+        let trials = self.trials.plan.cells[part.cell].trials;
+        let mut cell = self.begun.take().unwrap_or_else(|| Gathered::new(trials));
+        for row in rows {
+            cell.add(row);
+        }
+        if part.trials.end < trials {
+            self.begun = Some(cell);
+            return Ok(None);
+        }
+        self.trials.finish(cell, part.cell).map(Some)
+    }
+}
+
+impl ordered::Sink<Result<Read, RunError>> for Cells<'_> {
     type Error = RunError;
 
-    fn take(&mut self, _: Range<u64>, cell: Result<Summarised, RunError>) -> Result<(), RunError> {
-        let cell = cell?;
-        self.table += &cell.line;
-        self.counts.failures += cell.failures;
-        self.counts.given_up += cell.given_up;
-        self.warnings.extend(cell.warnings);
+    fn take(&mut self, numbers: Range<u64>, read: Result<Read, RunError>) -> Result<(), RunError> {
+        let trials = self.trials;
+        let cell = match read? {
+            Read::Cell(cell) => Some(cell),
+            Read::Rows(rows) => self.add(trials.part(numbers.start), rows)?,
+        };
+        if let Some(cell) = cell {
+            self.table += &cell.line;
+            self.counts.failures += cell.failures;
+            self.counts.given_up += cell.given_up;
+            self.warnings.extend(cell.warnings);
+        }
         Ok(())
     }
 
@@ -144,23 +208,50 @@ impl ordered::Sink<Result<Summarised, RunError>> for Cells<'_> {
     }
 }
 
-/// Compares cells trial by trial. `offsets` says where the rows of each cell begin.
-fn paired(plan: &Plan, folder: &Folder, offsets: &[u64]) -> Result<String, RunError> {
-    let mut table = record::header::<PairedRow>();
-    for comparison in comparisons(plan) {
-        let mut rows = TrialRows::open_at(folder, offsets[comparison.cell])?;
-        let mut baseline = TrialRows::open_at(folder, offsets[comparison.baseline])?;
-        // The precision that is asked for may take more trials of one than of the other.
-        let trials = plan.cells[comparison.cell]
-            .trials
-            .min(plan.cells[comparison.baseline].trials);
-        let mut pairs = Pairs::new(trials);
-        for _ in 0..trials {
-            pairs.add(rows.next()?.makespan_s, baseline.next()?.makespan_s);
-        }
-        table += &record::line(&pairs.finish(plan, comparison));
+/// Compares cells trial by trial.
+fn paired(trials: Trials<'_>, jobs: usize) -> Result<String, RunError> {
+    let comparisons = comparisons(trials.plan);
+    let draws = Draws::new(trials.plan.spec.seed);
+    let compare = |numbers: Range<u64>| {
+        let number = usize::try_from(numbers.start).unwrap_or(usize::MAX);
+        compared(trials, &draws, comparisons[number])
+    };
+    let mut table = Table(record::header::<PairedRow>());
+    let end = comparisons.len() as u64;
+    ordered::run(jobs, 0..end, &AtomicBool::new(false), |_| 1, compare, &mut table)?;
+    Ok(table.0)
+}
+
+/// The line of a comparison.
+fn compared(trials: Trials<'_>, draws: &Draws, comparison: Comparison) -> Result<String, RunError> {
+    let mut rows = trials.rows_of(comparison.cell)?;
+    let mut baseline = trials.rows_of(comparison.baseline)?;
+    // The precision that is asked for may take more trials of one than of the other.
+    let cells = &trials.plan.cells;
+    let common = cells[comparison.cell]
+        .trials
+        .min(cells[comparison.baseline].trials);
+    let mut pairs = Pairs::new(common);
+    for _ in 0..common {
+        pairs.add(rows.next_makespan_s()?, baseline.next_makespan_s()?);
     }
-    Ok(table)
+    Ok(record::line(&pairs.finish(trials.plan, comparison, draws)))
+}
+
+/// Lines, in order.
+struct Table(String);
+
+impl ordered::Sink<Result<String, RunError>> for Table {
+    type Error = RunError;
+
+    fn take(&mut self, _: Range<u64>, line: Result<String, RunError>) -> Result<(), RunError> {
+        self.0 += &line?;
+        Ok(())
+    }
+
+    fn idle(&mut self) -> Result<(), RunError> {
+        Ok(())
+    }
 }
 
 /// Where the formulas that Young's and Daly's intervals rest on are rough: a line for each degree, with the points it is said of.

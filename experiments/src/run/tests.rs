@@ -125,9 +125,9 @@ fn the_number_of_jobs_does_not_show_in_simulated_worlds_either() {
 #[test]
 fn waste_stays_a_share_where_few_trials_say_little() {
     let plan = Plan::new(&spec(), &[vec![Costs::default()]]);
-    let mut cell = crate::summary::CellSummary::default();
+    let mut cell = crate::summary::CellSummary::new(2);
     for makespan_s in [37_000.0, 900_000.0] {
-        cell.add(&crate::summary::Measured {
+        cell.add(&crate::lines::Measured {
             completed: true,
             reason: None,
             makespan_s: Some(makespan_s),

@@ -140,7 +140,7 @@ fn outcome(report: Report) -> Result<Outcome, SimError> {
             .iter()
             .map(|capture| capture.suspended_for)
             .collect(),
-        recoveries: report.recoveries,
+        recoveries: report.recoveries.into_iter().collect(),
         cluster: None,
     })
 }

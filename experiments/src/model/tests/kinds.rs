@@ -93,7 +93,7 @@ fn what_takes_the_guest_costs_its_own_time_to_notice_and_to_be_ready() {
             [1090 + 40 + 30 + 6 + down_s, 40, 30, 6 + down_s],
             "{kind:?}"
         );
-        assert_eq!(restore.recoveries.len(), 1);
+        assert_eq!(restore.recoveries.count(), 1);
         // The capture is over at 110 s and committed at 130 s; the guest works meanwhile.
         let mut late = job();
         late.costs.commit_latency = Duration::from_secs(20);
