@@ -93,6 +93,8 @@ pub(crate) fn duration(seconds: f64) -> String {
     format!("{rounded} {}", unit.name)
 }
 
+/// Labels from which values can be read off an axis.
+const FEW: usize = 4;
 /// Ratio of the ends of a logarithmic axis beyond which it has no minor ticks.
 const MINOR_RATIO_MAX: f64 = 1e6;
 
@@ -141,9 +143,12 @@ pub(crate) fn ticks(scale: Scale, kind: Kind, length: f64, room_of: impl Fn(&str
                     trimmed(&format!("{value:.9}"))
                 }),
             };
-            if major.len() < 2 {
+            if major.len() < FEW {
                 // Less than a decade: as along a linear axis.
-                return narrow(low, high, kind, length, &room_of);
+                let even = narrow(low, high, kind, length, &room_of);
+                if major.len() < 2 || high / low < 10.0 && even.len() > major.len() {
+                    return even;
+                }
             }
             let minor = match kind {
                 // They would run together.
@@ -339,7 +344,6 @@ fn decimal_levels(low: f64, high: f64) -> Vec<Vec<f64>> {
 
 /// Whether so few labels fall into the range that it takes more digits to read values off the axis.
 fn few(values: &[f64], low: f64, high: f64) -> bool {
-    const FEW: usize = 4;
     values
         .iter()
         .filter(|value| (low..=high).contains(*value))

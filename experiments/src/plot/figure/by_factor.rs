@@ -85,7 +85,9 @@ pub(crate) fn figures(data: &RunData, column: Column, face: &Face) -> Vec<Figure
     let candidates = primary.iter().chain(secondary).filter(|factor| {
         let follows =
             secondary.iter().any(|other| other.key == factor.key) && follows(&cells, factor, None, primary);
-        numbers(&cells, factor).len() >= VALUES_MIN && !follows
+        // Shapes of different laws are no one scale.
+        let is_mixed = factor.key == "shape" && shaped_laws(&cells) > 1;
+        numbers(&cells, factor).len() >= VALUES_MIN && !follows && !is_mixed
     });
     for factor in candidates {
         // Keys that vary together make one figure.
@@ -114,6 +116,17 @@ pub(crate) fn figures(data: &RunData, column: Column, face: &Face) -> Vec<Figure
         }
     }
     figures
+}
+
+fn shaped_laws(cells: &[&Cell]) -> usize {
+    let mut laws: Vec<&str> = cells
+        .iter()
+        .filter(|cell| cell.setting.shape.is_some())
+        .map(|cell| cell.setting.law.as_str())
+        .collect();
+    laws.sort_unstable();
+    laws.dedup();
+    laws.len()
 }
 
 /// The grid of fixed intervals has a figure of its own, and *never* would leave no room for the others.
@@ -145,6 +158,13 @@ fn draw(
 ) -> Vec<Figure> {
     let named = naming(cells, factor, attributes);
     let series = series(cells, &named);
+    // With a value of the factor for each there is nothing to compare along the axis.
+    if series
+        .iter()
+        .all(|series| numbers(&series.cells, factor).len() < 2)
+    {
+        return Vec::new();
+    }
     let pages: Vec<Vec<Panel>> = if series.len() <= SERIES_MAX {
         vec![vec![Panel { name: None, series }]]
     } else if let Some(panels) = panels(cells, &named) {
@@ -310,7 +330,11 @@ impl<'a> Page<'a> {
         let panels = self.panels.iter().map(panel).collect();
         let title = match self.quantity {
             Quantity::Waste => format!("Waste by {}", self.factor.name),
-            Quantity::Excess => format!("{} by {}", self.label(&cells), self.factor.name),
+            Quantity::Excess => format!(
+                "Makespan over that of {} by {}",
+                baseline(&cells),
+                self.factor.name
+            ),
         };
         let legend = self.legend(&cells);
         let scene = compose(face, column, title, &legend, panels, |place, frame, scene| {
@@ -332,7 +356,14 @@ impl<'a> Page<'a> {
     fn label(&self, cells: &[&Cell]) -> String {
         match self.quantity {
             Quantity::Waste => "Waste (%)".to_owned(),
-            Quantity::Excess => format!("Makespan beside {} (%)", baseline(cells)),
+            Quantity::Excess => {
+                let who = one(cells.iter().map(|cell| policy(cell)));
+                format!(
+                    "{} over {} (%)",
+                    who.unwrap_or("Excess".to_owned()),
+                    baseline(cells)
+                )
+            }
         }
     }
 
@@ -505,13 +536,14 @@ fn levels(cells: &[&Cell]) -> Vec<Level> {
 
 /// What makespans are compared with.
 fn baseline(cells: &[&Cell]) -> String {
-    let mut names = cells
+    let names = cells
         .iter()
         .filter_map(|cell| Some(policy_name(&cell.against.as_ref()?.baseline)));
-    let first = names.next().unwrap_or_default();
-    if names.all(|name| name == first) {
-        first
-    } else {
-        "the baseline".to_owned()
-    }
+    one(names).unwrap_or("the baseline".to_owned())
+}
+
+/// The text, if all are the same.
+fn one(mut texts: impl Iterator<Item = String>) -> Option<String> {
+    let first = texts.next()?;
+    texts.all(|text| text == first).then_some(first)
 }

@@ -115,10 +115,11 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// None without a grid and without a theory: then there are only the policies, each at its own interval, and they have a
-    /// figure that names them.
+    /// None without a grid, unless there is one curve to see the policies on: each at its own interval they have a figure that
+    /// names them.
     fn draw(&self, column: Column, face: &Face, page: usize) -> Option<Figure> {
-        if !self.has_grid() && !self.has_theory() {
+        let is_one_curve = self.has_theory() && self.series.settings.len() == 1;
+        if !self.has_grid() && !is_one_curve {
             return None;
         }
         let cells: Vec<&Cell> = self.cells().filter(|cell| self.is_point(cell)).collect();

@@ -322,7 +322,7 @@ fn paint_bar(scene: &mut Scene, bar: &Frame) {
 struct Sides {
     values: Vec<f64>,
     scale: Scale,
-    sides: Vec<f64>,
+    borders: Vec<f64>,
 }
 
 impl Sides {
@@ -334,25 +334,25 @@ impl Sides {
         let before = first - (shares.get(1)? - first) / 2.0;
         let after = last + (last - shares.get(shares.len() - 2)?) / 2.0;
         let between = shares.windows(2).map(|pair| f64::midpoint(pair[0], pair[1]));
-        let sides: Vec<f64> = [before].into_iter().chain(between).chain([after]).collect();
+        let borders: Vec<f64> = [before].into_iter().chain(between).chain([after]).collect();
         let (low, high) = (scale.coordinate(before), scale.coordinate(after));
         let scale = match scale {
             Scale::Log { .. } => Scale::Log { low, high },
             Scale::Linear { .. } | Scale::Tail { .. } => Scale::Linear { low, high },
         };
-        let sides = sides
+        let borders = borders
             .into_iter()
-            .map(|side| (side - before) / (after - before))
+            .map(|border| (border - before) / (after - before))
             .collect();
         Some(Sides {
             values: values.to_vec(),
             scale,
-            sides,
+            borders,
         })
     }
 
     fn between(&self, place: usize) -> (f64, f64) {
-        (self.sides[place], self.sides[place + 1])
+        (self.borders[place], self.borders[place + 1])
     }
 }
 

@@ -13,7 +13,10 @@ mod page;
 mod policies;
 pub(crate) mod qq;
 mod series;
+mod suspension;
 pub(crate) mod timeline;
+
+pub(crate) use series::swept_text;
 
 use super::Column;
 use super::data::RunData;
@@ -48,5 +51,6 @@ pub(crate) fn figures(data: &RunData, column: Column, face: &Face) -> Vec<Figure
     } else if by_factor::fixed_intervals(data) >= SETTINGS_MAX {
         all.extend(by_interval::waste(data, column, face));
     }
+    all.extend(suspension::figures(data, column, face));
     all
 }

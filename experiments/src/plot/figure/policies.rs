@@ -159,9 +159,24 @@ fn draw(
         EDGE,
         width - EDGE - area.left,
     );
+    paint_blocks(&mut scene, face, series, blocks, (area, &x));
+    Some(Figure {
+        stem: super::by_interval::page_name("policies", page),
+        scene,
+        caption: text(data, series, &cells, column),
+    })
+}
+
+/// The name of a block has the width of the page, so each has a frame of its own; the last has the labels.
+fn paint_blocks(
+    scene: &mut Scene,
+    face: &Face,
+    series: &Series,
+    blocks: &[Block],
+    (area, x): (Rect, &AxisSpec),
+) {
     let mut top = area.top;
     for (place, block) in blocks.iter().enumerate() {
-        // The name of a block has the width of the page, so each has a frame of its own; the last has the labels.
         let rows = block.rows.len() as f64;
         let own = Rect {
             top: top + ROW,
@@ -172,27 +187,18 @@ fn draw(
         if place + 1 < blocks.len() {
             frame = frame.without_labels();
         }
-        frame.paint(&mut scene);
-        let name = page::fitted(face, &block.name, width - 2.0 * EDGE);
-        scene.text(
-            at(EDGE, top + ROW / 2.0 + SMALL * 0.36),
-            SMALL,
-            Anchor::Start,
-            name,
-        );
+        frame.paint(scene);
+        let name = page::fitted(face, &block.name, scene.width - 2.0 * EDGE);
+        let base = top + ROW / 2.0 + SMALL * 0.36;
+        scene.text(at(EDGE, base), SMALL, Anchor::Start, name);
         for (line, row) in block.rows.iter().enumerate() {
             let middle = own.top + (line as f64 + 0.5) * ROW;
             let label = at(EDGE + INDENT, middle + SMALL * 0.36);
             scene.text(label, SMALL, Anchor::Start, row.name.as_str());
-            paint_row(series, row, &frame, middle, &mut scene);
+            paint_row(series, row, &frame, middle, scene);
         }
         top = own.bottom;
     }
-    Some(Figure {
-        stem: super::by_interval::page_name("policies", page),
-        scene,
-        caption: text(data, series, &cells, column),
-    })
 }
 
 fn paint_row(series: &Series, row: &Row, frame: &Frame, y: f64, scene: &mut Scene) {

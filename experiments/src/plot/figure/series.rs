@@ -71,7 +71,7 @@ impl Series {
             parts.push(format!("{} nodes", setting.nodes));
         }
         for (key, value) in &setting.swept {
-            parts.push(short(&swept_text(key, value)));
+            parts.push(swept_text(key, value));
         }
         let named = |other: &&Setting| {
             (&other.experiment, &other.program, &other.law, &other.swept)
@@ -162,7 +162,7 @@ pub(crate) fn key_name(key: &str) -> String {
         ("failures", "detection") => "Detection time",
         ("failures", "silent_mtbf") => "MTBF of silent errors",
         ("failures", "rejuvenate") => "Renewed",
-        ("guest", "step") => "Time of a guest step",
+        ("guest", "step") => "Guest step",
         ("guest", "memory") => "Guest memory",
         ("checkpoint", "verifications") => "Verifications per checkpoint",
         ("checkpoint", "verify") => "Verification V",
@@ -205,6 +205,9 @@ pub(crate) fn swept_text(key: &str, text: &str) -> String {
         Ok(number) => format!("{name} = {}", plain(number)),
         Err(_) => match (name.as_str(), text) {
             ("method", _) => text.to_owned(),
+            ("checkpoints to", _) => format!("to {text}"),
+            ("renewed", "failed") => "failed node renewed".to_owned(),
+            ("renewed", "all") => "all nodes renewed".to_owned(),
             (_, "true") => name,
             (_, "false") => format!("not {name}"),
             _ => format!("{name}: {text}"),

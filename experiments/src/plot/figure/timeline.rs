@@ -20,6 +20,10 @@ const BAR: f64 = 8.0;
 const ROWS_MAX: usize = 16;
 /// Width that a typical checkpoint should have.
 const CHECKPOINT_WIDTH: f64 = 1.5;
+/// Checkpoints and other phases that are shorter than this on paper are drawn as wide, unless they would hide the work.
+const LEAST: f64 = 0.5;
+/// Share of the strip up to which a phase may be widened.
+const WIDENED_MAX: f64 = 0.2;
 /// Bars are painted in steps of this width, a pixel at 600 dpi.
 const STEP: f64 = 0.12;
 const HATCH: f64 = 2.2;
@@ -46,7 +50,7 @@ const EVENTS: [(&str, &str, Shape, Colour); 5] = [
     ("given-up", "Given up", Shape::Circle, INK),
 ];
 
-/// A stretch of a row that looks the same.
+/// A stretch of a row that looks the same; from where to where, in points from the row's beginning.
 struct Stretch {
     left: f64,
     right: f64,
@@ -56,12 +60,13 @@ struct Stretch {
 /// Draws a trial.
 pub(crate) fn figure(timeline: &Timeline, column: Column, face: &Face) -> Figure {
     let width = page::width(column);
-    let legend = legend(timeline, face, width);
     let label_width = face.width("00.0 min", SMALL);
-    let top = EDGE + LEGEND_LINE * legend.last().map_or(0.0, |entry| entry.line + 1.0) + 2.0;
     let area_width = width - 2.0 * EDGE - label_width - 5.0 - 8.0;
     let row_s = row_s(timeline, area_width);
     let rows = index(libm::ceil(timeline.makespan_s / row_s)).max(1);
+    let bars = stretches(timeline, area_width, row_s, rows);
+    let legend = legend(timeline, &bars, face, width);
+    let top = EDGE + LEGEND_LINE * legend.last().map_or(0.0, |entry| entry.line + 1.0) + 2.0;
     let area = Rect {
         left: EDGE + label_width + 5.0,
         top,
@@ -94,7 +99,7 @@ pub(crate) fn figure(timeline: &Timeline, column: Column, face: &Face) -> Figure
             scene.text(at(area.left - 4.0, base), SMALL, Anchor::End, start);
         }
     });
-    for (row, stretches) in strip.stretches(timeline).into_iter().enumerate() {
+    for (row, stretches) in bars.into_iter().enumerate() {
         scene.group("row", |scene| {
             for stretch in stretches {
                 paint_bar(scene, &strip.bar(row, &stretch), stretch.phase);
@@ -159,6 +164,59 @@ fn rows(timeline: &Timeline, width: f64) -> usize {
         .unwrap_or(ROWS_MAX)
 }
 
+/// What each row shows: of each step the phase that takes most of it.
+fn stretches(timeline: &Timeline, width: f64, row_s: f64, rows: usize) -> Vec<Vec<Stretch>> {
+    let steps = steps(width);
+    let step_s = row_s / steps as f64;
+    let mut shares = vec![[0.0f64; PHASES.len()]; steps * rows];
+    let widened = widened(timeline, LEAST / width * row_s, row_s * rows as f64);
+    for span in &timeline.spans {
+        let Some(phase) = PHASES.iter().position(|(name, ..)| *name == span.phase) else {
+            continue;
+        };
+        let (first, last) = (index(span.start_s / step_s), index(span.end_s / step_s));
+        let last = if widened[phase] {
+            last.max(index((span.start_s + LEAST / width * row_s) / step_s))
+        } else {
+            last
+        };
+        for (step, share) in shares.iter_mut().enumerate().take(last + 1).skip(first) {
+            let from = (step as f64 * step_s).max(span.start_s);
+            let to = ((step + 1) as f64 * step_s).min(span.end_s);
+            // More than work can have: a step of a phase that is widened is all of that phase.
+            let least = if widened[phase] { 2.0 * step_s } else { 0.0 };
+            share[phase] += (to - from).max(least);
+        }
+    }
+    let row = |row: &[[f64; PHASES.len()]]| {
+        let mut stretches: Vec<Stretch> = Vec::new();
+        for (step, share) in row.iter().enumerate() {
+            let most = share.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+            let Some((phase, _)) = most.filter(|(_, share)| **share > 0.0) else {
+                continue;
+            };
+            let place = |step: usize| step as f64 / steps as f64 * width;
+            let (left, right) = (place(step), place(step + 1));
+            match stretches.last_mut() {
+                Some(last) if last.phase == phase => last.right = right,
+                _ => stretches.push(Stretch { left, right, phase }),
+            }
+        }
+        stretches
+    };
+    shares.chunks(steps).map(row).collect()
+}
+
+/// Phases besides work whose spans are short on paper and few enough to be drawn wider than they are.
+fn widened(timeline: &Timeline, least_s: f64, strip_s: f64) -> [bool; PHASES.len()] {
+    PHASES.map(|(name, ..)| {
+        let spans = || timeline.spans.iter().filter(|span| span.phase == name);
+        let short = spans().filter(|span| span.end_s - span.start_s < least_s).count();
+        let is_work = ["work", "lost"].contains(&name);
+        !is_work && 2 * short > spans().count() && short as f64 * least_s < WIDENED_MAX * strip_s
+    })
+}
+
 /// The strip of time, folded.
 struct Strip {
     area: Rect,
@@ -167,47 +225,12 @@ struct Strip {
 }
 
 impl Strip {
-    /// What each row shows: of each step the phase that takes most of it.
-    fn stretches(&self, timeline: &Timeline) -> Vec<Vec<Stretch>> {
-        let steps = steps(self.area.width());
-        let step_s = self.row_s / steps as f64;
-        let mut shares = vec![[0.0f64; PHASES.len()]; steps * self.rows];
-        for span in &timeline.spans {
-            let Some(phase) = PHASES.iter().position(|(name, ..)| *name == span.phase) else {
-                continue;
-            };
-            let (first, last) = (index(span.start_s / step_s), index(span.end_s / step_s));
-            for (step, share) in shares.iter_mut().enumerate().take(last + 1).skip(first) {
-                let from = (step as f64 * step_s).max(span.start_s);
-                let to = ((step + 1) as f64 * step_s).min(span.end_s);
-                share[phase] += (to - from).max(0.0);
-            }
-        }
-        let row = |row: &[[f64; PHASES.len()]]| {
-            let mut stretches: Vec<Stretch> = Vec::new();
-            for (step, share) in row.iter().enumerate() {
-                let most = share.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-                let Some((phase, _)) = most.filter(|(_, share)| **share > 0.0) else {
-                    continue;
-                };
-                let place = |step: usize| self.area.left + step as f64 / steps as f64 * self.area.width();
-                let (left, right) = (place(step), place(step + 1));
-                match stretches.last_mut() {
-                    Some(last) if last.phase == phase => last.right = right,
-                    _ => stretches.push(Stretch { left, right, phase }),
-                }
-            }
-            stretches
-        };
-        shares.chunks(steps).map(row).collect()
-    }
-
     fn bar(&self, row: usize, stretch: &Stretch) -> Rect {
         let top = self.area.top + row as f64 * ROW + BAR_TOP;
         Rect {
-            left: stretch.left,
+            left: self.area.left + stretch.left,
             top,
-            right: stretch.right,
+            right: self.area.left + stretch.right,
             bottom: top + BAR,
         }
     }
@@ -272,14 +295,14 @@ enum Sign {
     Event(Shape, Colour),
 }
 
-/// What occurs.
-fn legend(timeline: &Timeline, face: &Face, width: f64) -> Vec<Entry> {
+/// What can be seen.
+fn legend(timeline: &Timeline, bars: &[Vec<Stretch>], face: &Face, width: f64) -> Vec<Entry> {
     const SIGN: f64 = 14.0;
     const AFTER: f64 = 8.0;
     let phases = PHASES
         .iter()
         .enumerate()
-        .filter(|(_, (name, ..))| timeline.spans.iter().any(|span| span.phase == *name));
+        .filter(|(phase, _)| bars.iter().flatten().any(|stretch| stretch.phase == *phase));
     let phases = phases.map(|(index, (_, label, ..))| (Sign::Phase(index), *label));
     let events = EVENTS
         .iter()
@@ -354,7 +377,8 @@ fn text(timeline: &Timeline, rows: usize, row_s: f64, column: Column) -> String 
     }
     let step_s = row_s / steps(page::width(column)) as f64;
     text.push_str(&format!(
-        "Phases shorter than {} are not resolved. Hatched: work that a later failure threw away.\n",
+        "Phases shorter than {} are drawn longer than they are, or not at all where they are many. Hatched: work that a later \
+         failure threw away.\n",
         duration(step_s)
     ));
     let again = caption::regenerate(column);

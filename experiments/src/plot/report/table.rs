@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::escaped;
 use crate::plot::PlotError;
-use crate::plot::draw::ticks::{duration, three_digits};
+use crate::plot::draw::ticks::{Unit, duration, three_digits};
+use crate::plot::figure::swept_text;
 
 /// Rows a page shows of a table; the file has all.
 const ROWS_MAX: usize = 400;
@@ -23,6 +24,14 @@ enum Show {
     Time,
     /// A share, in per cent.
     Percent,
+    /// Swept keys and their values.
+    Setting,
+}
+
+impl Show {
+    fn is_number(self) -> bool {
+        ![Show::Text, Show::Setting].contains(&self)
+    }
 }
 
 /// A column of the page: its title, and the column of the file with those of its confidence interval.
@@ -64,7 +73,7 @@ pub(super) const SUMMARY_COLUMNS: &[ColumnSpec] = &[
     plain("Law", Show::Text, "law"),
     plain("Shape", Show::Number, "shape"),
     plain("Nodes", Show::Count, "nodes"),
-    plain("Setting", Show::Text, "setting"),
+    plain("Setting", Show::Setting, "setting"),
     plain("MTBF M", Show::Time, "mtbf_s"),
     plain("Interval τ", Show::Time, "interval_s"),
     plain("Work W", Show::Time, "work_s"),
@@ -106,7 +115,7 @@ pub(super) const PAIRED_COLUMNS: &[ColumnSpec] = &[
     plain("Law", Show::Text, "law"),
     plain("Shape", Show::Number, "shape"),
     plain("Nodes", Show::Count, "nodes"),
-    plain("Setting", Show::Text, "setting"),
+    plain("Setting", Show::Setting, "setting"),
     plain("MTBF M", Show::Time, "mtbf_s"),
     plain("Work W", Show::Time, "work_s"),
     plain("Checkpoint C", Show::Time, "checkpoint_s"),
@@ -128,7 +137,7 @@ pub(super) const PAIRED_COLUMNS: &[ColumnSpec] = &[
 
 pub(super) const THEORY_COLUMNS: &[ColumnSpec] = &[
     plain("Policy", Show::Text, "curve"),
-    plain("Setting", Show::Text, "setting"),
+    plain("Setting", Show::Setting, "setting"),
     plain("MTBF M", Show::Time, "mtbf_s"),
     plain("Interval τ", Show::Time, "interval_s"),
     plain("Work W", Show::Time, "work_s"),
@@ -222,7 +231,7 @@ pub(super) fn sheet(
                 sheet.common.push((spec.title, first));
             }
         } else {
-            sheet.columns.push((spec.title, spec.show != Show::Text, texts));
+            sheet.columns.push((spec.title, spec.show.is_number(), texts));
         }
     }
     Ok(Some(sheet))
@@ -231,6 +240,7 @@ pub(super) fn sheet(
 /// A field as the page has it; one that is no number stays as it is.
 fn shown(show: Show, value: &str, interval: Option<(&str, &str)>) -> String {
     let one = |text: &str| match (show, text.parse::<f64>()) {
+        (Show::Setting, _) => setting(text),
         (Show::Text | Show::Count, _) | (_, Err(_)) => text.to_owned(),
         (_, Ok(number)) if !number.is_finite() => text.to_owned(),
         (Show::Number, Ok(number)) => three_digits(number),
@@ -240,10 +250,40 @@ fn shown(show: Show, value: &str, interval: Option<(&str, &str)>) -> String {
     };
     match interval {
         Some((low, high)) if !low.is_empty() && !high.is_empty() => {
+            if let (Show::Time, Ok(value), Ok(low), Ok(high)) =
+                (show, value.parse(), low.parse(), high.parse())
+            {
+                return estimated_time(value, low, high);
+            }
             format!("{} [{}, {}]", one(value), one(low), one(high))
         }
         _ => one(value),
     }
+}
+
+/// `cluster.hosts=8;guest.step_s=0.1` as people say it.
+fn setting(text: &str) -> String {
+    let pairs = text.split(';').filter_map(|pair| pair.split_once('='));
+    let said: Vec<String> = pairs.map(|(key, value)| swept_text(key, value)).collect();
+    said.join(", ")
+}
+
+/// A mean time in one unit with its interval, to two digits of the interval's half: `47.93 [47.87, 47.99] d`.
+fn estimated_time(value: f64, low: f64, high: f64) -> String {
+    const DECIMALS_MAX: usize = 6;
+    let unit = Unit::for_seconds(value.abs(), 1.0);
+    let half = (high - low) / 2.0 / unit.seconds;
+    let digits = if half > 0.0 {
+        1.0 - libm::floor(libm::log10(half))
+    } else {
+        2.0
+    };
+    let decimals = (0..DECIMALS_MAX)
+        .find(|decimals| *decimals as f64 >= digits)
+        .unwrap_or(DECIMALS_MAX);
+    let [value, low, high] =
+        [value, low, high].map(|time| format!("{:.decimals$}", time / unit.seconds).replace('-', "−"));
+    format!("{value} [{low}, {high}] {}", unit.name)
 }
 
 /// Per cents, to a hundredth.
@@ -263,7 +303,7 @@ impl Sheet {
         }
         let _ = writeln!(
             html,
-            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\">\n<table>\n<caption>{0}</caption>\n\
+            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{0}\">\n<table>\n<caption><span>{0}</span></caption>\n\
              <thead><tr>",
             escaped(caption)
         );
@@ -285,5 +325,26 @@ impl Sheet {
             let _ = writeln!(html, "<p>{} more rows are in the file.</p>", self.left_out);
         }
         html
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_has_as_many_digits_as_its_interval_deserves() {
+        let shown = estimated_time(4_140_000.0, 4_135_000.0, 4_145_000.0);
+        assert_eq!(shown, "47.917 [47.859, 47.975] d");
+        assert_eq!(estimated_time(-60.0, -90.0, -30.0), "−1.00 [−1.50, −0.50] min");
+        assert_eq!(estimated_time(7.0, 7.0, 7.0), "7.00 [7.00, 7.00] s");
+    }
+
+    #[test]
+    fn settings_read_as_people_say_them() {
+        assert_eq!(
+            setting("cluster.checkpoint_to=nfs;cluster.hosts=8;failures.detection_s=300.0"),
+            "to nfs, hosts = 8, detection time = 5 min"
+        );
     }
 }

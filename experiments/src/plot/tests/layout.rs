@@ -1,5 +1,8 @@
 //! What no figure may have: text beyond the page, text on text, text too small for print.
 
+use std::fs;
+use std::path::Path;
+
 use super::world::World;
 use crate::plot::Column;
 use crate::plot::data::RunData;
@@ -163,4 +166,25 @@ fn no_text_is_small_or_out_or_on_another() {
             }
         }
     }
+}
+
+#[test]
+fn the_figures_of_the_reference_results_have_none_of_it_either() {
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results");
+    let face = Face::new();
+    let mut runs = 0;
+    for entry in fs::read_dir(results).unwrap() {
+        let folder = entry.unwrap().path();
+        if !folder.join("summary.csv").exists() {
+            continue;
+        }
+        runs += 1;
+        let data = RunData::read(&folder).unwrap();
+        for column in [Column::One, Column::Two] {
+            for figure in figures(&data, column, &face) {
+                check(&folder.to_string_lossy(), &face, &figure);
+            }
+        }
+    }
+    assert!(runs > 10, "{runs}");
 }

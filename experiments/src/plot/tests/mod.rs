@@ -330,6 +330,57 @@ const TIMELINE: &str = r#"{"experiment": "t", "point": 0, "level": "model", "pol
         {"start_s": 220.0, "end_s": 400.0, "phase": "work"}],
     "events": [{"t_s": 200.0, "what": "failure", "kind": "host-loss"}]}"#;
 
+/// The tables of a reference result, drawn in a folder of their own.
+fn drawn_result(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let result = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../results")
+        .join(name);
+    for file in ["summary.csv", "paired.csv", "downtime.hlog"] {
+        fs::copy(result.join(file), folder.path().join(file)).unwrap();
+    }
+    plot_dir(folder.path(), &options(&[Format::Svg], Column::One)).unwrap();
+    folder
+}
+
+#[test]
+fn many_series_become_panels_and_policies_are_held_against_the_baseline() {
+    let folder = drawn_result("lazy");
+    let waste = svg(folder.path(), "waste-by-cost.svg");
+    for text in [
+        "(a) Weibull k = 0.6",
+        "(c) Exponential",
+        ">Young<",
+        ">Lazy<",
+        ">Means joined<",
+    ] {
+        assert!(waste.contains(text), "{text}");
+    }
+    let excess = svg(folder.path(), "excess-by-cost.svg");
+    assert!(excess.contains(">Excess over Young (%)<") && !excess.contains(">Theory<"));
+    assert!(!folder.path().join("figures/waste-by-cost-2.svg").exists());
+}
+
+#[test]
+fn a_policy_has_one_series_whatever_others_are_told() {
+    let folder = drawn_result("adaptive");
+    let waste = svg(folder.path(), "waste-by-work.svg");
+    assert_eq!(waste.matches(">Young").count(), 1);
+    assert!(waste.contains(">Adaptive, prior = 1000<"));
+    let excess = svg(folder.path(), "excess-by-policy-1-prior.svg");
+    assert!(excess.contains(">Adaptive over Young (%)<") && excess.contains(">W = 100 h<"));
+}
+
+#[test]
+fn settings_are_compared_by_how_long_the_guest_stands_still() {
+    let folder = drawn_result("methods");
+    let rows = svg(folder.path(), "suspension.svg");
+    assert!(rows.contains("stencil, pre-copy, not incremental") && rows.contains(">Guest suspended<"));
+    assert_eq!(groups(&rows, "Simulation").len(), 16);
+    let equal = drawn_result("detection");
+    assert!(!equal.path().join("figures/suspension.svg").exists());
+}
+
 #[test]
 fn a_replayed_trial_is_drawn_beside_its_timeline() {
     let folder = tempfile::tempdir().unwrap();
