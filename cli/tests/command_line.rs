@@ -314,3 +314,35 @@ fn a_recorded_log_drives_runs_that_others_can_make_again() {
     assert_eq!(ended, 1);
     assert!(said.contains("made is another file"), "{said}");
 }
+
+/// A precision is asked for: each cell gets as many trials as it takes, and a cell that stays short of it is warned of.
+#[test]
+fn a_wanted_precision_is_reached_or_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spec, out) = (dir.path().join("wanted.toml"), dir.path().join("run"));
+    let wanted = |most: u32| {
+        include_str!("small.toml")
+            .replace("trials = { model = 300, sim = 4 }", "trials = 100")
+            .replace("[\"model\", \"sim\"]", "[\"model\"]")
+            .replace("[[policy]]\nkind = \"never\"\n", "")
+            .replace(
+                "[job]",
+                &format!("[precision]\nmakespan = 0.01\ntrials_max = {most}\n\n[job]"),
+            )
+    };
+    for (most, short) in [(100_000, false), (120, true)] {
+        fs::write(&spec, wanted(most)).unwrap();
+        let args = [
+            "run",
+            spec.to_str().unwrap(),
+            "--out",
+            out.to_str().unwrap(),
+            "--overwrite",
+            "--no-figures",
+        ];
+        let ran = revenant(&args, dir.path());
+        let said = stderr(&ran);
+        assert_eq!(status(&ran), 0, "{said}");
+        assert_eq!(said.contains("short of the precision"), short, "{said}");
+    }
+}

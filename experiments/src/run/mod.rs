@@ -76,7 +76,7 @@ pub struct RunOptions {
     pub command: Vec<String>,
 }
 
-/// How far a run has come; told after each trial and at the start.
+/// How far a run has come; told after each trial and at the start. Before that, how far a pilot has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// Trials with a row, those of an earlier process included.
@@ -129,7 +129,8 @@ pub fn run(
     } else {
         // A folder that is taken is refused before the pilot, which may be long.
         let folder = Folder::create(&options.out, options.overwrite)?;
-        (folder, pilot::sized(plan, threads(options.jobs), cancel)?)
+        let jobs = threads(options.jobs);
+        (folder, pilot::sized(plan, jobs, progress, cancel)?)
     };
     let mut manifest = Manifest::begin(&plan, &options.command, clock.now());
     folder.write(MANIFEST, manifest.to_json().as_bytes())?;

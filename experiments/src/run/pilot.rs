@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
-use super::{RunError, batch_length, ordered};
+use super::{Progress, RunError, batch_length, ordered};
 use crate::plan::{Plan, WorkItem};
 use crate::spec::Precision;
 use crate::stats::Running;
@@ -16,13 +16,19 @@ use crate::trial::{CellTrials, TrialError};
 
 /// The plan with as many trials a cell as its precision needs; as it is, if none is asked for. The pilot's trials are run once more
 /// with the others: each costs what it costs, and no file knows of them.
-pub(super) fn sized(plan: Plan, jobs: usize, cancel: &AtomicBool) -> Result<Plan, RunError> {
+pub(super) fn sized(
+    plan: Plan,
+    jobs: usize,
+    progress: &mut dyn FnMut(Progress),
+    cancel: &AtomicBool,
+) -> Result<Plan, RunError> {
     let Some(precision) = plan.spec.precision else {
         return Ok(plan);
     };
     let mut pilot = Pilot {
         plan: &plan,
         makespans: vec![Some(Running::default()); plan.cells.len()],
+        progress,
     };
     let work = |numbers: Range<u64>| -> Result<Vec<Option<f64>>, (WorkItem, TrialError)> {
         let first = plan.item(numbers.start);
@@ -70,6 +76,8 @@ struct Pilot<'a> {
     plan: &'a Plan,
     /// Of each cell; `None` once a trial was given up.
     makespans: Vec<Option<Running>>,
+    /// Is told of the pilot's own trials; those of the run begin at none again.
+    progress: &'a mut dyn FnMut(Progress),
 }
 
 impl ordered::Sink<Result<Vec<Option<f64>>, (WorkItem, TrialError)>> for Pilot<'_> {
@@ -88,6 +96,11 @@ impl ordered::Sink<Result<Vec<Option<f64>>, (WorkItem, TrialError)>> for Pilot<'
                 _ => *cell = None,
             }
         }
+        (self.progress)(Progress {
+            trials_done: numbers.end,
+            trials: self.plan.trials(),
+            failures: 0,
+        });
         Ok(())
     }
 
