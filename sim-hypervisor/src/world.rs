@@ -45,8 +45,10 @@ pub struct GuestSpec {
 pub enum Incident {
     /// The guest crashes.
     GuestCrash(GuestId),
-    /// The host stops: its guests are gone, what is attached to it loses power.
+    /// The host stops for good: its guests are gone, what is attached to it loses power.
     HostLoss(HostId),
+    /// The host stops in the same way, but can be booted again.
+    HostCrash(HostId),
 }
 
 /// What ended a stretch of virtual time.
@@ -86,9 +88,18 @@ pub(crate) struct Guest {
     ran_ns: u64,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Power {
+    Up,
+    /// Until it is booted again.
+    Off,
+    /// For good.
+    Lost,
+}
+
 #[derive(Debug)]
 struct Host {
-    up: bool,
+    power: Power,
     powered: Vec<Rc<dyn Powered>>,
 }
 
@@ -129,7 +140,7 @@ impl World {
     pub fn add_host(&self) -> HostId {
         let mut state = self.state.borrow_mut();
         state.hosts.push(Host {
-            up: true,
+            power: Power::Up,
             powered: Vec::new(),
         });
         HostId(state.hosts.len() - 1)
@@ -137,13 +148,18 @@ impl World {
 
     /// Is this host up?
     pub fn host_is_up(&self, host: HostId) -> bool {
-        self.state.borrow().hosts[host.0].up
+        self.state.borrow().hosts[host.0].power == Power::Up
     }
 
-    /// Brings a host back, with nothing on it and nothing attached.
+    /// Did this host crash, so that a boot is all it needs?
+    pub fn host_has_crashed(&self, host: HostId) -> bool {
+        self.state.borrow().hosts[host.0].power == Power::Off
+    }
+
+    /// Brings a host back, or another in its place, with nothing on it and nothing attached.
     pub fn reboot(&self, host: HostId) {
         self.state.borrow_mut().hosts[host.0] = Host {
-            up: true,
+            power: Power::Up,
             powered: Vec::new(),
         };
     }
@@ -176,7 +192,7 @@ impl World {
         assert!(step_ns > 0, "a step takes time");
         let mut state = self.state.borrow_mut();
         let now = Timestamp(state.now_ns);
-        let life = if state.hosts[host.0].up {
+        let life = if state.hosts[host.0].power == Power::Up {
             life
         } else {
             Life::Gone(GoneReason::HostLost, now)
@@ -340,16 +356,19 @@ impl State {
         let now = Timestamp(self.now_ns);
         match incident {
             Incident::GuestCrash(guest) => self.lose(guest, GoneReason::GuestCrashed, now),
-            Incident::HostLoss(host) => {
-                self.hosts[host.0].up = false;
-                for powered in self.hosts[host.0].powered.drain(..) {
-                    powered.power_off();
-                }
-                for index in 0..self.guests.len() {
-                    if self.guests[index].host == host {
-                        self.lose(GuestId(index), GoneReason::HostLost, now);
-                    }
-                }
+            Incident::HostLoss(host) => self.stop_host(host, Power::Lost, now),
+            Incident::HostCrash(host) => self.stop_host(host, Power::Off, now),
+        }
+    }
+
+    fn stop_host(&mut self, host: HostId, power: Power, now: Timestamp) {
+        self.hosts[host.0].power = power;
+        for powered in self.hosts[host.0].powered.drain(..) {
+            powered.power_off();
+        }
+        for index in 0..self.guests.len() {
+            if self.guests[index].host == host {
+                self.lose(GuestId(index), GoneReason::HostLost, now);
             }
         }
     }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use revenant_core::capture::Method;
 use revenant_core::protect::{GiveUp, Options};
-use revenant_sim::driver::{Report, RunEnd, Scenario};
-use revenant_sim::fault::{FaultPlan, Loss};
+use revenant_sim::driver::{Report, Rules, RunEnd, Scenario, Strike};
+use revenant_sim::fault::FaultPlan;
 use revenant_sim::{GuestSpec, Program, driver};
 
 use crate::failures::FailureKind;
@@ -64,14 +64,18 @@ pub(crate) fn run(plan: &Plan, item: WorkItem) -> Result<Outcome, SimError> {
     let mut failures = plan.failures(item);
     let mut losses = || {
         let failure = failures.draw();
-        let loss = match failure.kind {
-            FailureKind::HostLoss => Loss::Host,
-            // The check of the spec lets no other kind through to this level.
-            _ => Loss::Guest,
-        };
-        Some((failure.gap, loss))
+        Some((failure.gap, strike(failure.kind)))
     };
     outcome(driver::run(&scenario, plan.interval_policy(cell), &mut losses))
+}
+
+fn strike(kind: FailureKind) -> Strike {
+    match kind {
+        FailureKind::HostCrash => Strike::HostCrash,
+        FailureKind::HostLoss => Strike::HostLoss,
+        // The check of the spec lets no other kind through to this level.
+        _ => Strike::GuestCrash,
+    }
 }
 
 /// What a setting says of every trial with this program. The guest's data differ from trial to trial.
@@ -106,6 +110,9 @@ fn scenario(setting: &Setting, program: Program, seed: TrialSeed) -> Result<Scen
         faults: FaultPlan::default(),
         seed: seed.0,
         time_limit: setting.limits.time,
+        rules: Rules {
+            reboot: setting.rules.reboot,
+        },
     })
 }
 

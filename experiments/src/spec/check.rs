@@ -95,7 +95,9 @@ pub(super) fn setting(raw: &Raw, name: String, path: &Path) -> Result<Setting, C
     }
     let failures = failures::checked(&raw.failures, path)?;
     let kinds = failures.kinds;
-    if levels.contains(&Level::Sim) && kinds.guest_crash + kinds.host_loss < 1.0 - f64::EPSILON {
+    if levels.contains(&Level::Sim)
+        && kinds.guest_crash + kinds.host_crash + kinds.host_loss < 1.0 - f64::EPSILON
+    {
         return Err((raw.levels.span().start, Problem::KindsAtSim));
     }
     let mut beyond = rules::checked(raw, &levels, kinds.host_loss)?;

@@ -13,7 +13,8 @@ use revenant_core::{Clock, Hypervisor, Timestamp};
 use super::Scenario;
 use super::boot::{Process, SharedDisk};
 use super::report::{Capture, Report, RunEnd};
-use crate::fault::{Faults, FaultyHypervisor, Loss};
+use super::strike::{Losses, Strike};
+use crate::fault::{Faults, FaultyHypervisor};
 use crate::hypervisor::SimHypervisor;
 use crate::oracle::Oracle;
 use crate::world::{GuestId, Happening, HostId, Incident, World};
@@ -23,19 +24,6 @@ const GUEST: &str = "guest";
 
 /// How often a call that should never fail for long is tried before the guest counts as hung, or the store as lost.
 const TRIES_MAX: u32 = 5;
-
-/// When the next loss strikes: time at risk until then, and what is lost. Asked at the start and after every loss, when a
-/// host is ready again; no loss of this source strikes during detection and downtime. `None`: no more losses.
-pub trait Losses {
-    /// Draws the next one.
-    fn next_loss(&mut self) -> Option<(Duration, Loss)>;
-}
-
-impl<F: FnMut() -> Option<(Duration, Loss)>> Losses for F {
-    fn next_loss(&mut self) -> Option<(Duration, Loss)> {
-        self()
-    }
-}
 
 /// Runs a guest to its end, checkpointing it when `policy` says so.
 pub fn run(scenario: &Scenario, policy: Box<dyn IntervalPolicy>, losses: &mut dyn Losses) -> Report {
@@ -75,7 +63,7 @@ struct Driver<'a> {
     process: Option<Process>,
     faults: Faults,
     /// The next loss at risk.
-    next_loss: Option<(Timestamp, Loss)>,
+    next_loss: Option<(Timestamp, Strike)>,
     /// When the guest was lost, while it is not back.
     lost_at: Option<Timestamp>,
     /// What guests that are gone have executed.
@@ -141,7 +129,7 @@ impl<'a> Driver<'a> {
         self.next_loss = self
             .losses
             .next_loss()
-            .map(|(gap, loss)| (self.world.now() + gap, loss));
+            .map(|(gap, strike)| (self.world.now() + gap, strike));
     }
 
     /// Puts the coming losses on the agenda, aimed at the guest and host of now.
@@ -152,12 +140,13 @@ impl<'a> Driver<'a> {
             .faults
             .times
             .iter()
-            .map(|fault| (Timestamp::default() + fault.at.0, fault.loss));
+            .map(|fault| (Timestamp::default() + fault.at.0, fault.loss.into()));
         let now = self.world.now();
-        for (at, loss) in planned.filter(|&(at, _)| at > now).chain(self.next_loss) {
-            let incident = match loss {
-                Loss::Guest => Incident::GuestCrash(self.guest),
-                Loss::Host => Incident::HostLoss(self.host()),
+        for (at, strike) in planned.filter(|&(at, _)| at > now).chain(self.next_loss) {
+            let incident = match strike {
+                Strike::GuestCrash => Incident::GuestCrash(self.guest),
+                Strike::HostCrash => Incident::HostCrash(self.host()),
+                Strike::HostLoss => Incident::HostLoss(self.host()),
             };
             self.world.schedule(at, incident);
         }
@@ -306,6 +295,9 @@ impl<'a> Driver<'a> {
     fn wait(&mut self, until: Timestamp, protect: &mut Protect<Id>) -> Result<Event<Id>, StoreError> {
         let begun = self.world.now();
         self.world.advance(until.since(begun));
+        if self.world.host_has_crashed(self.host()) {
+            self.world.advance(self.scenario.rules.reboot);
+        }
         self.report.down += self.world.now().since(begun);
         let begun = self.world.now();
         let mut tries = 0;
@@ -324,11 +316,13 @@ impl<'a> Driver<'a> {
         Ok(Event::TimerExpired)
     }
 
-    /// Moves to the other host if this one is down, starts the checkpointer there, reads the catalogue.
+    /// Moves to the other host if this one is lost, starts the checkpointer there, reads the catalogue.
     fn ready(&mut self) -> Result<Vec<Id>, StoreError> {
         if !self.world.host_is_up(self.host()) {
             self.process = None;
-            self.here = 1 - self.here;
+            if !self.world.host_has_crashed(self.host()) {
+                self.here = 1 - self.here;
+            }
             self.world.reboot(self.host());
             self.disk.reconnect(&self.world, self.host());
         }

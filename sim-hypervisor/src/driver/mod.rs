@@ -3,19 +3,21 @@
 //!
 //! A run takes a guest to the end of its work through whatever is lost on the way. The checkpointer is a process on the
 //! guest's host: when that host is lost it dies too, and a new one on the other host opens the shared store, reads the
-//! catalogue and goes on from there.
+//! catalogue and goes on from there. After a crash of the host the new one starts where the old one was.
 
 mod boot;
 mod drive;
 mod report;
+mod strike;
 
 use std::time::Duration;
 
 use revenant_core::capture::Method;
 use revenant_core::protect::Options;
 
-pub use drive::{Losses, run};
+pub use drive::run;
 pub use report::{Capture, Report, RunEnd};
+pub use strike::{Losses, Strike};
 
 use crate::fault::FaultPlan;
 use crate::profile::CostProfile;
@@ -50,4 +52,14 @@ pub struct Scenario {
     pub seed: u64,
     /// The run ends after this much virtual time at the latest.
     pub time_limit: Duration,
+    /// What is not as in the plain case.
+    pub rules: Rules,
+}
+
+/// What may differ from the plain case, in which nothing but a guest or its host is lost, and noticed at once. The default is
+/// the plain case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// A host that crashed takes so much longer to be ready than another takes that stands by.
+    pub reboot: Duration,
 }

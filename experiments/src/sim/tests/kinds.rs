@@ -1,0 +1,62 @@
+//! Each kind of failure at both levels: the same trials meet the same failures, so what differs is what the model leaves out.
+
+use super::*;
+
+/// Pairs of trials with these kinds and keys, held together: the mean of the relative difference of their makespans.
+fn agreement(kinds: &str, failures: &str, checkpoint: &str, within: f64) -> Vec<(Outcome, Outcome)> {
+    let text = SPEC
+        .replace(
+            "kinds = { guest-crash = 0.5, host-loss = 0.5 }",
+            &format!("kinds = {{ {kinds} }}\n{failures}"),
+        )
+        .replace(
+            "restart = \"measured\"",
+            &format!("restart = \"measured\"\n{checkpoint}"),
+        )
+        .replace(
+            "\"stencil\", \"key-value\", \"sort\", \"sliding\", \"idle\"",
+            "\"stencil\"",
+        );
+    let plan = plan(&Spec::parse(&text, Path::new("sim.toml")).unwrap());
+    let mut pairs = Vec::new();
+    for (pair, model) in plan.cells.chunks(2).enumerate() {
+        let mut differences = Running::default();
+        for trial in 0..model[0].trials {
+            let run = |cell| crate::trial::run(&plan, WorkItem { cell, trial }).unwrap();
+            let (model, sim) = (run(2 * pair), run(2 * pair + 1));
+            assert_eq!((&model.end, &sim.end), (&End::Completed, &End::Completed));
+            assert_eq!(sim.digest_ok, Some(true));
+            let parts = sim.useful + sim.checkpointing + sim.lost + sim.restarting + sim.down;
+            assert_eq!(sim.makespan, parts);
+            let model_s = model.makespan.as_secs_f64();
+            differences.add((sim.makespan.as_secs_f64() - model_s) / model_s);
+            pairs.push((model, sim));
+        }
+        let moments = differences.moments().unwrap();
+        assert!(moments.mean.abs() < within, "{kinds}: {moments:?}");
+    }
+    pairs
+}
+
+/// Both levels must meet the same number of failures, but for one at the end of a trial now and then, and not few.
+fn struck(pairs: &[(Outcome, Outcome)]) {
+    let sum = |of: fn(&(Outcome, Outcome)) -> u64| pairs.iter().map(of).sum::<u64>();
+    let (model, sim) = (sum(|pair| pair.0.failures), sum(|pair| pair.1.failures));
+    assert!(
+        model > 20 && model.abs_diff(sim) < 3,
+        "{model} and {sim} failures"
+    );
+}
+
+#[test]
+fn hosts_that_crash_and_come_back() {
+    let pairs = agreement("host-crash = 1", "reboot = \"90s\"", "", 0.02);
+    struck(&pairs);
+    for (model, sim) in &pairs {
+        // 5 s to notice, 20 s to be ready, 90 s to boot. A call that is under way may return a second after the crash.
+        let least = |outcome: &Outcome| 115.0 * outcome.failures as f64;
+        assert!((model.down.as_secs_f64() - least(model)).abs() < 1e-6);
+        let late = sim.down.as_secs_f64() - least(sim);
+        assert!(late >= 0.0 && late < 2.0 * sim.failures as f64 + 0.001, "{sim:?}");
+    }
+}
