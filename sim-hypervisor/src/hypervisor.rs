@@ -13,7 +13,8 @@ pub const MACHINE: &str = "sim";
 const BACKEND: &str = "simulator";
 
 /// The seam to one guest of a [`World`]. Every call takes virtual time, during which the guest runs on unless it is
-/// suspended, and during which guest or host may be lost.
+/// suspended, and during which guest or host may be lost. A guest that hangs answers no request to suspend itself; what the
+/// hypervisor does alone goes on.
 #[derive(Debug, Clone)]
 pub struct SimHypervisor {
     world: World,
@@ -146,6 +147,12 @@ impl Hypervisor for SimHypervisor {
         let suspended = self.on_guest(|guest| Ok(guest.life == Life::Suspended))?;
         let cost = if suspended { 0 } else { nanos(self.costs().suspend) };
         self.after(cost, |guest| {
+            if !suspended && guest.hung_at.is_some() {
+                return Err(HypervisorError::Timeout {
+                    operation: "suspend",
+                    waited: self.costs().suspend.0,
+                });
+            }
             guest.life = Life::Suspended;
             Ok(())
         })

@@ -45,6 +45,9 @@ pub struct GuestSpec {
 pub enum Incident {
     /// The guest crashes.
     GuestCrash(GuestId),
+    /// The guest's vCPU stops for good. The guest is still there, and what was saved of it goes on where it is restored: the
+    /// cause is not in its memory.
+    Hang(GuestId),
     /// The host stops for good: its guests are gone, what is attached to it loses power.
     HostLoss(HostId),
     /// The host stops in the same way, but can be booted again.
@@ -60,6 +63,8 @@ pub enum Happening {
     GuestFinished(Timestamp),
     /// The guest was lost, at this instant.
     GuestLost(GoneReason, Timestamp),
+    /// The guest hangs since this instant; nobody has been told.
+    GuestHung(Timestamp),
     /// Nothing will ever happen: the guest stands still, no timer, no incident.
     Nothing,
 }
@@ -84,6 +89,8 @@ pub(crate) struct Guest {
     pub(crate) life: Life,
     step_ns: u64,
     finished_at: Option<Timestamp>,
+    /// It executes nothing more, since then.
+    pub(crate) hung_at: Option<Timestamp>,
     /// Virtual time it has executed.
     ran_ns: u64,
 }
@@ -203,6 +210,7 @@ impl World {
             life,
             step_ns,
             finished_at: None,
+            hung_at: None,
             ran_ns: 0,
         });
         GuestId(state.guests.len() - 1)
@@ -245,6 +253,11 @@ impl World {
         }
     }
 
+    /// Since when the guest hangs, if it does; it may be lost by now.
+    pub fn hung(&self, guest: GuestId) -> Option<Timestamp> {
+        self.state.borrow().guests[guest.0].hung_at
+    }
+
     /// Puts an incident on the agenda. One in the past strikes when time next moves.
     pub fn schedule(&self, at: Timestamp, incident: Incident) {
         let mut state = self.state.borrow_mut();
@@ -274,13 +287,16 @@ impl World {
         state.advance_to(until);
     }
 
-    /// Lets time pass until the guest finishes or is lost, at most until `until`.
+    /// Lets time pass until the guest finishes, hangs or is lost, at most until `until`.
     pub fn run_until(&self, guest: GuestId, until: Option<Timestamp>) -> Happening {
         let mut state = self.state.borrow_mut();
         loop {
             let subject = &state.guests[guest.0];
             if let Life::Gone(reason, at) = subject.life {
                 return Happening::GuestLost(reason, at);
+            }
+            if let Some(at) = subject.hung_at {
+                return Happening::GuestHung(at);
             }
             if let Some(at) = subject.finished_at {
                 return Happening::GuestFinished(at);
@@ -356,6 +372,9 @@ impl State {
         let now = Timestamp(self.now_ns);
         match incident {
             Incident::GuestCrash(guest) => self.lose(guest, GoneReason::GuestCrashed, now),
+            Incident::Hang(guest) => {
+                self.guests[guest.0].hung_at.get_or_insert(now);
+            }
             Incident::HostLoss(host) => self.stop_host(host, Power::Lost, now),
             Incident::HostCrash(host) => self.stop_host(host, Power::Off, now),
         }
@@ -384,7 +403,7 @@ impl State {
 impl Guest {
     /// Executes from one instant to another.
     fn run(&mut self, from_ns: u64, to_ns: u64) {
-        if self.life != Life::Running || self.finished_at.is_some() {
+        if self.life != Life::Running || self.finished_at.is_some() || self.hung_at.is_some() {
             return;
         }
         let (finish, ran) = (self.finish_ns(from_ns), to_ns - from_ns);
@@ -401,7 +420,7 @@ impl Guest {
 
     /// When it will do its last step if it runs from `now_ns` on.
     fn finish_ns(&self, now_ns: u64) -> Option<u64> {
-        if self.life != Life::Running {
+        if self.life != Life::Running || self.hung_at.is_some() {
             return None;
         }
         let left = self.machine.target().saturating_sub(self.machine.steps());

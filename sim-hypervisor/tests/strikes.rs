@@ -37,6 +37,7 @@ fn scenario() -> Scenario {
         time_limit: Duration::from_hours(1),
         rules: Rules {
             reboot: Duration::from_secs(90),
+            hang_detection: Some(Duration::from_secs(30)),
         },
     }
 }
@@ -79,4 +80,33 @@ fn a_crashed_host_comes_back_later_than_another_takes_over_and_with_the_same_dis
     // Struck while the first checkpoint is being taken: nothing of it is there.
     let early = trial(&scenario(), &[(60_050, Strike::HostCrash)]);
     assert_eq!(early.tally.cold_starts, 1);
+}
+
+#[test]
+fn a_guest_that_hangs_does_nothing_until_the_detector_tells() {
+    let crashed = trial(&scenario(), &[(150_000, Strike::GuestCrash)]);
+    let hung = trial(&scenario(), &[(150_000, Strike::Hang)]);
+    assert_eq!((crashed.down, hung.down), (6 * SECOND, 35 * SECOND));
+    // Nothing was done in the time, and nothing else differs.
+    assert_eq!(hung.makespan, crashed.makespan + 29 * SECOND);
+    assert_eq!(
+        (hung.lost, hung.recoveries[0]),
+        (crashed.lost, crashed.recoveries[0] + 29 * SECOND)
+    );
+    // Between the request to suspend it and its standstill, it answers no more: that capture fails, and it alone.
+    let asked = trial(&scenario(), &[(60_020, Strike::Hang)]);
+    assert_eq!((asked.down, asked.tally.cold_starts), (35 * SECOND, 1));
+    // In a restore, too: the timeout runs from the hang, not from the end of the call that goes on.
+    let mut slow = scenario();
+    slow.boot = Duration::from_secs(10);
+    let again = trial(&slow, &[(30_000, Strike::GuestCrash), (4_000, Strike::Hang)]);
+    assert_eq!(again.down, 6 * SECOND + 35 * SECOND);
+    assert_eq!(again.recoveries.len(), 1);
+    // Without a timeout of its own it is noticed like any other failure.
+    let mut plain = scenario();
+    plain.rules.hang_detection = None;
+    assert_eq!(
+        trial(&plain, &[(150_000, Strike::Hang)]).makespan,
+        crashed.makespan
+    );
 }

@@ -73,6 +73,7 @@ fn strike(kind: FailureKind) -> Strike {
     match kind {
         FailureKind::HostCrash => Strike::HostCrash,
         FailureKind::HostLoss => Strike::HostLoss,
+        FailureKind::Hang => Strike::Hang,
         // The check of the spec lets no other kind through to this level.
         _ => Strike::GuestCrash,
     }
@@ -112,6 +113,7 @@ fn scenario(setting: &Setting, program: Program, seed: TrialSeed) -> Result<Scen
         time_limit: setting.limits.time,
         rules: Rules {
             reboot: setting.rules.reboot,
+            hang_detection: setting.rules.hang_detection,
         },
     })
 }

@@ -137,7 +137,7 @@ pub enum Problem {
         why: String,
     },
     /// Kinds of failures that a level does not know.
-    #[error("failures.kinds: level \"sim\" knows guest-crash, host-crash and host-loss only")]
+    #[error("failures.kinds: level \"sim\" does not know store-loss")]
     KindsAtSim,
     /// A policy that is not, or is told what it does not know.
     #[error("{0}")]

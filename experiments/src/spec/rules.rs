@@ -21,7 +21,7 @@ const COUNT_MAX: u64 = 1_000_000;
 const PAIRS_MAX: u64 = 10_000_000;
 
 /// The keys beyond the plain case that level `sim` knows.
-const AT_SIM: [&str; 1] = ["failures.reboot"];
+const AT_SIM: [&str; 2] = ["failures.reboot", "failures.hang_detection"];
 
 /// `checkpoint.shared`.
 #[derive(Debug, Deserialize)]

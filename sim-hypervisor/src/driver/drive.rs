@@ -145,6 +145,7 @@ impl<'a> Driver<'a> {
         for (at, strike) in planned.filter(|&(at, _)| at > now).chain(self.next_loss) {
             let incident = match strike {
                 Strike::GuestCrash => Incident::GuestCrash(self.guest),
+                Strike::Hang => Incident::Hang(self.guest),
                 Strike::HostCrash => Incident::HostCrash(self.host()),
                 Strike::HostLoss => Incident::HostLoss(self.host()),
             };
@@ -159,7 +160,7 @@ impl<'a> Driver<'a> {
             .run_until(self.guest, Some(until.map_or(limit, |until| until.min(limit))))
         {
             Happening::GuestFinished(_) => Event::GuestFinished,
-            Happening::GuestLost(..) => self.noticed(),
+            Happening::GuestLost(..) | Happening::GuestHung(_) => self.noticed(),
             // A guest that stands still although it was told to run is as good as gone; see `resume_or_destroy`.
             Happening::TimerExpired | Happening::Nothing => Event::TimerExpired,
         }
@@ -169,17 +170,27 @@ impl<'a> Driver<'a> {
         let begun = self.world.now();
         self.world.advance(until.since(begun));
         self.report.lingering += self.until_lost().since(begun);
-        if self.world.lost(self.guest).is_some() {
+        if self.gone().is_some() {
             self.noticed()
         } else {
             Event::TimerExpired
         }
     }
 
+    /// Why and since when the guest is of no more use, if it is not: it is lost, or hangs.
+    fn gone(&self) -> Option<(GoneReason, Timestamp)> {
+        let hung = self.world.hung(self.guest);
+        let lost = self.world.lost(self.guest);
+        match (hung, lost) {
+            (Some(at), lost) => Some((lost.map_or(GoneReason::GuestCrashed, |(why, _)| why), at)),
+            (None, lost) => lost,
+        }
+    }
+
     /// Now, or when the guest was lost: calls may go on after that.
     fn until_lost(&self) -> Timestamp {
         let now = self.world.now();
-        self.world.lost(self.guest).map_or(now, |(_, at)| at)
+        self.gone().map_or(now, |(_, at)| at)
     }
 
     fn capture(&mut self) -> Event<Id> {
@@ -258,7 +269,7 @@ impl<'a> Driver<'a> {
     /// A guest that cannot be resumed is of no use to anybody.
     fn resume_or_destroy(&mut self, seam: &mut FaultyHypervisor) {
         for _ in 0..TRIES_MAX {
-            if self.world.lost(self.guest).is_some() || seam.resume().is_ok() {
+            if self.gone().is_some() || seam.resume().is_ok() {
                 return;
             }
         }
@@ -267,7 +278,7 @@ impl<'a> Driver<'a> {
 
     /// Something failed: because the guest is gone, or all by itself.
     fn after_failure(&mut self) -> Event<Id> {
-        if self.world.lost(self.guest).is_some() {
+        if self.gone().is_some() {
             self.noticed()
         } else {
             Event::CaptureFailed
@@ -276,16 +287,18 @@ impl<'a> Driver<'a> {
 
     /// The guest is gone; after a while somebody notices.
     fn noticed(&mut self) -> Event<Id> {
-        let (reason, at) = self
-            .world
-            .lost(self.guest)
-            .unwrap_or((GoneReason::Destroyed, self.world.now()));
+        let (reason, at) = self.gone().unwrap_or((GoneReason::Destroyed, self.world.now()));
         self.world.clear_agenda();
         self.lost_at.get_or_insert(at);
         if !self.world.host_is_up(self.host()) {
             self.process = None;
         }
-        self.world.advance(self.scenario.detection);
+        match (self.world.hung(self.guest), self.scenario.rules.hang_detection) {
+            (Some(at), Some(timeout)) => self.world.advance((at + timeout).since(self.world.now())),
+            _ => self.world.advance(self.scenario.detection),
+        }
+        // What counts as lost must not go on, not even a guest that only seemed to hang.
+        self.world.strike(Incident::GuestCrash(self.guest));
         // A call that was under way may have returned only some time after the loss.
         self.report.down += self.world.now().since(at);
         Event::GuestLost(reason)
@@ -349,7 +362,7 @@ impl<'a> Driver<'a> {
         };
         let cost = self.until_lost().since(begun);
         self.report.restarting += cost;
-        if self.world.lost(self.guest).is_some() {
+        if self.gone().is_some() {
             return self.noticed();
         }
         match restored {
@@ -383,7 +396,7 @@ impl<'a> Driver<'a> {
             process.session.reset();
         }
         self.world.advance(self.scenario.boot);
-        if self.world.lost(self.guest).is_none() {
+        if self.gone().is_none() {
             self.world.destroy(self.guest);
             self.guest = self.world.boot(self.host(), &self.scenario.guest);
             self.aim_losses();

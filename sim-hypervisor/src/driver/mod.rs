@@ -62,4 +62,7 @@ pub struct Scenario {
 pub struct Rules {
     /// A host that crashed takes so much longer to be ready than another takes that stands by.
     pub reboot: Duration,
+    /// From a hang until the detector tells, whatever else is done meanwhile, in place of the detection of other failures; `None`: as
+    /// those.
+    pub hang_detection: Option<Duration>,
 }

@@ -9,6 +9,8 @@ use crate::fault::Loss;
 pub enum Strike {
     /// The guest; host and checkpointer stand.
     GuestCrash,
+    /// The guest, which stops executing; nobody knows until a detector's time is out. Host and checkpointer stand.
+    Hang,
     /// The host with guest and checkpointer, until it is up again: the disk is as after a loss of power, and waits for it.
     HostCrash,
     /// The host for good; the disk, which is shared, is as after a loss of power.

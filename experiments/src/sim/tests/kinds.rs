@@ -60,3 +60,16 @@ fn hosts_that_crash_and_come_back() {
         assert!(late >= 0.0 && late < 2.0 * sim.failures as f64 + 0.001, "{sim:?}");
     }
 }
+
+#[test]
+fn guests_that_hang() {
+    let pairs = agreement("hang = 1", "hang_detection = \"60s\"", "", 0.02);
+    struck(&pairs);
+    for (model, sim) in &pairs {
+        // 60 s for the detector, whatever call was under way, and 20 s to be ready.
+        for outcome in [model, sim] {
+            let down = 80.0 * outcome.failures as f64;
+            assert!((outcome.down.as_secs_f64() - down).abs() < 1e-3, "{outcome:?}");
+        }
+    }
+}
