@@ -48,6 +48,13 @@ pub enum Incident {
     /// The guest's vCPU stops for good. The guest is still there, and what was saved of it goes on where it is restored: the
     /// cause is not in its memory.
     Hang(GuestId),
+    /// The disks attached to this host lose something, and take no writes until they are mended.
+    DiskLoss {
+        /// The host.
+        host: HostId,
+        /// Until then.
+        mended: Timestamp,
+    },
     /// The host stops for good: its guests are gone, what is attached to it loses power.
     HostLoss(HostId),
     /// The host stops in the same way, but can be booted again.
@@ -69,10 +76,13 @@ pub enum Happening {
     Nothing,
 }
 
-/// What loses power with its host: a disk.
+/// What is attached to a host: a disk.
 pub trait Powered: fmt::Debug {
     /// The host stopped.
     fn power_off(&self);
+    /// Something is lost, and nothing can be written until it is mended. Called while the world stands still: it must not be
+    /// asked for anything here.
+    fn damage(&self, mended: Timestamp);
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,6 +281,14 @@ impl World {
         self.state.borrow_mut().agenda.clear();
     }
 
+    /// Takes the incidents off the agenda that are not to be kept.
+    pub fn retain_agenda(&self, keep: impl Fn(&Incident) -> bool) {
+        self.state
+            .borrow_mut()
+            .agenda
+            .retain(|_, incident| keep(incident));
+    }
+
     /// Makes an incident happen now.
     pub fn strike(&self, incident: Incident) {
         self.state.borrow_mut().strike(incident);
@@ -374,6 +392,11 @@ impl State {
             Incident::GuestCrash(guest) => self.lose(guest, GoneReason::GuestCrashed, now),
             Incident::Hang(guest) => {
                 self.guests[guest.0].hung_at.get_or_insert(now);
+            }
+            Incident::DiskLoss { host, mended } => {
+                for powered in &self.hosts[host.0].powered {
+                    powered.damage(mended);
+                }
             }
             Incident::HostLoss(host) => self.stop_host(host, Power::Lost, now),
             Incident::HostCrash(host) => self.stop_host(host, Power::Off, now),

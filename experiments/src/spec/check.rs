@@ -95,9 +95,6 @@ pub(super) fn setting(raw: &Raw, name: String, path: &Path) -> Result<Setting, C
     }
     let failures = failures::checked(&raw.failures, path)?;
     let kinds = failures.kinds;
-    if levels.contains(&Level::Sim) && kinds.store_loss > 0.0 {
-        return Err((raw.levels.span().start, Problem::KindsAtSim));
-    }
     let mut beyond = rules::checked(raw, &levels, kinds.host_loss)?;
     let cluster = cluster::checked(raw, &levels, &failures, path)?;
     let (cluster, two_level) =

@@ -21,7 +21,11 @@ const COUNT_MAX: u64 = 1_000_000;
 const PAIRS_MAX: u64 = 10_000_000;
 
 /// The keys beyond the plain case that level `sim` knows.
-const AT_SIM: [&str; 2] = ["failures.reboot", "failures.hang_detection"];
+const AT_SIM: [&str; 3] = [
+    "failures.reboot",
+    "failures.hang_detection",
+    "failures.store_repair",
+];
 
 /// `checkpoint.shared`.
 #[derive(Debug, Deserialize)]

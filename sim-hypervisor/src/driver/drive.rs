@@ -10,17 +10,14 @@ use revenant_core::restore::restore;
 use revenant_core::store::{CheckpointId, CollectOptions, Retention, StoreError};
 use revenant_core::{Clock, Hypervisor, Timestamp};
 
-use super::Scenario;
 use super::boot::{Process, SharedDisk};
 use super::report::{Capture, Report, RunEnd};
 use super::strike::{Losses, Strike};
+use super::{GUEST, Scenario};
 use crate::fault::{Faults, FaultyHypervisor};
 use crate::hypervisor::SimHypervisor;
 use crate::oracle::Oracle;
 use crate::world::{GuestId, Happening, HostId, Incident, World};
-
-/// The guest's name in the catalogue.
-const GUEST: &str = "guest";
 
 /// How often a call that should never fail for long is tried before the guest counts as hung, or the store as lost.
 const TRIES_MAX: u32 = 5;
@@ -62,7 +59,7 @@ struct Driver<'a> {
     /// `None` while no checkpointer runs.
     process: Option<Process>,
     faults: Faults,
-    /// The next loss at risk.
+    /// The next loss at risk that takes the guest.
     next_loss: Option<(Timestamp, Strike)>,
     /// When the guest was lost, while it is not back.
     lost_at: Option<Timestamp>,
@@ -125,16 +122,32 @@ impl<'a> Driver<'a> {
         FaultyHypervisor::new(inner, self.faults.clone())
     }
 
+    /// Draws up to the next failure that takes the guest, or to the end of time. Losses of the store before it go to the agenda
+    /// here and now: the time at risk goes on through them, and they are aimed at no guest.
     fn draw_loss(&mut self) {
-        self.next_loss = self
-            .losses
-            .next_loss()
-            .map(|(gap, strike)| (self.world.now() + gap, strike));
+        let of_store = |incident: &Incident| matches!(incident, Incident::DiskLoss { .. });
+        self.world.retain_agenda(|incident| !of_store(incident));
+        let mut at = self.world.now();
+        self.next_loss = loop {
+            let Some((gap, strike)) = self.losses.next_loss() else {
+                break None;
+            };
+            at = at + gap;
+            if strike != Strike::StoreLoss {
+                break Some((at, strike));
+            }
+            if at > Timestamp::default() + self.scenario.time_limit {
+                break None;
+            }
+            let (host, mended) = (self.host(), at + self.scenario.rules.store_repair);
+            self.world.schedule(at, Incident::DiskLoss { host, mended });
+        };
     }
 
     /// Puts the coming losses on the agenda, aimed at the guest and host of now.
     fn aim_losses(&mut self) {
-        self.world.clear_agenda();
+        self.world
+            .retain_agenda(|incident| matches!(incident, Incident::DiskLoss { .. }));
         let planned = self
             .scenario
             .faults
@@ -148,6 +161,7 @@ impl<'a> Driver<'a> {
                 Strike::Hang => Incident::Hang(self.guest),
                 Strike::HostCrash => Incident::HostCrash(self.host()),
                 Strike::HostLoss => Incident::HostLoss(self.host()),
+                Strike::StoreLoss => continue,
             };
             self.world.schedule(at, incident);
         }
@@ -197,7 +211,7 @@ impl<'a> Driver<'a> {
         let (begun, worked) = (self.world.now(), self.world.worked(self.guest));
         let Some(mut process) = self.process.take().or_else(|| self.start_process().ok()) else {
             self.account_capture(begun, worked);
-            return self.after_failure();
+            return self.after_failure(begun);
         };
         let request = CaptureRequest {
             method: self.scenario.method,
@@ -235,7 +249,7 @@ impl<'a> Driver<'a> {
                     self.resume_or_destroy(&mut seam);
                 }
                 self.account_capture(begun, worked);
-                self.after_failure()
+                self.after_failure(begun)
             }
         };
         if self.world.host_is_up(self.host()) {
@@ -276,13 +290,13 @@ impl<'a> Driver<'a> {
         self.world.strike(Incident::GuestCrash(self.guest));
     }
 
-    /// Something failed: because the guest is gone, or all by itself.
-    fn after_failure(&mut self) -> Event<Id> {
+    /// A capture that was begun then failed: because the guest is gone, because of the store, or all by itself.
+    fn after_failure(&mut self, begun: Timestamp) -> Event<Id> {
         if self.gone().is_some() {
-            self.noticed()
-        } else {
-            Event::CaptureFailed
+            return self.noticed();
         }
+        self.report.refused += u64::from(self.disk.failed_since(begun));
+        Event::CaptureFailed
     }
 
     /// The guest is gone; after a while somebody notices.
@@ -431,6 +445,7 @@ impl<'a> Driver<'a> {
         let worked = self.worked_before + self.world.worked(self.guest);
         self.report.lost = worked.saturating_sub(self.report.useful);
         self.report.tally = protect.tally();
+        self.report.store_losses = self.disk.losses();
         self.report.applied = self.faults.applied();
         self.report
     }

@@ -6,6 +6,7 @@
 //! catalogue and goes on from there. After a crash of the host the new one starts where the old one was.
 
 mod boot;
+mod damage;
 mod drive;
 mod report;
 mod strike;
@@ -22,6 +23,9 @@ pub use strike::{Losses, Strike};
 use crate::fault::FaultPlan;
 use crate::profile::CostProfile;
 use crate::world::GuestSpec;
+
+/// The guest's name in the catalogue.
+const GUEST: &str = "guest";
 
 /// A guest to be protected, and how.
 #[derive(Debug, Clone)]
@@ -65,4 +69,6 @@ pub struct Rules {
     /// From a hang until the detector tells, whatever else is done meanwhile, in place of the detection of other failures; `None`: as
     /// those.
     pub hang_detection: Option<Duration>,
+    /// For how long a store takes no writes that has lost something.
+    pub store_repair: Duration,
 }

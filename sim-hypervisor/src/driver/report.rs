@@ -64,6 +64,10 @@ pub struct Report {
     pub applied: Vec<Applied>,
     /// Checkpoints that a restart found damaged.
     pub damaged: u32,
+    /// Losses of the store that struck.
+    pub store_losses: u32,
+    /// Captures that failed because the store took no writes.
+    pub refused: u64,
     /// The finished guest has the digest that its oracle demands; `None` if it did not finish.
     pub digest_ok: Option<bool>,
 }
@@ -84,6 +88,8 @@ impl Report {
             tally: Tally::default(),
             applied: Vec::new(),
             damaged: 0,
+            store_losses: 0,
+            refused: 0,
             digest_ok: None,
         }
     }

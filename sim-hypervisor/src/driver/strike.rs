@@ -15,6 +15,8 @@ pub enum Strike {
     HostCrash,
     /// The host for good; the disk, which is shared, is as after a loss of power.
     HostLoss,
+    /// The guest's newest checkpoint, and writes to the store until it is mended; the guest goes on.
+    StoreLoss,
 }
 
 impl From<Loss> for Strike {
@@ -26,8 +28,9 @@ impl From<Loss> for Strike {
     }
 }
 
-/// When the next failure strikes: time at risk until then, and what it takes. Asked at the start and after every one, when a
-/// host is ready again; none of this source strikes during detection and downtime. `None`: no more.
+/// When the next failure strikes: time at risk until then, and what it takes. Asked at the start and after every one that took
+/// the guest, when a host is ready again; none of this source strikes during detection and downtime. After the loss of a
+/// store the next is asked for at once. `None`: no more.
 pub trait Losses {
     /// Draws the next one.
     fn next_loss(&mut self) -> Option<(Duration, Strike)>;

@@ -73,3 +73,27 @@ fn guests_that_hang() {
         }
     }
 }
+
+#[test]
+fn stores_that_lose_something() {
+    for incremental in ["", "incremental = true"] {
+        let kinds = "guest-crash = 0.5, store-loss = 0.5";
+        let pairs = agreement(kinds, "store_repair = \"3min\"", incremental, 0.02);
+        struck(&pairs);
+        let sum = |of: fn(&(Outcome, Outcome)) -> u64| pairs.iter().map(of).sum::<u64>();
+        let (model, sim) = (sum(|pair| pair.0.checkpoints), sum(|pair| pair.1.checkpoints));
+        assert!(model.abs_diff(sim) < 6, "{model} and {sim} checkpoints");
+    }
+    // Nothing but losses of the store: no guest is ever lost.
+    let pairs = agreement(
+        "guest-crash = 0.0, store-loss = 1.0",
+        "store_repair = \"30s\"",
+        "",
+        0.005,
+    );
+    assert!(
+        pairs
+            .iter()
+            .all(|(_, sim)| sim.lost.is_zero() && sim.down.is_zero())
+    );
+}
