@@ -16,6 +16,7 @@ use revenant_core::{Clock, PAGE_SIZE, Timestamp};
 use crate::machine::Machine;
 use crate::profile::CostProfile;
 use crate::program::Program;
+use crate::silent::SilentErrors;
 
 /// A host in the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,6 +129,8 @@ struct State {
     /// By instant, then by order of scheduling.
     agenda: BTreeMap<(u64, u64), Incident>,
     scheduled: u64,
+    /// What strikes in the work of guests, if anything does.
+    silent: Option<SilentErrors>,
     /// When the store's threads will have done what they have.
     computed_ns: u64,
 }
@@ -248,6 +251,30 @@ impl World {
     /// restored counts to the guest it did it in.
     pub fn worked(&self, guest: GuestId) -> Duration {
         Duration::from_nanos(self.state.borrow().guests[guest.0].ran_ns)
+    }
+
+    /// From now on these strike in the work of the world's guests, whichever of them does it.
+    pub fn set_silent_errors(&self, errors: SilentErrors) {
+        self.state.borrow_mut().silent = Some(errors);
+    }
+
+    /// Silent errors that have struck.
+    pub fn silent_errors(&self) -> u64 {
+        self.state
+            .borrow()
+            .silent
+            .as_ref()
+            .map_or(0, SilentErrors::struck)
+    }
+
+    /// Lets a guest that runs stand still, or go on, at once and at no cost: what a seam to it does takes its time.
+    pub(crate) fn hold(&self, guest: GuestId, still: bool) {
+        let life = &mut self.state.borrow_mut().guests[guest.0].life;
+        *life = match (*life, still) {
+            (Life::Running, true) => Life::Suspended,
+            (Life::Suspended, false) => Life::Running,
+            (life, _) => life,
+        };
     }
 
     /// Digest of everything that makes up the guest now, but for its system memory.
@@ -376,7 +403,7 @@ impl State {
                 .filter(|&(at, _)| at <= until_ns);
             let stop_ns = due.map_or(until_ns, |(at, _)| at.max(self.now_ns));
             for guest in &mut self.guests {
-                guest.run(self.now_ns, stop_ns);
+                guest.run(self.now_ns, stop_ns, self.silent.as_mut());
             }
             self.now_ns = stop_ns;
             match due.and_then(|key| self.agenda.remove(&key)) {
@@ -424,8 +451,29 @@ impl State {
 }
 
 impl Guest {
-    /// Executes from one instant to another.
-    fn run(&mut self, from_ns: u64, to_ns: u64) {
+    /// Executes from one instant to another, and meets the silent errors of that time.
+    fn run(&mut self, from_ns: u64, to_ns: u64, silent: Option<&mut SilentErrors>) {
+        let mut at_ns = from_ns;
+        if let Some(silent) = silent {
+            while let Some(left_ns) = silent.within(self.work_ns(at_ns, to_ns)) {
+                self.execute(at_ns, at_ns + left_ns);
+                at_ns += left_ns;
+                silent.strike(&mut self.machine);
+            }
+        }
+        self.execute(at_ns, to_ns);
+    }
+
+    /// How much it works from one instant to another.
+    fn work_ns(&self, from_ns: u64, to_ns: u64) -> u64 {
+        if self.finished_at.is_some() {
+            return 0;
+        }
+        self.finish_ns(from_ns)
+            .map_or(0, |finish| finish.min(to_ns).saturating_sub(from_ns))
+    }
+
+    fn execute(&mut self, from_ns: u64, to_ns: u64) {
         if self.life != Life::Running || self.finished_at.is_some() || self.hung_at.is_some() {
             return;
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use revenant_core::capture::Method;
 use revenant_core::policy::Fixed;
 use revenant_core::protect::Options;
-use revenant_sim::driver::{Report, Rules, RunEnd, Scenario, Strike, run};
+use revenant_sim::driver::{Losses, Report, Rules, RunEnd, Scenario, Strike, Verification, run};
 use revenant_sim::fault::FaultPlan;
 use revenant_sim::{CostProfile, GuestSpec, Program};
 
@@ -39,6 +39,7 @@ fn scenario() -> Scenario {
             reboot: Duration::from_secs(90),
             hang_detection: Some(Duration::from_secs(30)),
             store_repair: Duration::from_secs(50),
+            verification: None,
         },
     }
 }
@@ -174,5 +175,105 @@ fn no_later_checkpoint_shares_what_was_torn() {
             assert_eq!((report.damaged, report.tally.captures_failed), (0, 0));
             assert!(report.lost < 30 * SECOND, "{incremental} {method}: {report:?}");
         }
+    }
+}
+
+/// Silent errors after so many seconds of work each, and none after them; and failures.
+struct Silent {
+    gaps_s: Vec<u64>,
+    strikes: Vec<(u64, Strike)>,
+}
+
+impl Losses for Silent {
+    fn next_loss(&mut self) -> Option<(Duration, Strike)> {
+        let (gap_ms, strike) = (!self.strikes.is_empty()).then(|| self.strikes.remove(0))?;
+        Some((Duration::from_millis(gap_ms), strike))
+    }
+
+    fn silent_errors(&mut self) -> Option<Box<dyn FnMut() -> Duration>> {
+        let mut gaps = self.gaps_s.clone().into_iter();
+        Some(Box::new(move || {
+            Duration::from_secs(gaps.next().unwrap_or(1_000_000))
+        }))
+    }
+}
+
+fn silent(scenario: &Scenario, gaps_s: &[u64], strikes: &[(u64, Strike)]) -> Report {
+    let mut losses = Silent {
+        gaps_s: gaps_s.to_vec(),
+        strikes: strikes.to_vec(),
+    };
+    let report = run(scenario, Box::new(Fixed(Duration::from_mins(1))), &mut losses);
+    assert_eq!(report.end, RunEnd::Finished);
+    assert_eq!(report.silent_errors, gaps_s.len() as u64);
+    let parts = report.useful + report.lost + report.checkpointing + report.restarting + report.down;
+    assert_eq!(parts, report.makespan);
+    report
+}
+
+/// Every program, wherever in its work it is struck: what was changed is never healed by what it computes.
+#[test]
+fn a_silent_error_makes_the_result_wrong_and_checkpoints_keep_it() {
+    for program in Program::ALL {
+        let mut scenario = scenario();
+        scenario.guest.program = program;
+        for struck_s in [3, 59, 130, 299] {
+            let report = silent(&scenario, &[struck_s], &[]);
+            assert_eq!(report.digest_ok, Some(false), "{program} struck at {struck_s} s");
+        }
+        // The checkpoint of the first minute is of a wrong guest, and so is what is restored from it.
+        let kept = silent(&scenario, &[30], &[(100_000, Strike::GuestCrash)]);
+        assert_eq!(
+            (kept.digest_ok, kept.tally.restores),
+            (Some(false), 1),
+            "{program}"
+        );
+        // One that was thrown away with the work it struck is gone.
+        let gone = silent(&scenario, &[90], &[(100_000, Strike::GuestCrash)]);
+        assert_eq!(gone.digest_ok, Some(true), "{program}");
+    }
+}
+
+#[test]
+fn a_verification_finds_the_error_before_it_is_saved() {
+    for (program, method) in Program::ALL
+        .into_iter()
+        .flat_map(|program| [(program, Method::StopAndCopy), (program, Method::PreCopy)])
+    {
+        let mut scenario = scenario();
+        scenario.guest.program = program;
+        scenario.method = method;
+        let verification = |per_checkpoint| Verification {
+            cost: 2 * SECOND,
+            per_checkpoint,
+        };
+        let name = format!("{program} {method}");
+        scenario.rules.verification = Some(verification(1));
+        let clean = silent(&scenario, &[], &[]);
+        assert_eq!((clean.found, clean.digest_ok), (0, Some(true)), "{name}");
+        assert!(
+            clean.checkpointing > 2 * 5 * SECOND,
+            "four captures, and the end: {name}"
+        );
+        // Struck in the second minute, found at its end: that minute is done again, and nothing waits for a host.
+        let late = silent(&scenario, &[70], &[]);
+        assert_eq!((late.found, late.digest_ok), (1, Some(true)), "{name}");
+        assert_eq!((late.down, late.tally.restores), (Duration::ZERO, 1), "{name}");
+        assert!(
+            (late.lost.as_secs_f64() - 60.0).abs() < 0.5,
+            "{name}: {:?}",
+            late.lost
+        );
+        // With three a checkpoint it is found after a third of the minute.
+        scenario.rules.verification = Some(verification(3));
+        let soon = silent(&scenario, &[70], &[]);
+        assert!(
+            (soon.lost.as_secs_f64() - 20.0).abs() < 0.5,
+            "{name}: {:?}",
+            soon.lost
+        );
+        // Errors in the last stretch are found by the look at its end.
+        let last = silent(&scenario, &[299], &[]);
+        assert_eq!((last.found, last.digest_ok), (1, Some(true)), "{name}");
     }
 }

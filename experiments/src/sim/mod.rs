@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use revenant_core::capture::Method;
 use revenant_core::protect::{GiveUp, Options};
-use revenant_sim::driver::{Report, Rules, RunEnd, Scenario, Strike};
+use revenant_sim::driver::{Losses, Report, Rules, RunEnd, Scenario, Strike, Verification};
 use revenant_sim::fault::FaultPlan;
 use revenant_sim::{GuestSpec, Program, driver};
 
-use crate::failures::FailureKind;
+use crate::failures::{FailureKind, FailureStream};
+use crate::model::SilentGaps;
 use crate::outcome::{End, Outcome, Reason};
 use crate::plan::{Plan, WorkItem};
 use crate::seed::TrialSeed;
@@ -61,12 +62,29 @@ pub(crate) fn run(plan: &Plan, item: WorkItem) -> Result<Outcome, SimError> {
     };
     // As in the closed forms, a start from nothing takes a restart.
     scenario.boot = cell.costs.restart;
-    let mut failures = plan.failures(item);
-    let mut losses = || {
-        let failure = failures.draw();
-        Some((failure.gap, strike(failure.kind)))
+    let mut strikes = Strikes {
+        failures: plan.failures(item),
+        silent: setting.rules.silent_mtbf.map(|mtbf| SilentGaps::new(seed, mtbf)),
     };
-    outcome(driver::run(&scenario, plan.interval_policy(cell), &mut losses))
+    outcome(driver::run(&scenario, plan.interval_policy(cell), &mut strikes))
+}
+
+/// What strikes in a trial: what strikes the model's, too.
+struct Strikes {
+    failures: FailureStream,
+    silent: Option<SilentGaps>,
+}
+
+impl Losses for Strikes {
+    fn next_loss(&mut self) -> Option<(Duration, Strike)> {
+        let failure = self.failures.draw();
+        Some((failure.gap, strike(failure.kind)))
+    }
+
+    fn silent_errors(&mut self) -> Option<Box<dyn FnMut() -> Duration>> {
+        let mut gaps = self.silent.take()?;
+        Some(Box::new(move || gaps.draw()))
+    }
 }
 
 fn strike(kind: FailureKind) -> Strike {
@@ -115,6 +133,10 @@ fn scenario(setting: &Setting, program: Program, seed: TrialSeed) -> Result<Scen
             reboot: setting.rules.reboot,
             hang_detection: setting.rules.hang_detection,
             store_repair: setting.rules.store_repair,
+            verification: setting.rules.verification.map(|rules| Verification {
+                cost: rules.cost,
+                per_checkpoint: rules.per_checkpoint,
+            }),
         },
     })
 }
@@ -133,6 +155,10 @@ fn outcome(report: Report) -> Result<Outcome, SimError> {
         return Err(SimError::Failed { captures, restores });
     }
     let end = match report.end {
+        // Without a silent error a wrong result is a defect, and to be seen as one.
+        RunEnd::Finished if report.silent_errors > 0 && report.digest_ok == Some(false) => {
+            End::GivenUp(Reason::SilentlyWrong)
+        }
         RunEnd::Finished => End::Completed,
         RunEnd::TimeLimit => End::GivenUp(Reason::TimeLimit),
         RunEnd::GivenUp(GiveUp::TooManyFailures) => End::GivenUp(Reason::FailureLimit),
@@ -147,7 +173,10 @@ fn outcome(report: Report) -> Result<Outcome, SimError> {
         lost: report.lost,
         restarting: report.restarting,
         down: report.down,
-        failures: u64::from(tally.failures) + u64::from(report.store_losses),
+        // A guest that is found wrong is lost to the loop; what struck it is the error.
+        failures: u64::from(tally.failures - report.found)
+            + u64::from(report.store_losses)
+            + report.silent_errors,
         checkpoints: tally.captures,
         digest_ok: report.digest_ok,
         suspensions: report

@@ -21,10 +21,12 @@ const COUNT_MAX: u64 = 1_000_000;
 const PAIRS_MAX: u64 = 10_000_000;
 
 /// The keys beyond the plain case that level `sim` knows.
-const AT_SIM: [&str; 3] = [
+const AT_SIM: [&str; 5] = [
     "failures.reboot",
     "failures.hang_detection",
     "failures.store_repair",
+    "failures.silent_mtbf",
+    "checkpoint.verify",
 ];
 
 /// `checkpoint.shared`.

@@ -1,5 +1,6 @@
 //! Does what the protect loop says and reports what came of it.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use revenant_core::capture::{CaptureError, CaptureRequest, capture};
@@ -13,10 +14,12 @@ use revenant_core::{Clock, Hypervisor, Timestamp};
 use super::boot::{Process, SharedDisk};
 use super::report::{Capture, Report, RunEnd};
 use super::strike::{Losses, Strike};
+use super::verify::Verifier;
 use super::{GUEST, Scenario};
 use crate::fault::{Faults, FaultyHypervisor};
-use crate::hypervisor::SimHypervisor;
+use crate::hypervisor::{Inspector, SimHypervisor};
 use crate::oracle::Oracle;
+use crate::silent::SilentErrors;
 use crate::world::{GuestId, Happening, HostId, Incident, World};
 
 /// How often a call that should never fail for long is tried before the guest counts as hung, or the store as lost.
@@ -61,6 +64,9 @@ struct Driver<'a> {
     faults: Faults,
     /// The next loss at risk that takes the guest.
     next_loss: Option<(Timestamp, Strike)>,
+    verifier: Option<Rc<Verifier>>,
+    /// The host stands, and waits for nothing before the restart.
+    at_hand: bool,
     /// When the guest was lost, while it is not back.
     lost_at: Option<Timestamp>,
     /// What guests that are gone have executed.
@@ -76,7 +82,12 @@ impl<'a> Driver<'a> {
         let hosts = [world.add_host(), world.add_host()];
         let faults = Faults::new(&world, scenario.faults.clone());
         let disk = SharedDisk::with_store(&world, hosts[0], scenario.seed);
+        if let Some(gaps) = losses.silent_errors() {
+            world.set_silent_errors(SilentErrors::new(gaps, scenario.seed));
+        }
         let guest = world.boot(hosts[0], &scenario.guest);
+        let verification = scenario.rules.verification;
+        let verifier = verification.map(|rules| Rc::new(Verifier::new(rules.cost, &scenario.guest)));
         let mut driver = Driver {
             scenario,
             losses,
@@ -88,6 +99,8 @@ impl<'a> Driver<'a> {
             process: None,
             faults,
             next_loss: None,
+            verifier,
+            at_hand: false,
             lost_at: None,
             worked_before: Duration::ZERO,
             report: Report::new(),
@@ -119,7 +132,11 @@ impl<'a> Driver<'a> {
         } else {
             SimHypervisor::without_dirty_log(&self.world, self.guest)
         };
-        FaultyHypervisor::new(inner, self.faults.clone())
+        let inspector = self
+            .verifier
+            .clone()
+            .map(|verifier| verifier as Rc<dyn Inspector>);
+        FaultyHypervisor::new(inner.inspected_by(inspector), self.faults.clone())
     }
 
     /// Draws up to the next failure that takes the guest, or to the end of time. Losses of the store before it go to the agenda
@@ -144,10 +161,15 @@ impl<'a> Driver<'a> {
         };
     }
 
-    /// Puts the coming losses on the agenda, aimed at the guest and host of now.
-    fn aim_losses(&mut self) {
+    /// Takes all losses off the agenda but those of the store, which are aimed at no guest.
+    fn call_off_losses(&self) {
         self.world
             .retain_agenda(|incident| matches!(incident, Incident::DiskLoss { .. }));
+    }
+
+    /// Puts the coming losses on the agenda, aimed at the guest and host of now.
+    fn aim_losses(&mut self) {
+        self.call_off_losses();
         let planned = self
             .scenario
             .faults
@@ -167,7 +189,67 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// Lets the guest work, and looks at it between equal parts of the time and at its end.
     fn run(&mut self, until: Option<Timestamp>) -> Event<Id> {
+        let Some(rules) = self.scenario.rules.verification else {
+            return self.work(until);
+        };
+        let timer = until.map(|until| until.since(self.world.now()));
+        let parts = timer.map_or(1, |_| rules.per_checkpoint.max(1));
+        let mut worked = Duration::ZERO;
+        for part in 1..=parts {
+            // Parts are cut from the whole, so that they add up to it.
+            let reach = timer.map(|timer| {
+                if part == parts {
+                    timer
+                } else {
+                    timer / parts * part
+                }
+            });
+            let span = reach.map(|reach| reach.saturating_sub(worked));
+            let event = self.work(span.map(|span| self.world.now() + span));
+            worked += span.unwrap_or_default();
+            let looked_at = match event {
+                Event::TimerExpired => part < parts,
+                Event::GuestFinished => !self.scenario.protect.final_checkpoint,
+                _ => return event,
+            };
+            if looked_at && let Some(event) = self.verify() {
+                return event;
+            }
+            if event == Event::GuestFinished {
+                return event;
+            }
+        }
+        Event::TimerExpired
+    }
+
+    /// Looks at the guest: says what happened unless it is as it should be.
+    fn verify(&mut self) -> Option<Event<Id>> {
+        let verifier = self.verifier.clone()?;
+        let begun = self.world.now();
+        self.world.hold(self.guest, true);
+        let right = verifier.passes(&self.world, self.guest);
+        self.world.hold(self.guest, false);
+        self.report.checkpointing += self.until_lost().since(begun);
+        if self.gone().is_some() {
+            return Some(self.noticed());
+        }
+        (!right).then(|| self.found())
+    }
+
+    /// A verification found the guest wrong: it ends here, and the host is ready at once. The failure to come is not put off:
+    /// it strikes at its instant, or in the restart if that is not begun by then.
+    fn found(&mut self) -> Event<Id> {
+        self.report.found += 1;
+        self.world.strike(Incident::GuestCrash(self.guest));
+        self.lost_at.get_or_insert(self.world.now());
+        self.at_hand = true;
+        self.call_off_losses();
+        Event::GuestLost(GoneReason::GuestCrashed)
+    }
+
+    fn work(&mut self, until: Option<Timestamp>) -> Event<Id> {
         let limit = Timestamp::default() + self.scenario.time_limit + Duration::from_nanos(1);
         match self
             .world
@@ -292,8 +374,15 @@ impl<'a> Driver<'a> {
 
     /// A capture that was begun then failed: because the guest is gone, because of the store, or all by itself.
     fn after_failure(&mut self, begun: Timestamp) -> Event<Id> {
+        let found = self
+            .verifier
+            .as_ref()
+            .is_some_and(|verifier| verifier.take_found());
         if self.gone().is_some() {
             return self.noticed();
+        }
+        if found {
+            return self.found();
         }
         self.report.refused += u64::from(self.disk.failed_since(begun));
         Event::CaptureFailed
@@ -320,8 +409,11 @@ impl<'a> Driver<'a> {
 
     /// Waits for a host, and for a checkpointer on it that knows what is in the store.
     fn wait(&mut self, until: Timestamp, protect: &mut Protect<Id>) -> Result<Event<Id>, StoreError> {
+        let at_hand = std::mem::take(&mut self.at_hand);
         let begun = self.world.now();
-        self.world.advance(until.since(begun));
+        if !at_hand {
+            self.world.advance(until.since(begun));
+        }
         if self.world.host_has_crashed(self.host()) {
             self.world.advance(self.scenario.rules.reboot);
         }
@@ -339,7 +431,9 @@ impl<'a> Driver<'a> {
             }
         }
         self.report.restarting += self.world.now().since(begun);
-        self.draw_loss();
+        if !at_hand {
+            self.draw_loss();
+        }
         Ok(Event::TimerExpired)
     }
 
@@ -424,7 +518,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn work(&self, steps: u64) -> Duration {
+    fn work_of(&self, steps: u64) -> Duration {
         let step_ns = u64::try_from(self.scenario.guest.step.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(step_ns.saturating_mul(steps))
     }
@@ -441,11 +535,12 @@ impl<'a> Driver<'a> {
         }
         self.report.end = end;
         self.report.makespan = self.world.now().since(Timestamp::default());
-        self.report.useful = self.work(self.world.steps(self.guest));
+        self.report.useful = self.work_of(self.world.steps(self.guest));
         let worked = self.worked_before + self.world.worked(self.guest);
         self.report.lost = worked.saturating_sub(self.report.useful);
         self.report.tally = protect.tally();
         self.report.store_losses = self.disk.losses();
+        self.report.silent_errors = self.world.silent_errors();
         self.report.applied = self.faults.applied();
         self.report
     }

@@ -10,6 +10,7 @@ mod damage;
 mod drive;
 mod report;
 mod strike;
+mod verify;
 
 use std::time::Duration;
 
@@ -71,4 +72,16 @@ pub struct Rules {
     pub hang_detection: Option<Duration>,
     /// For how long a store takes no writes that has lost something.
     pub store_repair: Duration,
+    /// How silent errors are found; `None`: never.
+    pub verification: Option<Verification>,
+}
+
+/// Looks at the guest's state that find every silent error before them. The guest stands still meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verification {
+    /// What one costs (V).
+    pub cost: Duration,
+    /// How many a checkpoint (m), at equal distances, the last of a suspended guest just before the capture takes anything from
+    /// it; at least 1. A guest that finishes without a last checkpoint is looked at once more.
+    pub per_checkpoint: u32,
 }

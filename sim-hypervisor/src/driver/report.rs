@@ -62,6 +62,10 @@ pub struct Report {
     pub tally: Tally,
     /// Faults of the plan that were carried out.
     pub applied: Vec<Applied>,
+    /// Silent errors that struck.
+    pub silent_errors: u64,
+    /// Times that a verification found the guest wrong: each of them a loss of the guest in the tally.
+    pub found: u32,
     /// Checkpoints that a restart found damaged.
     pub damaged: u32,
     /// Losses of the store that struck.
@@ -87,6 +91,8 @@ impl Report {
             captures: Vec::new(),
             tally: Tally::default(),
             applied: Vec::new(),
+            silent_errors: 0,
+            found: 0,
             damaged: 0,
             store_losses: 0,
             refused: 0,

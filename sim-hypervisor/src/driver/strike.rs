@@ -34,6 +34,10 @@ impl From<Loss> for Strike {
 pub trait Losses {
     /// Draws the next one.
     fn next_loss(&mut self) -> Option<(Duration, Strike)>;
+    /// Gaps of work between errors that nobody notices, from the start on. Asked once; `None`: there are none.
+    fn silent_errors(&mut self) -> Option<Box<dyn FnMut() -> Duration>> {
+        None
+    }
 }
 
 impl<F, S> Losses for F
