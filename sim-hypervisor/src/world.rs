@@ -418,7 +418,10 @@ impl State {
         match incident {
             Incident::GuestCrash(guest) => self.lose(guest, GoneReason::GuestCrashed, now),
             Incident::Hang(guest) => {
-                self.guests[guest.0].hung_at.get_or_insert(now);
+                let guest = &mut self.guests[guest.0];
+                if !matches!(guest.life, Life::Gone(..)) {
+                    guest.hung_at.get_or_insert(now);
+                }
             }
             Incident::DiskLoss { host, mended } => {
                 for powered in &self.hosts[host.0].powered {

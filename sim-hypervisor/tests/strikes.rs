@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
 use revenant_core::capture::Method;
 use revenant_core::policy::Fixed;
 use revenant_core::protect::Options;
@@ -275,5 +276,86 @@ fn a_verification_finds_the_error_before_it_is_saved() {
         // Errors in the last stretch are found by the look at its end.
         let last = silent(&scenario, &[299], &[]);
         assert_eq!((last.found, last.digest_ok), (1, Some(true)), "{name}");
+    }
+}
+
+fn strikes() -> impl Strategy<Value = Vec<(u64, Strike)>> {
+    let kind = prop_oneof![
+        Just(Strike::GuestCrash),
+        Just(Strike::Hang),
+        Just(Strike::HostCrash),
+        Just(Strike::HostLoss),
+        Just(Strike::StoreLoss),
+    ];
+    // Often soon after the one before: in its restore, in its next capture.
+    let gap_ms = prop_oneof![0..200u64, 0..70_000u64, 59_900..60_500u64];
+    prop::collection::vec((gap_ms, kind), 0..12)
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    let seconds = |most: u64| (0..most).prop_map(Duration::from_secs);
+    let verification =
+        (seconds(5), 1u32..4).prop_map(|(cost, per_checkpoint)| Verification { cost, per_checkpoint });
+    (
+        seconds(60),
+        prop::option::of(seconds(40)),
+        seconds(100),
+        prop::option::of(verification),
+    )
+        .prop_map(|(reboot, hang_detection, store_repair, verification)| Rules {
+            reboot,
+            hang_detection,
+            store_repair,
+            verification,
+        })
+}
+
+proptest! {
+    /// Whatever strikes when: the guest computes what it should, every nanosecond has a name, and nothing fails by itself.
+    #[test]
+    fn any_row_of_failures_is_survived(
+        rules in rules(),
+        strikes in strikes(),
+        program in 0..Program::ALL.len(),
+        ways: [bool; 4],
+        represents in prop_oneof![Just(1u32), Just(20_000)],
+    ) {
+        let mut scenario = scenario();
+        let [incremental, live, dirty_log, final_checkpoint] = ways;
+        scenario.guest.program = Program::ALL[program];
+        scenario.method = if live { Method::PreCopy } else { Method::StopAndCopy };
+        (scenario.incremental, scenario.dirty_log) = (incremental, dirty_log);
+        scenario.protect.final_checkpoint = final_checkpoint;
+        scenario.keep_last = 2;
+        scenario.profile.represents = represents;
+        scenario.rules = rules;
+        let report = trial(&scenario, &strikes);
+        prop_assert_eq!(report.tally.captures_failed, report.refused);
+        prop_assert_eq!(report.tally.restores_failed, u64::from(report.damaged));
+        prop_assert!(report.damaged == 0 || report.store_losses > 0);
+    }
+
+    /// With silent errors, too, as long as they are looked for.
+    #[test]
+    fn any_row_of_silent_errors_is_found(
+        strikes in strikes(),
+        gaps_s in prop::collection::vec(1..200u64, 0..8),
+        program in 0..Program::ALL.len(),
+        ways: [bool; 3],
+        per_checkpoint in 1u32..4,
+    ) {
+        let mut scenario = scenario();
+        let [incremental, live, final_checkpoint] = ways;
+        scenario.guest.program = Program::ALL[program];
+        scenario.method = if live { Method::PreCopy } else { Method::StopAndCopy };
+        scenario.incremental = incremental;
+        scenario.protect.final_checkpoint = final_checkpoint;
+        scenario.rules.verification = Some(Verification { cost: SECOND, per_checkpoint });
+        let mut losses = Silent { gaps_s: gaps_s.clone(), strikes };
+        let report = run(&scenario, Box::new(Fixed(Duration::from_mins(1))), &mut losses);
+        prop_assert_eq!(&report.end, &RunEnd::Finished);
+        prop_assert_eq!(report.digest_ok, Some(true), "{:?}", report);
+        prop_assert_eq!(report.tally.captures_failed, report.refused);
+        prop_assert_eq!(report.tally.restores_failed, u64::from(report.damaged));
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! `revenant_sim::driver` runs the guest to its end; this file says what of a spec that means, and makes an outcome of its
 //! report. The failures are those the model meets: they come from the same stream, and the time to the next one stands
-//! still in detection and downtime. A guest crash leaves the host standing; the loss of the host takes the
-//! checkpointer along and whatever the store's disk had not made durable.
+//! still in detection and downtime. Silent errors strike at the same instants of work. What each kind does to guest, host
+//! and disk is said in [`Strike`]. Of the rules, a shared store, epochs and replicas are refused by the check of the spec.
 
 mod probe;
 

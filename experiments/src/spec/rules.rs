@@ -20,7 +20,7 @@ const COUNT_MAX: u64 = 1_000_000;
 /// Each pair takes memory in every trial at a time.
 const PAIRS_MAX: u64 = 10_000_000;
 
-/// The keys beyond the plain case that level `sim` knows.
+/// The keys beyond the plain case that level `sim` knows, too. It has one store and one guest.
 const AT_SIM: [&str; 5] = [
     "failures.reboot",
     "failures.hang_detection",

@@ -89,8 +89,7 @@ impl Disk {
         if now >= self.mended {
             return Ok(());
         }
-        let source = io::Error::other("the disk takes no writes until it is mended");
-        Err(MediumError::from_io(operation, path, source))
+        Err(failed(operation, path, io::ErrorKind::ReadOnlyFilesystem))
     }
 
     /// The directory of a file that is to be made.

@@ -78,8 +78,8 @@ impl SimMedium {
         }
     }
 
-    /// Breaks it: every change fails until it is mended, and so does every later write to files that are open now. What it
-    /// holds can be read.
+    /// Breaks it: until it is mended it is read-only, as a file system makes itself after an I/O error, and every later write to
+    /// files that are open now fails.
     pub fn refuse_writes_until(&self, mended: Timestamp) {
         let mut disk = self.disk.borrow_mut();
         disk.mended = disk.mended.max(mended);
@@ -320,7 +320,8 @@ impl Medium for SimMedium {
         self.powered(VERB, path)?;
         let (missing, read_only) = {
             let disk = self.disk.borrow();
-            (!disk.names.live().files.contains_key(path), disk.read_only)
+            let read_only = disk.read_only || self.pace.now() < disk.mended;
+            (!disk.names.live().files.contains_key(path), read_only)
         };
         if missing && !(read_only && mode == LockMode::Shared) {
             self.change(VERB, path, Cost::Name, |disk| {

@@ -1,10 +1,12 @@
 //! Does what the protect loop says and reports what came of it.
 
+mod losses;
+mod verified;
+
 use std::rc::Rc;
 use std::time::Duration;
 
 use revenant_core::capture::{CaptureError, CaptureRequest, capture};
-use revenant_core::guest::GoneReason;
 use revenant_core::policy::IntervalPolicy;
 use revenant_core::protect::{Event, Protect, Step};
 use revenant_core::restore::restore;
@@ -139,116 +141,6 @@ impl<'a> Driver<'a> {
         FaultyHypervisor::new(inner.inspected_by(inspector), self.faults.clone())
     }
 
-    /// Draws up to the next failure that takes the guest, or to the end of time. Losses of the store before it go to the agenda
-    /// here and now: the time at risk goes on through them, and they are aimed at no guest.
-    fn draw_loss(&mut self) {
-        let of_store = |incident: &Incident| matches!(incident, Incident::DiskLoss { .. });
-        self.world.retain_agenda(|incident| !of_store(incident));
-        let mut at = self.world.now();
-        self.next_loss = loop {
-            let Some((gap, strike)) = self.losses.next_loss() else {
-                break None;
-            };
-            at = at + gap;
-            if strike != Strike::StoreLoss {
-                break Some((at, strike));
-            }
-            if at > Timestamp::default() + self.scenario.time_limit {
-                break None;
-            }
-            let (host, mended) = (self.host(), at + self.scenario.rules.store_repair);
-            self.world.schedule(at, Incident::DiskLoss { host, mended });
-        };
-    }
-
-    /// Takes all losses off the agenda but those of the store, which are aimed at no guest.
-    fn call_off_losses(&self) {
-        self.world
-            .retain_agenda(|incident| matches!(incident, Incident::DiskLoss { .. }));
-    }
-
-    /// Puts the coming losses on the agenda, aimed at the guest and host of now.
-    fn aim_losses(&mut self) {
-        self.call_off_losses();
-        let planned = self
-            .scenario
-            .faults
-            .times
-            .iter()
-            .map(|fault| (Timestamp::default() + fault.at.0, fault.loss.into()));
-        let now = self.world.now();
-        for (at, strike) in planned.filter(|&(at, _)| at > now).chain(self.next_loss) {
-            let incident = match strike {
-                Strike::GuestCrash => Incident::GuestCrash(self.guest),
-                Strike::Hang => Incident::Hang(self.guest),
-                Strike::HostCrash => Incident::HostCrash(self.host()),
-                Strike::HostLoss => Incident::HostLoss(self.host()),
-                Strike::StoreLoss => continue,
-            };
-            self.world.schedule(at, incident);
-        }
-    }
-
-    /// Lets the guest work, and looks at it between equal parts of the time and at its end.
-    fn run(&mut self, until: Option<Timestamp>) -> Event<Id> {
-        let Some(rules) = self.scenario.rules.verification else {
-            return self.work(until);
-        };
-        let timer = until.map(|until| until.since(self.world.now()));
-        let parts = timer.map_or(1, |_| rules.per_checkpoint.max(1));
-        let mut worked = Duration::ZERO;
-        for part in 1..=parts {
-            // Parts are cut from the whole, so that they add up to it.
-            let reach = timer.map(|timer| {
-                if part == parts {
-                    timer
-                } else {
-                    timer / parts * part
-                }
-            });
-            let span = reach.map(|reach| reach.saturating_sub(worked));
-            let event = self.work(span.map(|span| self.world.now() + span));
-            worked += span.unwrap_or_default();
-            let looked_at = match event {
-                Event::TimerExpired => part < parts,
-                Event::GuestFinished => !self.scenario.protect.final_checkpoint,
-                _ => return event,
-            };
-            if looked_at && let Some(event) = self.verify() {
-                return event;
-            }
-            if event == Event::GuestFinished {
-                return event;
-            }
-        }
-        Event::TimerExpired
-    }
-
-    /// Looks at the guest: says what happened unless it is as it should be.
-    fn verify(&mut self) -> Option<Event<Id>> {
-        let verifier = self.verifier.clone()?;
-        let begun = self.world.now();
-        self.world.hold(self.guest, true);
-        let right = verifier.passes(&self.world, self.guest);
-        self.world.hold(self.guest, false);
-        self.report.checkpointing += self.until_lost().since(begun);
-        if self.gone().is_some() {
-            return Some(self.noticed());
-        }
-        (!right).then(|| self.found())
-    }
-
-    /// A verification found the guest wrong: it ends here, and the host is ready at once. The failure to come is not put off:
-    /// it strikes at its instant, or in the restart if that is not begun by then.
-    fn found(&mut self) -> Event<Id> {
-        self.report.found += 1;
-        self.world.strike(Incident::GuestCrash(self.guest));
-        self.lost_at.get_or_insert(self.world.now());
-        self.at_hand = true;
-        self.call_off_losses();
-        Event::GuestLost(GoneReason::GuestCrashed)
-    }
-
     fn work(&mut self, until: Option<Timestamp>) -> Event<Id> {
         let limit = Timestamp::default() + self.scenario.time_limit + Duration::from_nanos(1);
         match self
@@ -271,22 +163,6 @@ impl<'a> Driver<'a> {
         } else {
             Event::TimerExpired
         }
-    }
-
-    /// Why and since when the guest is of no more use, if it is not: it is lost, or hangs.
-    fn gone(&self) -> Option<(GoneReason, Timestamp)> {
-        let hung = self.world.hung(self.guest);
-        let lost = self.world.lost(self.guest);
-        match (hung, lost) {
-            (Some(at), lost) => Some((lost.map_or(GoneReason::GuestCrashed, |(why, _)| why), at)),
-            (None, lost) => lost,
-        }
-    }
-
-    /// Now, or when the guest was lost: calls may go on after that.
-    fn until_lost(&self) -> Timestamp {
-        let now = self.world.now();
-        self.gone().map_or(now, |(_, at)| at)
     }
 
     fn capture(&mut self) -> Event<Id> {
@@ -386,25 +262,6 @@ impl<'a> Driver<'a> {
         }
         self.report.refused += u64::from(self.disk.failed_since(begun));
         Event::CaptureFailed
-    }
-
-    /// The guest is gone; after a while somebody notices.
-    fn noticed(&mut self) -> Event<Id> {
-        let (reason, at) = self.gone().unwrap_or((GoneReason::Destroyed, self.world.now()));
-        self.world.clear_agenda();
-        self.lost_at.get_or_insert(at);
-        if !self.world.host_is_up(self.host()) {
-            self.process = None;
-        }
-        match (self.world.hung(self.guest), self.scenario.rules.hang_detection) {
-            (Some(at), Some(timeout)) => self.world.advance((at + timeout).since(self.world.now())),
-            _ => self.world.advance(self.scenario.detection),
-        }
-        // What counts as lost must not go on, not even a guest that only seemed to hang.
-        self.world.strike(Incident::GuestCrash(self.guest));
-        // A call that was under way may have returned only some time after the loss.
-        self.report.down += self.world.now().since(at);
-        Event::GuestLost(reason)
     }
 
     /// Waits for a host, and for a checkpointer on it that knows what is in the store.
