@@ -11,7 +11,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use revenant_core::capture::Method;
 use revenant_core::policy::Fixed;
 use revenant_core::protect::Options;
-use revenant_sim::driver::{Report, RunEnd, Scenario, run};
+use revenant_sim::driver::{Report, Rules, RunEnd, Scenario, run};
 use revenant_sim::fault::{FaultPlan, Loss};
 use revenant_sim::{CostProfile, GuestSpec, Program};
 
@@ -64,6 +64,7 @@ fn scenario(rng: &mut Xoshiro256PlusPlus) -> Scenario {
         faults: FaultPlan::random(rng, 8, span * 2),
         seed: rng.next_u64(),
         time_limit: span * 100,
+        rules: Rules::default(),
     }
 }
 

@@ -1,5 +1,8 @@
 //! The `Hypervisor` seam over a simulated guest.
 
+use std::fmt;
+use std::rc::Rc;
+
 use revenant_core::guest::{Capabilities, MachineKind, MemoryLayout, PageBatch, PfnSet, StateRecord};
 use revenant_core::units::PAGE_SIZE;
 use revenant_core::{Hypervisor, HypervisorError, Pfn};
@@ -12,8 +15,15 @@ pub const MACHINE: &str = "sim";
 
 const BACKEND: &str = "simulator";
 
+/// Looks at a guest that has just come to a standstill, before anything is read of it.
+pub(crate) trait Inspector: fmt::Debug {
+    /// An error fails the call that suspended the guest, which stays suspended.
+    fn inspect(&self, world: &World, guest: GuestId) -> Result<(), HypervisorError>;
+}
+
 /// The seam to one guest of a [`World`]. Every call takes virtual time, during which the guest runs on unless it is
-/// suspended, and during which guest or host may be lost.
+/// suspended, and during which guest or host may be lost. A guest that hangs answers no request to suspend itself; what the
+/// hypervisor does alone goes on.
 #[derive(Debug, Clone)]
 pub struct SimHypervisor {
     world: World,
@@ -22,6 +32,7 @@ pub struct SimHypervisor {
     live_read: bool,
     /// It was looked at: it is known from then on.
     layout_known: bool,
+    inspector: Option<Rc<dyn Inspector>>,
 }
 
 impl SimHypervisor {
@@ -33,6 +44,7 @@ impl SimHypervisor {
             dirty_log: true,
             live_read: true,
             layout_known: false,
+            inspector: None,
         }
     }
 
@@ -43,6 +55,12 @@ impl SimHypervisor {
             live_read: false,
             ..SimHypervisor::new(world, guest)
         }
+    }
+
+    /// The same with somebody who looks at the guest whenever it was suspended.
+    #[must_use]
+    pub(crate) fn inspected_by(self, inspector: Option<Rc<dyn Inspector>>) -> Self {
+        SimHypervisor { inspector, ..self }
     }
 
     /// Which guest this is.
@@ -146,9 +164,19 @@ impl Hypervisor for SimHypervisor {
         let suspended = self.on_guest(|guest| Ok(guest.life == Life::Suspended))?;
         let cost = if suspended { 0 } else { nanos(self.costs().suspend) };
         self.after(cost, |guest| {
+            if !suspended && guest.hung_at.is_some() {
+                return Err(HypervisorError::Timeout {
+                    operation: "suspend",
+                    waited: self.costs().suspend.0,
+                });
+            }
             guest.life = Life::Suspended;
             Ok(())
-        })
+        })?;
+        match &self.inspector {
+            Some(inspector) if !suspended => inspector.inspect(&self.world, self.guest),
+            _ => Ok(()),
+        }
     }
 
     fn resume(&mut self) -> Result<(), HypervisorError> {

@@ -15,6 +15,7 @@ pub mod medium;
 mod oracle;
 mod profile;
 mod program;
+mod silent;
 mod system;
 mod world;
 
@@ -23,4 +24,5 @@ pub use medium::SimMedium;
 pub use oracle::Oracle;
 pub use profile::{CostProfile, HypervisorCosts, MediumCosts, ProfileError, StoreCosts, SystemMemory};
 pub use program::{Program, UnknownProgram};
+pub use silent::SilentErrors;
 pub use world::{GuestId, GuestSpec, Happening, HostId, Incident, Powered, World};

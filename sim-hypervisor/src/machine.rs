@@ -175,6 +175,16 @@ impl Machine {
         }
     }
 
+    /// Flips these bits in every word of a page from which the program goes on, chosen by `place`.
+    pub(crate) fn corrupt(&mut self, place: u64, flips: u64) {
+        let Some(program) = self.program else { return };
+        let first = program.page_in_use(self, place) * PAGE_WORDS;
+        for word in first..first + PAGE_WORDS {
+            let value = self.load(word);
+            self.store(word, value ^ flips);
+        }
+    }
+
     pub(crate) fn register(&self, index: usize) -> u64 {
         self.registers[index]
     }

@@ -16,6 +16,7 @@ use revenant_core::{Clock, PAGE_SIZE, Timestamp};
 use crate::machine::Machine;
 use crate::profile::CostProfile;
 use crate::program::Program;
+use crate::silent::SilentErrors;
 
 /// A host in the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,8 +46,20 @@ pub struct GuestSpec {
 pub enum Incident {
     /// The guest crashes.
     GuestCrash(GuestId),
-    /// The host stops: its guests are gone, what is attached to it loses power.
+    /// The guest's vCPU stops for good. The guest is still there, and what was saved of it goes on where it is restored: the
+    /// cause is not in its memory.
+    Hang(GuestId),
+    /// The disks attached to this host lose something, and take no writes until they are mended.
+    DiskLoss {
+        /// The host.
+        host: HostId,
+        /// Until then.
+        mended: Timestamp,
+    },
+    /// The host stops for good: its guests are gone, what is attached to it loses power.
     HostLoss(HostId),
+    /// The host stops in the same way, but can be booted again.
+    HostCrash(HostId),
 }
 
 /// What ended a stretch of virtual time.
@@ -58,14 +71,19 @@ pub enum Happening {
     GuestFinished(Timestamp),
     /// The guest was lost, at this instant.
     GuestLost(GoneReason, Timestamp),
+    /// The guest hangs since this instant; nobody has been told.
+    GuestHung(Timestamp),
     /// Nothing will ever happen: the guest stands still, no timer, no incident.
     Nothing,
 }
 
-/// What loses power with its host: a disk.
+/// What is attached to a host: a disk.
 pub trait Powered: fmt::Debug {
     /// The host stopped.
     fn power_off(&self);
+    /// Something is lost, and nothing can be written until it is mended. Called while the world stands still: it must not be
+    /// asked for anything here.
+    fn damage(&self, mended: Timestamp);
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,13 +100,24 @@ pub(crate) struct Guest {
     pub(crate) life: Life,
     step_ns: u64,
     finished_at: Option<Timestamp>,
+    /// It executes nothing more, since then.
+    pub(crate) hung_at: Option<Timestamp>,
     /// Virtual time it has executed.
     ran_ns: u64,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Power {
+    Up,
+    /// Until it is booted again.
+    Off,
+    /// For good.
+    Lost,
+}
+
 #[derive(Debug)]
 struct Host {
-    up: bool,
+    power: Power,
     powered: Vec<Rc<dyn Powered>>,
 }
 
@@ -100,6 +129,8 @@ struct State {
     /// By instant, then by order of scheduling.
     agenda: BTreeMap<(u64, u64), Incident>,
     scheduled: u64,
+    /// What strikes in the work of guests, if anything does.
+    silent: Option<SilentErrors>,
     /// When the store's threads will have done what they have.
     computed_ns: u64,
 }
@@ -129,7 +160,7 @@ impl World {
     pub fn add_host(&self) -> HostId {
         let mut state = self.state.borrow_mut();
         state.hosts.push(Host {
-            up: true,
+            power: Power::Up,
             powered: Vec::new(),
         });
         HostId(state.hosts.len() - 1)
@@ -137,13 +168,18 @@ impl World {
 
     /// Is this host up?
     pub fn host_is_up(&self, host: HostId) -> bool {
-        self.state.borrow().hosts[host.0].up
+        self.state.borrow().hosts[host.0].power == Power::Up
     }
 
-    /// Brings a host back, with nothing on it and nothing attached.
+    /// Did this host crash, so that a boot is all it needs?
+    pub fn host_has_crashed(&self, host: HostId) -> bool {
+        self.state.borrow().hosts[host.0].power == Power::Off
+    }
+
+    /// Brings a host back, or another in its place, with nothing on it and nothing attached.
     pub fn reboot(&self, host: HostId) {
         self.state.borrow_mut().hosts[host.0] = Host {
-            up: true,
+            power: Power::Up,
             powered: Vec::new(),
         };
     }
@@ -176,7 +212,7 @@ impl World {
         assert!(step_ns > 0, "a step takes time");
         let mut state = self.state.borrow_mut();
         let now = Timestamp(state.now_ns);
-        let life = if state.hosts[host.0].up {
+        let life = if state.hosts[host.0].power == Power::Up {
             life
         } else {
             Life::Gone(GoneReason::HostLost, now)
@@ -187,6 +223,7 @@ impl World {
             life,
             step_ns,
             finished_at: None,
+            hung_at: None,
             ran_ns: 0,
         });
         GuestId(state.guests.len() - 1)
@@ -216,6 +253,30 @@ impl World {
         Duration::from_nanos(self.state.borrow().guests[guest.0].ran_ns)
     }
 
+    /// From now on these strike in the work of the world's guests, whichever of them does it.
+    pub fn set_silent_errors(&self, errors: SilentErrors) {
+        self.state.borrow_mut().silent = Some(errors);
+    }
+
+    /// Silent errors that have struck.
+    pub fn silent_errors(&self) -> u64 {
+        self.state
+            .borrow()
+            .silent
+            .as_ref()
+            .map_or(0, SilentErrors::struck)
+    }
+
+    /// Lets a guest that runs stand still, or go on, at once and at no cost: what a seam to it does takes its time.
+    pub(crate) fn hold(&self, guest: GuestId, still: bool) {
+        let life = &mut self.state.borrow_mut().guests[guest.0].life;
+        *life = match (*life, still) {
+            (Life::Running, true) => Life::Suspended,
+            (Life::Suspended, false) => Life::Running,
+            (life, _) => life,
+        };
+    }
+
     /// Digest of everything that makes up the guest now, but for its system memory.
     pub fn digest(&self, guest: GuestId) -> blake3::Hash {
         self.state.borrow().guests[guest.0].machine.digest()
@@ -229,6 +290,11 @@ impl World {
         }
     }
 
+    /// Since when the guest hangs, if it does; it may be lost by now.
+    pub fn hung(&self, guest: GuestId) -> Option<Timestamp> {
+        self.state.borrow().guests[guest.0].hung_at
+    }
+
     /// Puts an incident on the agenda. One in the past strikes when time next moves.
     pub fn schedule(&self, at: Timestamp, incident: Incident) {
         let mut state = self.state.borrow_mut();
@@ -240,6 +306,14 @@ impl World {
     /// Takes every incident off the agenda.
     pub fn clear_agenda(&self) {
         self.state.borrow_mut().agenda.clear();
+    }
+
+    /// Takes the incidents off the agenda that are not to be kept.
+    pub fn retain_agenda(&self, keep: impl Fn(&Incident) -> bool) {
+        self.state
+            .borrow_mut()
+            .agenda
+            .retain(|_, incident| keep(incident));
     }
 
     /// Makes an incident happen now.
@@ -258,13 +332,16 @@ impl World {
         state.advance_to(until);
     }
 
-    /// Lets time pass until the guest finishes or is lost, at most until `until`.
+    /// Lets time pass until the guest finishes, hangs or is lost, at most until `until`.
     pub fn run_until(&self, guest: GuestId, until: Option<Timestamp>) -> Happening {
         let mut state = self.state.borrow_mut();
         loop {
             let subject = &state.guests[guest.0];
             if let Life::Gone(reason, at) = subject.life {
                 return Happening::GuestLost(reason, at);
+            }
+            if let Some(at) = subject.hung_at {
+                return Happening::GuestHung(at);
             }
             if let Some(at) = subject.finished_at {
                 return Happening::GuestFinished(at);
@@ -326,7 +403,7 @@ impl State {
                 .filter(|&(at, _)| at <= until_ns);
             let stop_ns = due.map_or(until_ns, |(at, _)| at.max(self.now_ns));
             for guest in &mut self.guests {
-                guest.run(self.now_ns, stop_ns);
+                guest.run(self.now_ns, stop_ns, self.silent.as_mut());
             }
             self.now_ns = stop_ns;
             match due.and_then(|key| self.agenda.remove(&key)) {
@@ -340,16 +417,30 @@ impl State {
         let now = Timestamp(self.now_ns);
         match incident {
             Incident::GuestCrash(guest) => self.lose(guest, GoneReason::GuestCrashed, now),
-            Incident::HostLoss(host) => {
-                self.hosts[host.0].up = false;
-                for powered in self.hosts[host.0].powered.drain(..) {
-                    powered.power_off();
+            Incident::Hang(guest) => {
+                let guest = &mut self.guests[guest.0];
+                if !matches!(guest.life, Life::Gone(..)) {
+                    guest.hung_at.get_or_insert(now);
                 }
-                for index in 0..self.guests.len() {
-                    if self.guests[index].host == host {
-                        self.lose(GuestId(index), GoneReason::HostLost, now);
-                    }
+            }
+            Incident::DiskLoss { host, mended } => {
+                for powered in &self.hosts[host.0].powered {
+                    powered.damage(mended);
                 }
+            }
+            Incident::HostLoss(host) => self.stop_host(host, Power::Lost, now),
+            Incident::HostCrash(host) => self.stop_host(host, Power::Off, now),
+        }
+    }
+
+    fn stop_host(&mut self, host: HostId, power: Power, now: Timestamp) {
+        self.hosts[host.0].power = power;
+        for powered in self.hosts[host.0].powered.drain(..) {
+            powered.power_off();
+        }
+        for index in 0..self.guests.len() {
+            if self.guests[index].host == host {
+                self.lose(GuestId(index), GoneReason::HostLost, now);
             }
         }
     }
@@ -363,9 +454,30 @@ impl State {
 }
 
 impl Guest {
-    /// Executes from one instant to another.
-    fn run(&mut self, from_ns: u64, to_ns: u64) {
-        if self.life != Life::Running || self.finished_at.is_some() {
+    /// Executes from one instant to another, and meets the silent errors of that time.
+    fn run(&mut self, from_ns: u64, to_ns: u64, silent: Option<&mut SilentErrors>) {
+        let mut at_ns = from_ns;
+        if let Some(silent) = silent {
+            while let Some(left_ns) = silent.within(self.work_ns(at_ns, to_ns)) {
+                self.execute(at_ns, at_ns + left_ns);
+                at_ns += left_ns;
+                silent.strike(&mut self.machine);
+            }
+        }
+        self.execute(at_ns, to_ns);
+    }
+
+    /// How much it works from one instant to another.
+    fn work_ns(&self, from_ns: u64, to_ns: u64) -> u64 {
+        if self.finished_at.is_some() {
+            return 0;
+        }
+        self.finish_ns(from_ns)
+            .map_or(0, |finish| finish.min(to_ns).saturating_sub(from_ns))
+    }
+
+    fn execute(&mut self, from_ns: u64, to_ns: u64) {
+        if self.life != Life::Running || self.finished_at.is_some() || self.hung_at.is_some() {
             return;
         }
         let (finish, ran) = (self.finish_ns(from_ns), to_ns - from_ns);
@@ -382,7 +494,7 @@ impl Guest {
 
     /// When it will do its last step if it runs from `now_ns` on.
     fn finish_ns(&self, now_ns: u64) -> Option<u64> {
-        if self.life != Life::Running {
+        if self.life != Life::Running || self.hung_at.is_some() {
             return None;
         }
         let left = self.machine.target().saturating_sub(self.machine.steps());

@@ -9,7 +9,7 @@ use revenant_core::capture::Method;
 use revenant_core::medium::DirectoryMedium;
 use revenant_core::policy::Fixed;
 use revenant_core::protect::Options;
-use revenant_sim::driver::{Scenario, run};
+use revenant_sim::driver::{Rules, Scenario, run};
 use revenant_sim::fault::{FaultPlan, Loss};
 use revenant_sim::{CostProfile, GuestSpec, Program};
 use revenant_xen::Status;
@@ -153,6 +153,7 @@ fn simulator_line() -> Line {
         faults: FaultPlan::default(),
         seed: 1,
         time_limit: Duration::from_hours(1),
+        rules: Rules::default(),
     };
     let mut losses = [(Duration::from_secs(3), Loss::Host)].into_iter();
     let report = run(&scenario, Box::new(Fixed(Duration::from_secs(1))), &mut || {

@@ -35,6 +35,7 @@ use crate::seed::TrialSeed;
 use crate::spec::Limits;
 
 pub use rules::{Epochs, Replicas, Rules, Shared, Verification};
+pub(crate) use silent::SilentGaps;
 pub use timeline::{Moment, Phase, Recorder, Span, What};
 
 use world::{OutOfTime, World};

@@ -2,8 +2,8 @@
 //!
 //! `revenant_sim::driver` runs the guest to its end; this file says what of a spec that means, and makes an outcome of its
 //! report. The failures are those the model meets: they come from the same stream, and the time to the next one stands
-//! still in detection and downtime. A guest crash leaves the host standing; the loss of the host takes the
-//! checkpointer along and whatever the store's disk had not made durable.
+//! still in detection and downtime. Silent errors strike at the same instants of work. What each kind does to guest, host
+//! and disk is said in [`Strike`]. Of the rules, a shared store, epochs and replicas are refused by the check of the spec.
 
 mod probe;
 
@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use revenant_core::capture::Method;
 use revenant_core::protect::{GiveUp, Options};
-use revenant_sim::driver::{Report, RunEnd, Scenario};
-use revenant_sim::fault::{FaultPlan, Loss};
+use revenant_sim::driver::{Losses, Report, Rules, RunEnd, Scenario, Strike, Verification};
+use revenant_sim::fault::FaultPlan;
 use revenant_sim::{GuestSpec, Program, driver};
 
-use crate::failures::FailureKind;
+use crate::failures::{FailureKind, FailureStream};
+use crate::model::SilentGaps;
 use crate::outcome::{End, Outcome, Reason};
 use crate::plan::{Plan, WorkItem};
 use crate::seed::TrialSeed;
@@ -35,7 +36,7 @@ pub enum SimError {
     /// The store could not be opened any more.
     #[error("the store is lost: {0}")]
     StoreLost(String),
-    /// Captures or restores failed although guest and host stood.
+    /// Captures or restores failed although guest, host and store stood.
     #[error("{captures} captures and {restores} restores failed by themselves")]
     Failed {
         /// How many captures.
@@ -61,17 +62,39 @@ pub(crate) fn run(plan: &Plan, item: WorkItem) -> Result<Outcome, SimError> {
     };
     // As in the closed forms, a start from nothing takes a restart.
     scenario.boot = cell.costs.restart;
-    let mut failures = plan.failures(item);
-    let mut losses = || {
-        let failure = failures.draw();
-        let loss = match failure.kind {
-            FailureKind::HostLoss => Loss::Host,
-            // The check of the spec lets no other kind through to this level.
-            _ => Loss::Guest,
-        };
-        Some((failure.gap, loss))
+    let mut strikes = Strikes {
+        failures: plan.failures(item),
+        silent: setting.rules.silent_mtbf.map(|mtbf| SilentGaps::new(seed, mtbf)),
     };
-    outcome(driver::run(&scenario, plan.interval_policy(cell), &mut losses))
+    outcome(driver::run(&scenario, plan.interval_policy(cell), &mut strikes))
+}
+
+/// What strikes in a trial: what strikes the model's, too.
+struct Strikes {
+    failures: FailureStream,
+    silent: Option<SilentGaps>,
+}
+
+impl Losses for Strikes {
+    fn next_loss(&mut self) -> Option<(Duration, Strike)> {
+        let failure = self.failures.draw();
+        Some((failure.gap, strike(failure.kind)))
+    }
+
+    fn silent_errors(&mut self) -> Option<Box<dyn FnMut() -> Duration>> {
+        let mut gaps = self.silent.take()?;
+        Some(Box::new(move || gaps.draw()))
+    }
+}
+
+fn strike(kind: FailureKind) -> Strike {
+    match kind {
+        FailureKind::HostCrash => Strike::HostCrash,
+        FailureKind::HostLoss => Strike::HostLoss,
+        FailureKind::Hang => Strike::Hang,
+        FailureKind::StoreLoss => Strike::StoreLoss,
+        FailureKind::GuestCrash => Strike::GuestCrash,
+    }
 }
 
 /// What a setting says of every trial with this program. The guest's data differ from trial to trial.
@@ -106,18 +129,36 @@ fn scenario(setting: &Setting, program: Program, seed: TrialSeed) -> Result<Scen
         faults: FaultPlan::default(),
         seed: seed.0,
         time_limit: setting.limits.time,
+        rules: Rules {
+            reboot: setting.rules.reboot,
+            hang_detection: setting.rules.hang_detection,
+            store_repair: setting.rules.store_repair,
+            verification: setting.rules.verification.map(|rules| Verification {
+                cost: rules.cost,
+                per_checkpoint: rules.per_checkpoint,
+            }),
+        },
     })
 }
 
 fn outcome(report: Report) -> Result<Outcome, SimError> {
     let tally = report.tally;
-    if tally.captures_failed > 0 || tally.restores_failed > 0 {
-        return Err(SimError::Failed {
-            captures: tally.captures_failed,
-            restores: tally.restores_failed,
-        });
+    // What the loss of a store explains is part of the trial.
+    let found = if report.store_losses > 0 {
+        report.damaged
+    } else {
+        0
+    };
+    let captures = tally.captures_failed.saturating_sub(report.refused);
+    let restores = tally.restores_failed.saturating_sub(u64::from(found));
+    if captures > 0 || restores > 0 {
+        return Err(SimError::Failed { captures, restores });
     }
     let end = match report.end {
+        // Without a silent error a wrong result is a defect, and to be seen as one.
+        RunEnd::Finished if report.silent_errors > 0 && report.digest_ok == Some(false) => {
+            End::GivenUp(Reason::SilentlyWrong)
+        }
         RunEnd::Finished => End::Completed,
         RunEnd::TimeLimit => End::GivenUp(Reason::TimeLimit),
         RunEnd::GivenUp(GiveUp::TooManyFailures) => End::GivenUp(Reason::FailureLimit),
@@ -128,11 +169,14 @@ fn outcome(report: Report) -> Result<Outcome, SimError> {
         end,
         makespan: report.makespan,
         useful: report.useful,
-        checkpointing: report.checkpointing,
+        checkpointing: report.checkpointing + report.lingering,
         lost: report.lost,
         restarting: report.restarting,
         down: report.down,
-        failures: u64::from(tally.failures),
+        // A guest that is found wrong is lost to the loop; what struck it is the error.
+        failures: u64::from(tally.failures - report.found)
+            + u64::from(report.store_losses)
+            + report.silent_errors,
         checkpoints: tally.captures,
         digest_ok: report.digest_ok,
         suspensions: report

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use revenant_core::policy::Fixed;
 use revenant_core::protect::Options;
-use revenant_sim::driver::{Report, RunEnd, Scenario};
+use revenant_sim::driver::{Report, Rules, RunEnd, Scenario};
 use revenant_sim::fault::Loss;
 use revenant_sim::{Program, driver};
 
@@ -33,6 +33,7 @@ pub(crate) fn probe(setting: &Setting, program: Program, seed: u64) -> Result<Co
         ..Options::default()
     };
     scenario.protect.downtime = Duration::ZERO;
+    scenario.rules = Rules::default();
     let interval = scenario.guest.step * u32::try_from(part).unwrap_or(u32::MAX);
     let undisturbed = run(&scenario, interval, None)?;
     let capture = *undisturbed.captures.last().ok_or(SimError::ProbeUnfinished)?;

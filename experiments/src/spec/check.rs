@@ -100,9 +100,6 @@ pub(super) fn setting(raw: &Raw, name: String, files: &Files<'_>) -> Result<Sett
     }
     let failures = failures::checked(&raw.failures, files)?;
     let kinds = failures.kinds;
-    if levels.contains(&Level::Sim) && kinds.guest_crash + kinds.host_loss < 1.0 - f64::EPSILON {
-        return Err((raw.levels.span().start, Problem::KindsAtSim));
-    }
     let mut beyond = rules::checked(raw, &levels, kinds.host_loss)?;
     let cluster = cluster::checked(raw, &levels, &failures, files)?;
     let (cluster, two_level) =

@@ -136,9 +136,6 @@ pub enum Problem {
         /// What is wrong with it.
         why: String,
     },
-    /// Kinds of failures that a level does not know.
-    #[error("failures.kinds: level \"sim\" knows guest-crash and host-loss only")]
-    KindsAtSim,
     /// A policy that is not, or is told what it does not know.
     #[error("{0}")]
     Policy(ChoiceError),

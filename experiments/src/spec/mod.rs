@@ -80,7 +80,7 @@ pub struct Setting {
     pub failures: Failures,
     /// What checkpoints cost and how they are taken.
     pub checkpoint: Checkpoint,
-    /// What is not as in the plain case, at level `model`.
+    /// What is not as in the plain case, where the level knows it.
     pub rules: Rules,
     /// The policy for the shared store, where there is one; it says how often checkpoints go there, whatever their policy.
     pub two_level: Option<TwoLevel>,

@@ -553,6 +553,45 @@ fn what_goes_beyond_the_plain_case_is_read() {
     assert_eq!(every, Some(7));
 }
 
+/// `BEYOND` without these lines, at level `sim` too.
+fn at_sim(without: &[&str]) -> String {
+    let text = BEYOND
+        .replace(
+            "[\"model\"]",
+            "[\"model\", \"sim\"]\nguest = { programs = [\"idle\"] }",
+        )
+        .replace(
+            "cost = \"10s\"\nrestart = \"20s\"",
+            "cost = \"measured\"\nrestart = \"measured\"",
+        )
+        .replace(
+            "host-loss = 0.2",
+            "host-crash = 0.05, hang = 0.05, store-loss = 0.1",
+        );
+    let kept = |line: &&str| !without.iter().any(|key| line.starts_with(key));
+    let lines: Vec<&str> = text.lines().filter(kept).collect();
+    lines.join("\n")
+}
+
+#[test]
+fn the_simulated_world_knows_all_but_a_second_store_epochs_and_replicas() {
+    let alone = ["replicas", "shared", "epochs"];
+    let policies = |text: String| {
+        text.replace("kind = \"two-level\"", "kind = \"young\"")
+            .replace("kind = \"epochs\"", "kind = \"daly\"")
+    };
+    let known = parse(&policies(at_sim(&alone))).unwrap();
+    let setting = &known.settings[0];
+    assert!(setting.failures.kinds.hang > 0.0 && setting.failures.kinds.store_loss > 0.0);
+    assert!(setting.rules.verification.is_some() && setting.rules.silent_mtbf.is_some());
+    for key in alone {
+        let others: Vec<_> = alone.into_iter().filter(|other| *other != key).collect();
+        let found = parse(&policies(at_sim(&others))).unwrap_err();
+        let wanted = format!("{key} is known at level \"model\" only: take \"sim\" out of levels");
+        assert!(found.contains(&wanted), "{found}");
+    }
+}
+
 #[rustfmt::skip]
 const BEYOND_COMPLAINTS: [(&str, &str, &str); 11] = [
     ("pairs = 10", "pairs = 0", "x.toml:8: job.replicas.pairs = 0 must be between 1 and 10000000"),

@@ -1,22 +1,25 @@
 //! One life of the checkpointer process: from its start on a host to that host's loss.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use revenant_core::Store;
 use revenant_core::capture::Session;
 use revenant_core::store::{CheckpointId, StoreError, StoreOptions};
+use revenant_core::{Store, Timestamp};
 
+use super::damage::damage_newest;
 use crate::fault::{Faults, FaultyMedium};
 use crate::medium::{Image, SimMedium, WorldPace};
-use crate::world::{HostId, World};
+use crate::world::{HostId, Powered, World};
 
 /// The shared disk over all lives of the checkpointer. Whatever one life did not sync may be gone in the next.
 #[derive(Debug)]
 pub(super) struct SharedDisk {
     medium: SimMedium,
     draws: Xoshiro256PlusPlus,
+    losses: Rc<Cell<u32>>,
 }
 
 impl SharedDisk {
@@ -24,24 +27,61 @@ impl SharedDisk {
     pub(super) fn with_store(world: &World, host: HostId, seed: u64) -> Self {
         let fresh = SimMedium::default();
         Store::create(&fresh).expect("a simulated disk without faults takes a store");
-        let medium = connect(world, host, fresh.image());
+        let losses = Rc::default();
+        let medium = connect(world, host, fresh.image(), &losses);
         SharedDisk {
             medium,
             draws: Xoshiro256PlusPlus::seed_from_u64(seed),
+            losses,
         }
     }
 
     /// The host that used it is gone: cuts what was not synced and connects another.
     pub(super) fn reconnect(&mut self, world: &World, host: HostId) {
         let image = self.medium.crash_image(&mut || self.draws.next_u64());
-        self.medium = connect(world, host, image);
+        let mended = self.medium.mended();
+        self.medium = connect(world, host, image, &self.losses);
+        self.medium.refuse_writes_until(mended);
+    }
+
+    /// How often it lost something.
+    pub(super) fn losses(&self) -> u32 {
+        self.losses.get()
+    }
+
+    /// Whether it took no writes at some time since `begun`.
+    pub(super) fn failed_since(&self, begun: Timestamp) -> bool {
+        self.medium.mended() > begun
     }
 }
 
-fn connect(world: &World, host: HostId, image: Image) -> SimMedium {
+fn connect(world: &World, host: HostId, image: Image, losses: &Rc<Cell<u32>>) -> SimMedium {
     let medium = SimMedium::paced(image, Rc::new(WorldPace::new(world)));
-    world.attach(host, Rc::new(medium.clone()));
+    let attached = StoreDisk {
+        medium: medium.clone(),
+        losses: Rc::clone(losses),
+    };
+    world.attach(host, Rc::new(attached));
     medium
+}
+
+/// A disk with a store on it, as its host has it.
+#[derive(Debug)]
+struct StoreDisk {
+    medium: SimMedium,
+    losses: Rc<Cell<u32>>,
+}
+
+impl Powered for StoreDisk {
+    fn power_off(&self) {
+        self.medium.power_off();
+    }
+
+    fn damage(&self, mended: Timestamp) {
+        damage_newest(&self.medium);
+        self.medium.damage(mended);
+        self.losses.set(self.losses.get() + 1);
+    }
 }
 
 /// The checkpointer on a host.

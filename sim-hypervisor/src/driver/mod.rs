@@ -3,23 +3,30 @@
 //!
 //! A run takes a guest to the end of its work through whatever is lost on the way. The checkpointer is a process on the
 //! guest's host: when that host is lost it dies too, and a new one on the other host opens the shared store, reads the
-//! catalogue and goes on from there.
+//! catalogue and goes on from there. After a crash of the host the new one starts where the old one was.
 
 mod boot;
+mod damage;
 mod drive;
 mod report;
+mod strike;
+mod verify;
 
 use std::time::Duration;
 
 use revenant_core::capture::Method;
 use revenant_core::protect::Options;
 
-pub use drive::{Losses, run};
+pub use drive::run;
 pub use report::{Capture, Report, RunEnd};
+pub use strike::{Losses, Strike};
 
 use crate::fault::FaultPlan;
 use crate::profile::CostProfile;
 use crate::world::GuestSpec;
+
+/// The guest's name in the catalogue.
+const GUEST: &str = "guest";
 
 /// A guest to be protected, and how.
 #[derive(Debug, Clone)]
@@ -50,4 +57,31 @@ pub struct Scenario {
     pub seed: u64,
     /// The run ends after this much virtual time at the latest.
     pub time_limit: Duration,
+    /// What is not as in the plain case.
+    pub rules: Rules,
+}
+
+/// What may differ from the plain case, in which nothing but a guest or its host is lost, and noticed at once. The default is
+/// the plain case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// A host that crashed takes so much longer to be ready than another takes that stands by.
+    pub reboot: Duration,
+    /// From a hang until the detector tells, whatever else is done meanwhile, in place of the detection of other failures; `None`: as
+    /// those.
+    pub hang_detection: Option<Duration>,
+    /// For how long a store takes no writes that has lost something.
+    pub store_repair: Duration,
+    /// How silent errors are found; `None`: never.
+    pub verification: Option<Verification>,
+}
+
+/// Looks at the guest's state that find every silent error before them. The guest stands still meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verification {
+    /// What one costs (V).
+    pub cost: Duration,
+    /// How many a checkpoint (m), at equal distances, the last of a suspended guest just before the capture takes anything from
+    /// it; at least 1. A guest that finishes without a last checkpoint is looked at once more.
+    pub per_checkpoint: u32,
 }

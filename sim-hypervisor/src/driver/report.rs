@@ -62,8 +62,16 @@ pub struct Report {
     pub tally: Tally,
     /// Faults of the plan that were carried out.
     pub applied: Vec<Applied>,
+    /// Silent errors that struck.
+    pub silent_errors: u64,
+    /// Times that a verification found the guest wrong: each of them a loss of the guest in the tally.
+    pub found: u32,
     /// Checkpoints that a restart found damaged.
     pub damaged: u32,
+    /// Losses of the store that struck.
+    pub store_losses: u32,
+    /// Captures that failed because the store took no writes.
+    pub refused: u64,
     /// The finished guest has the digest that its oracle demands; `None` if it did not finish.
     pub digest_ok: Option<bool>,
 }
@@ -83,7 +91,11 @@ impl Report {
             captures: Vec::new(),
             tally: Tally::default(),
             applied: Vec::new(),
+            silent_errors: 0,
+            found: 0,
             damaged: 0,
+            store_losses: 0,
+            refused: 0,
             digest_ok: None,
         }
     }

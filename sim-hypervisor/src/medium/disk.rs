@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use revenant_core::Timestamp;
 use revenant_core::medium::{DirEntry, LockMode, MediumError};
 
 use super::file::File;
@@ -24,6 +25,10 @@ pub(super) struct Disk {
     pub(super) capacity_bytes: Option<u64>,
     pub(super) read_only: bool,
     pub(super) halted: bool,
+    /// Writes fail until then.
+    pub(super) mended: Timestamp,
+    /// How often it broke: what was open for writing then stays broken.
+    pub(super) breaks: u32,
     pub(super) trap: Option<(u64, Moment)>,
     /// Changing operations begun.
     pub(super) counted: u64,
@@ -73,6 +78,18 @@ impl Disk {
         } else {
             Ok(())
         }
+    }
+
+    pub(super) fn need_mended(
+        &self,
+        operation: &'static str,
+        path: &str,
+        now: Timestamp,
+    ) -> Result<(), MediumError> {
+        if now >= self.mended {
+            return Ok(());
+        }
+        Err(failed(operation, path, io::ErrorKind::ReadOnlyFilesystem))
     }
 
     /// The directory of a file that is to be made.

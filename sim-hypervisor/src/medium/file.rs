@@ -73,6 +73,13 @@ impl File {
         content.synced = content.bytes.len();
     }
 
+    /// Changes what is durable, behind everybody's back.
+    pub(super) fn rot(&self, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut content = self.0.borrow_mut();
+        change(Rc::make_mut(&mut content.bytes));
+        content.synced = content.synced.min(content.bytes.len());
+    }
+
     /// Fills `buf` from `offset` if the file is that long.
     pub(super) fn read_at(&self, offset: u64, buf: &mut [u8]) -> Option<()> {
         let content = self.0.borrow();

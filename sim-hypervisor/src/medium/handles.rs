@@ -17,6 +17,19 @@ pub(super) struct Writer {
     pub(super) medium: SimMedium,
     pub(super) path: String,
     pub(super) file: File,
+    /// How often the disk had broken when this was opened.
+    pub(super) breaks: u32,
+}
+
+impl Writer {
+    /// A file that was open when the disk broke takes nothing more.
+    fn need_whole(&self, operation: &'static str, disk: &Disk) -> Result<(), MediumError> {
+        if self.breaks == disk.breaks {
+            return Ok(());
+        }
+        let source = io::Error::other("the disk broke since the file was opened");
+        Err(MediumError::from_io(operation, &self.path, source))
+    }
 }
 
 impl MediumWriter for Writer {
@@ -26,6 +39,7 @@ impl MediumWriter for Writer {
         self.medium.pace.pass(Cost::Append {
             bytes: bytes.len() as u64,
         });
+        let now = self.medium.pace.now();
         let mut disk = self.medium.disk.borrow_mut();
         let half = &bytes[..bytes.len() / 2];
         if disk.halted {
@@ -34,6 +48,8 @@ impl MediumWriter for Writer {
             return Err(halted(VERB, &self.path));
         }
         disk.need_writable(VERB, &self.path)?;
+        disk.need_mended(VERB, &self.path, now)?;
+        self.need_whole(VERB, &disk)?;
         let moment = disk.count(VERB, &self.path);
         let arriving = match moment {
             Some(Moment::Before) => &[],
@@ -54,9 +70,10 @@ impl MediumWriter for Writer {
     }
 
     fn sync(&mut self) -> Result<(), MediumError> {
-        let file = &self.file;
-        self.medium.change("sync", &self.path, Cost::Sync, |_| {
-            file.sync();
+        const VERB: &str = "sync";
+        self.medium.change(VERB, &self.path, Cost::Sync, |disk| {
+            self.need_whole(VERB, disk)?;
+            self.file.sync();
             Ok(())
         })
     }

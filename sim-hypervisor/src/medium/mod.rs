@@ -17,10 +17,10 @@ use std::fmt;
 use std::io;
 use std::rc::Rc;
 
-use revenant_core::Medium;
 use revenant_core::medium::{
     DirEntry, LockMode, MediumError, MediumErrorKind, MediumLock, MediumReader, MediumWriter,
 };
+use revenant_core::{Medium, Timestamp};
 
 pub use image::{Bytes, Image};
 pub use pace::{Cost, Pace, WorldPace};
@@ -75,6 +75,27 @@ impl SimMedium {
         SimMedium {
             disk: Rc::new(RefCell::new(Disk::new(image))),
             pace,
+        }
+    }
+
+    /// Breaks it: until it is mended it is read-only, as a file system makes itself after an I/O error, and every later write to
+    /// files that are open now fails.
+    pub fn refuse_writes_until(&self, mended: Timestamp) {
+        let mut disk = self.disk.borrow_mut();
+        disk.mended = disk.mended.max(mended);
+        disk.breaks += 1;
+    }
+
+    /// When it is mended, or was, if it ever broke.
+    pub fn mended(&self) -> Timestamp {
+        self.disk.borrow().mended
+    }
+
+    /// Changes the durable bytes of a file, if there is one: a medium that rots. No caller of the running machine learns of it.
+    pub fn rot(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let file = self.disk.borrow().names.live().files.get(path).cloned();
+        if let Some(file) = file {
+            file.rot(change);
         }
     }
 
@@ -154,8 +175,10 @@ impl SimMedium {
         work: impl FnOnce(&mut Disk) -> Result<T, MediumError>,
     ) -> Result<T, MediumError> {
         self.begin(operation, path, cost)?;
+        let now = self.pace.now();
         let mut disk = self.disk.borrow_mut();
         disk.need_writable(operation, path)?;
+        disk.need_mended(operation, path, now)?;
         let moment = disk.count(operation, path);
         let happens = match moment {
             Some(Moment::Before) => false,
@@ -190,6 +213,10 @@ impl Powered for SimMedium {
     fn power_off(&self) {
         self.disk.borrow_mut().halt();
     }
+
+    fn damage(&self, mended: Timestamp) {
+        self.refuse_writes_until(mended);
+    }
 }
 
 impl Medium for SimMedium {
@@ -210,6 +237,7 @@ impl Medium for SimMedium {
             medium: self.clone(),
             path: path.to_owned(),
             file,
+            breaks: self.disk.borrow().breaks,
         }))
     }
 
@@ -292,7 +320,8 @@ impl Medium for SimMedium {
         self.powered(VERB, path)?;
         let (missing, read_only) = {
             let disk = self.disk.borrow();
-            (!disk.names.live().files.contains_key(path), disk.read_only)
+            let read_only = disk.read_only || self.pace.now() < disk.mended;
+            (!disk.names.live().files.contains_key(path), read_only)
         };
         if missing && !(read_only && mode == LockMode::Shared) {
             self.change(VERB, path, Cost::Name, |disk| {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 
-use revenant_core::Clock;
+use revenant_core::{Clock, Timestamp};
 
 use crate::world::World;
 
@@ -30,6 +30,10 @@ pub enum Cost {
 pub trait Pace: fmt::Debug {
     /// Returns when the call would.
     fn pass(&self, cost: Cost);
+    /// What time it is; without a clock always the same.
+    fn now(&self) -> Timestamp {
+        Timestamp::default()
+    }
 }
 
 /// No call takes any time.
@@ -91,5 +95,9 @@ impl Pace for WorldPace {
             }
             Cost::Name => self.world.advance_ns(nanos(medium.latency)),
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.world.now()
     }
 }

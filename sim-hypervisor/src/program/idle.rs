@@ -16,6 +16,11 @@ pub(crate) fn boot(machine: &mut Machine) {
     }
 }
 
+/// A page of the kernel image, which is never written again.
+pub(crate) fn image_page(pages: u64, draw: u64) -> u64 {
+    2 + draw % (pages / 2 - 2)
+}
+
 pub(crate) fn step(machine: &mut Machine) {
     let jiffies = machine.load(JIFFIES).wrapping_add(1);
     machine.store(JIFFIES, jiffies);

@@ -15,7 +15,7 @@ use std::str::FromStr;
 use revenant_core::guest::MemoryLayout;
 use serde::{Deserialize, Serialize};
 
-use crate::machine::{Machine, layout_with_hole};
+use crate::machine::{Machine, PAGE_WORDS, layout_with_hole};
 
 /// A guest program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -79,6 +79,18 @@ impl Program {
             Program::Sort => sort::boot(machine),
             Program::HotSet => hot_set::boot(machine),
             Program::Sliding => sliding::boot(machine),
+        }
+    }
+
+    /// A page, chosen by `draw` where there is a choice, whose content now decides what the program computes: it is read before
+    /// it is overwritten, or stays to the end.
+    pub(crate) fn page_in_use(self, machine: &Machine, draw: u64) -> u64 {
+        let pages = machine.words() / PAGE_WORDS;
+        match self {
+            Program::Idle => idle::image_page(pages, draw),
+            Program::Stencil => stencil::next_row(machine),
+            // The first page is not the program's data in all of them.
+            Program::KeyValue | Program::Sort | Program::HotSet | Program::Sliding => 1 + draw % (pages - 1),
         }
     }
 

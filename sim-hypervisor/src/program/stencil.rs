@@ -28,14 +28,25 @@ pub(crate) fn boot(machine: &mut Machine) {
     }
 }
 
-pub(crate) fn step(machine: &mut Machine) {
-    let rows = rows(machine);
-    let (row, sweep) = (machine.register(R_ROW), machine.register(R_SWEEP));
-    let (source, target) = if sweep.is_multiple_of(2) {
+/// The first page of source and of target.
+fn planes(rows: u64, sweep: u64) -> (u64, u64) {
+    if sweep.is_multiple_of(2) {
         (0, rows)
     } else {
         (rows, 0)
-    };
+    }
+}
+
+/// The page that the next step computes a row from.
+pub(crate) fn next_row(machine: &Machine) -> u64 {
+    let (source, _) = planes(rows(machine), machine.register(R_SWEEP));
+    source + machine.register(R_ROW)
+}
+
+pub(crate) fn step(machine: &mut Machine) {
+    let rows = rows(machine);
+    let (row, sweep) = (machine.register(R_ROW), machine.register(R_SWEEP));
+    let (source, target) = planes(rows, sweep);
     let up = (source + (row + rows - 1) % rows) * PAGE_WORDS;
     let here = (source + row) * PAGE_WORDS;
     let down = (source + (row + 1) % rows) * PAGE_WORDS;

@@ -1,41 +1,31 @@
 //! Does what the protect loop says and reports what came of it.
 
+mod losses;
+mod verified;
+
+use std::rc::Rc;
 use std::time::Duration;
 
 use revenant_core::capture::{CaptureError, CaptureRequest, capture};
-use revenant_core::guest::GoneReason;
 use revenant_core::policy::IntervalPolicy;
 use revenant_core::protect::{Event, Protect, Step};
 use revenant_core::restore::restore;
 use revenant_core::store::{CheckpointId, CollectOptions, Retention, StoreError};
 use revenant_core::{Clock, Hypervisor, Timestamp};
 
-use super::Scenario;
 use super::boot::{Process, SharedDisk};
 use super::report::{Capture, Report, RunEnd};
-use crate::fault::{Faults, FaultyHypervisor, Loss};
-use crate::hypervisor::SimHypervisor;
+use super::strike::{Losses, Strike};
+use super::verify::Verifier;
+use super::{GUEST, Scenario};
+use crate::fault::{Faults, FaultyHypervisor};
+use crate::hypervisor::{Inspector, SimHypervisor};
 use crate::oracle::Oracle;
+use crate::silent::SilentErrors;
 use crate::world::{GuestId, Happening, HostId, Incident, World};
-
-/// The guest's name in the catalogue.
-const GUEST: &str = "guest";
 
 /// How often a call that should never fail for long is tried before the guest counts as hung, or the store as lost.
 const TRIES_MAX: u32 = 5;
-
-/// When the next loss strikes: time at risk until then, and what is lost. Asked at the start and after every loss, when a
-/// host is ready again; no loss of this source strikes during detection and downtime. `None`: no more losses.
-pub trait Losses {
-    /// Draws the next one.
-    fn next_loss(&mut self) -> Option<(Duration, Loss)>;
-}
-
-impl<F: FnMut() -> Option<(Duration, Loss)>> Losses for F {
-    fn next_loss(&mut self) -> Option<(Duration, Loss)> {
-        self()
-    }
-}
 
 /// Runs a guest to its end, checkpointing it when `policy` says so.
 pub fn run(scenario: &Scenario, policy: Box<dyn IntervalPolicy>, losses: &mut dyn Losses) -> Report {
@@ -74,8 +64,11 @@ struct Driver<'a> {
     /// `None` while no checkpointer runs.
     process: Option<Process>,
     faults: Faults,
-    /// The next loss at risk.
-    next_loss: Option<(Timestamp, Loss)>,
+    /// The next loss at risk that takes the guest.
+    next_loss: Option<(Timestamp, Strike)>,
+    verifier: Option<Rc<Verifier>>,
+    /// The host stands, and waits for nothing before the restart.
+    at_hand: bool,
     /// When the guest was lost, while it is not back.
     lost_at: Option<Timestamp>,
     /// What guests that are gone have executed.
@@ -91,7 +84,12 @@ impl<'a> Driver<'a> {
         let hosts = [world.add_host(), world.add_host()];
         let faults = Faults::new(&world, scenario.faults.clone());
         let disk = SharedDisk::with_store(&world, hosts[0], scenario.seed);
+        if let Some(gaps) = losses.silent_errors() {
+            world.set_silent_errors(SilentErrors::new(gaps, scenario.seed));
+        }
         let guest = world.boot(hosts[0], &scenario.guest);
+        let verification = scenario.rules.verification;
+        let verifier = verification.map(|rules| Rc::new(Verifier::new(rules.cost, &scenario.guest)));
         let mut driver = Driver {
             scenario,
             losses,
@@ -103,6 +101,8 @@ impl<'a> Driver<'a> {
             process: None,
             faults,
             next_loss: None,
+            verifier,
+            at_hand: false,
             lost_at: None,
             worked_before: Duration::ZERO,
             report: Report::new(),
@@ -134,43 +134,21 @@ impl<'a> Driver<'a> {
         } else {
             SimHypervisor::without_dirty_log(&self.world, self.guest)
         };
-        FaultyHypervisor::new(inner, self.faults.clone())
+        let inspector = self
+            .verifier
+            .clone()
+            .map(|verifier| verifier as Rc<dyn Inspector>);
+        FaultyHypervisor::new(inner.inspected_by(inspector), self.faults.clone())
     }
 
-    fn draw_loss(&mut self) {
-        self.next_loss = self
-            .losses
-            .next_loss()
-            .map(|(gap, loss)| (self.world.now() + gap, loss));
-    }
-
-    /// Puts the coming losses on the agenda, aimed at the guest and host of now.
-    fn aim_losses(&mut self) {
-        self.world.clear_agenda();
-        let planned = self
-            .scenario
-            .faults
-            .times
-            .iter()
-            .map(|fault| (Timestamp::default() + fault.at.0, fault.loss));
-        let now = self.world.now();
-        for (at, loss) in planned.filter(|&(at, _)| at > now).chain(self.next_loss) {
-            let incident = match loss {
-                Loss::Guest => Incident::GuestCrash(self.guest),
-                Loss::Host => Incident::HostLoss(self.host()),
-            };
-            self.world.schedule(at, incident);
-        }
-    }
-
-    fn run(&mut self, until: Option<Timestamp>) -> Event<Id> {
+    fn work(&mut self, until: Option<Timestamp>) -> Event<Id> {
         let limit = Timestamp::default() + self.scenario.time_limit + Duration::from_nanos(1);
         match self
             .world
             .run_until(self.guest, Some(until.map_or(limit, |until| until.min(limit))))
         {
             Happening::GuestFinished(_) => Event::GuestFinished,
-            Happening::GuestLost(..) => self.noticed(),
+            Happening::GuestLost(..) | Happening::GuestHung(_) => self.noticed(),
             // A guest that stands still although it was told to run is as good as gone; see `resume_or_destroy`.
             Happening::TimerExpired | Happening::Nothing => Event::TimerExpired,
         }
@@ -180,24 +158,18 @@ impl<'a> Driver<'a> {
         let begun = self.world.now();
         self.world.advance(until.since(begun));
         self.report.lingering += self.until_lost().since(begun);
-        if self.world.lost(self.guest).is_some() {
+        if self.gone().is_some() {
             self.noticed()
         } else {
             Event::TimerExpired
         }
     }
 
-    /// Now, or when the guest was lost: calls may go on after that.
-    fn until_lost(&self) -> Timestamp {
-        let now = self.world.now();
-        self.world.lost(self.guest).map_or(now, |(_, at)| at)
-    }
-
     fn capture(&mut self) -> Event<Id> {
         let (begun, worked) = (self.world.now(), self.world.worked(self.guest));
         let Some(mut process) = self.process.take().or_else(|| self.start_process().ok()) else {
             self.account_capture(begun, worked);
-            return self.after_failure();
+            return self.after_failure(begun);
         };
         let request = CaptureRequest {
             method: self.scenario.method,
@@ -235,7 +207,7 @@ impl<'a> Driver<'a> {
                     self.resume_or_destroy(&mut seam);
                 }
                 self.account_capture(begun, worked);
-                self.after_failure()
+                self.after_failure(begun)
             }
         };
         if self.world.host_is_up(self.host()) {
@@ -269,43 +241,39 @@ impl<'a> Driver<'a> {
     /// A guest that cannot be resumed is of no use to anybody.
     fn resume_or_destroy(&mut self, seam: &mut FaultyHypervisor) {
         for _ in 0..TRIES_MAX {
-            if self.world.lost(self.guest).is_some() || seam.resume().is_ok() {
+            if self.gone().is_some() || seam.resume().is_ok() {
                 return;
             }
         }
         self.world.strike(Incident::GuestCrash(self.guest));
     }
 
-    /// Something failed: because the guest is gone, or all by itself.
-    fn after_failure(&mut self) -> Event<Id> {
-        if self.world.lost(self.guest).is_some() {
-            self.noticed()
-        } else {
-            Event::CaptureFailed
+    /// A capture that was begun then failed: because the guest is gone, because of the store, or all by itself.
+    fn after_failure(&mut self, begun: Timestamp) -> Event<Id> {
+        let found = self
+            .verifier
+            .as_ref()
+            .is_some_and(|verifier| verifier.take_found());
+        if self.gone().is_some() {
+            return self.noticed();
         }
-    }
-
-    /// The guest is gone; after a while somebody notices.
-    fn noticed(&mut self) -> Event<Id> {
-        let (reason, at) = self
-            .world
-            .lost(self.guest)
-            .unwrap_or((GoneReason::Destroyed, self.world.now()));
-        self.world.clear_agenda();
-        self.lost_at.get_or_insert(at);
-        if !self.world.host_is_up(self.host()) {
-            self.process = None;
+        if found {
+            return self.found();
         }
-        self.world.advance(self.scenario.detection);
-        // A call that was under way may have returned only some time after the loss.
-        self.report.down += self.world.now().since(at);
-        Event::GuestLost(reason)
+        self.report.refused += u64::from(self.disk.failed_since(begun));
+        Event::CaptureFailed
     }
 
     /// Waits for a host, and for a checkpointer on it that knows what is in the store.
     fn wait(&mut self, until: Timestamp, protect: &mut Protect<Id>) -> Result<Event<Id>, StoreError> {
+        let at_hand = std::mem::take(&mut self.at_hand);
         let begun = self.world.now();
-        self.world.advance(until.since(begun));
+        if !at_hand {
+            self.world.advance(until.since(begun));
+        }
+        if self.world.host_has_crashed(self.host()) {
+            self.world.advance(self.scenario.rules.reboot);
+        }
         self.report.down += self.world.now().since(begun);
         let begun = self.world.now();
         let mut tries = 0;
@@ -320,15 +288,19 @@ impl<'a> Driver<'a> {
             }
         }
         self.report.restarting += self.world.now().since(begun);
-        self.draw_loss();
+        if !at_hand {
+            self.draw_loss();
+        }
         Ok(Event::TimerExpired)
     }
 
-    /// Moves to the other host if this one is down, starts the checkpointer there, reads the catalogue.
+    /// Moves to the other host if this one is lost, starts the checkpointer there, reads the catalogue.
     fn ready(&mut self) -> Result<Vec<Id>, StoreError> {
         if !self.world.host_is_up(self.host()) {
             self.process = None;
-            self.here = 1 - self.here;
+            if !self.world.host_has_crashed(self.host()) {
+                self.here = 1 - self.here;
+            }
             self.world.reboot(self.host());
             self.disk.reconnect(&self.world, self.host());
         }
@@ -355,7 +327,7 @@ impl<'a> Driver<'a> {
         };
         let cost = self.until_lost().since(begun);
         self.report.restarting += cost;
-        if self.world.lost(self.guest).is_some() {
+        if self.gone().is_some() {
             return self.noticed();
         }
         match restored {
@@ -389,7 +361,7 @@ impl<'a> Driver<'a> {
             process.session.reset();
         }
         self.world.advance(self.scenario.boot);
-        if self.world.lost(self.guest).is_none() {
+        if self.gone().is_none() {
             self.world.destroy(self.guest);
             self.guest = self.world.boot(self.host(), &self.scenario.guest);
             self.aim_losses();
@@ -403,7 +375,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn work(&self, steps: u64) -> Duration {
+    fn work_of(&self, steps: u64) -> Duration {
         let step_ns = u64::try_from(self.scenario.guest.step.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(step_ns.saturating_mul(steps))
     }
@@ -420,10 +392,12 @@ impl<'a> Driver<'a> {
         }
         self.report.end = end;
         self.report.makespan = self.world.now().since(Timestamp::default());
-        self.report.useful = self.work(self.world.steps(self.guest));
+        self.report.useful = self.work_of(self.world.steps(self.guest));
         let worked = self.worked_before + self.world.worked(self.guest);
         self.report.lost = worked.saturating_sub(self.report.useful);
         self.report.tally = protect.tally();
+        self.report.store_losses = self.disk.losses();
+        self.report.silent_errors = self.world.silent_errors();
         self.report.applied = self.faults.applied();
         self.report
     }

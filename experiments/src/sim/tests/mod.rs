@@ -1,3 +1,5 @@
+mod kinds;
+
 use std::path::Path;
 
 use super::*;
