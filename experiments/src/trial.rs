@@ -38,7 +38,7 @@ enum How<'a> {
     Cluster(ClusterRun<'a>),
     Sim,
     Model {
-        job: ModelJob,
+        job: Box<ModelJob>,
         shortcut: Option<Shortcut>,
     },
 }
@@ -52,7 +52,7 @@ impl<'a> CellTrials<'a> {
         } else if cell.level == Level::Sim {
             How::Sim
         } else {
-            let job = plan.model_job(index);
+            let job = Box::new(plan.model_job(index));
             let constant = plan.interval_policy(cell).is_constant();
             let shortcut = constant
                 .then(|| Shortcut::of(&job, cell.interval, plan.setting(cell).failures.kinds))

@@ -261,7 +261,7 @@ impl Engine<'_> {
         if let Some(next) = self.next_job {
             self.queue.schedule(next.submit, RETURN, Event::Arrival);
         }
-        let job = Job::new(number, new, self.now);
+        let job = Job::new(number, new, self.lone(&new), self.now);
         let cluster = self.run.cluster;
         let fits = Job::vms(&new, cluster.slots_per_host) <= cluster.hosts
             && Job::vm(&new, 0, cluster.slots_per_host).memory <= cluster.memory_per_host;
@@ -416,11 +416,11 @@ impl Engine<'_> {
         let run = self.run;
         let cost = job
             .last_cost
-            .map_or_else(|| run.checkpoint + self.lone(job), Duration::from_nanos);
+            .map_or_else(|| run.checkpoint + job.lone, Duration::from_nanos);
         let since_failure = Duration::from_nanos(self.now - job.risk_from);
         let seen = Seen {
             checkpoint_cost: cost,
-            restart_cost: run.restart + self.lone(job),
+            restart_cost: run.restart + job.lone,
             mtbf: run.mtbf / u32::try_from(job.hosts.len()).unwrap_or(u32::MAX).max(1),
             since_failure,
             failures: job.failures,
@@ -433,13 +433,13 @@ impl Engine<'_> {
         interval.map(ns)
     }
 
-    /// What the nearest store takes for a checkpoint of the job, if nobody else uses it.
-    fn lone(&self, job: &Job) -> Duration {
+    /// What the nearest store takes for a checkpoint of a job, if nobody else uses it.
+    fn lone(&self, new: &NewJob) -> Duration {
         let cluster = self.run.cluster;
-        let vm = Job::vm(&job.new, 0, cluster.slots_per_host).memory;
+        let vm = Job::vm(new, 0, cluster.slots_per_host).memory;
         let nanos = match (&cluster.local, &cluster.shared) {
             (Some(local), _) => local.lone_ns(vm, vm),
-            (None, Some(shared)) => shared.lone_ns(vm, (job.new.memory / u64::from(shared.count)).max(vm)),
+            (None, Some(shared)) => shared.lone_ns(vm, (new.memory / u64::from(shared.count)).max(vm)),
             (None, None) => 0,
         };
         Duration::from_nanos(nanos)

@@ -1,5 +1,7 @@
 //! A job from its submission to its end, and where its time goes.
 
+use std::time::Duration;
+
 use super::hosts::Room;
 use super::queue::EventId;
 use super::store::StreamId;
@@ -41,6 +43,8 @@ pub(super) struct Spent {
 pub(super) struct Job {
     pub number: u64,
     pub new: NewJob,
+    /// What the nearest store takes for a checkpoint of it, if nobody else uses it.
+    pub lone: Duration,
     /// Work that stands as long as nothing fails.
     pub done: u64,
     /// Work in the newest checkpoint in the stores of its hosts.
@@ -76,10 +80,11 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn new(number: u64, new: NewJob, now: u64) -> Job {
+    pub(super) fn new(number: u64, new: NewJob, lone: Duration, now: u64) -> Job {
         Job {
             number,
             new,
+            lone,
             done: 0,
             local: None,
             shared: None,
@@ -133,6 +138,12 @@ impl Job {
     /// What a VM takes: all but the last fill their hosts. Memory goes by slots.
     pub(super) fn vm(new: &NewJob, index: u32, slots_per_host: u32) -> Room {
         let slots = (new.slots - index * slots_per_host).min(slots_per_host);
+        if slots == new.slots {
+            return Room {
+                slots,
+                memory: new.memory,
+            };
+        }
         let memory = (u128::from(new.memory) * u128::from(slots)).div_ceil(u128::from(new.slots));
         Room {
             slots,

@@ -63,7 +63,7 @@ impl TrialRows {
     /// The makespan of the next row.
     pub(super) fn next_makespan_s(&mut self) -> Result<Option<f64>, RunError> {
         self.advance()?;
-        lines::makespan_s(&self.line).ok_or_else(|| self.complaint())
+        lines::makespan_s(&self.line).map_err(|_| self.complaint())
     }
 
     /// The next row with all its columns.
