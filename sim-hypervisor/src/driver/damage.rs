@@ -3,7 +3,7 @@
 //! The newest checkpoint of the guest is really damaged: the largest segment that no other checkpoint needs is torn in its
 //! middle, as by a device that lost a part. Its manifest stays, so the catalogue goes on listing it, and a restore finds the
 //! damage when it reads the pages. A store that is about to build on the torn segment notices that, too: the next
-//! checkpoint then is a full one, shares nothing with it, and is whole. (A flipped byte within a page would not be noticed
+//! checkpoint to be begun is a full one, shares nothing with it, and is whole. (A flipped byte within a page would not be noticed
 //! before it is read, and every later checkpoint with an equal page would share it: `docs/checkpoint-format.md`, section 2.)
 //! A checkpoint that has no page of its own loses the end of its manifest instead, which is its map of pages.
 
