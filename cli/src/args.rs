@@ -257,8 +257,11 @@ pub(crate) struct SlurmArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// Directory of a run with level "model"
+    /// Directory of a run
     pub(crate) dir: PathBuf,
+    /// Level of the trial, model or sim [default: the first of these that the run has]
+    #[arg(long)]
+    pub(crate) level: Option<TrialLevel>,
     #[command(flatten)]
     pub(crate) data: DataArg,
     /// Number of the trial, as in trials.csv
@@ -267,6 +270,12 @@ pub(crate) struct ReplayArgs {
     /// Number of the point, as in trials.csv
     #[arg(long, value_name = "P", default_value_t = 0)]
     pub(crate) point: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TrialLevel {
+    Model,
+    Sim,
 }
 
 #[derive(Debug, Args)]

@@ -253,6 +253,11 @@ impl World {
         Duration::from_nanos(self.state.borrow().guests[guest.0].ran_ns)
     }
 
+    /// How long it has executed the step that it is in. A checkpoint keeps that.
+    pub(crate) fn begun_step(&self, guest: GuestId) -> Duration {
+        Duration::from_nanos(self.state.borrow().guests[guest.0].machine.carry_ns)
+    }
+
     /// From now on these strike in the work of the world's guests, whichever of them does it.
     pub fn set_silent_errors(&self, errors: SilentErrors) {
         self.state.borrow_mut().silent = Some(errors);

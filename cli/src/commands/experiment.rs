@@ -11,13 +11,14 @@ use revenant_experiments::ladder::climb;
 use revenant_experiments::manifest::Status;
 use revenant_experiments::plot::{Column, Format, PlotOptions, plot_dir, plot_timeline, report_dir};
 use revenant_experiments::run::{default_folder, replay as replay_trial};
+use revenant_experiments::spec::Level;
 use revenant_experiments::{Progress, RunOptions, Spec, run as run_experiment};
 use revenant_sim::CostProfile;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::progress::count_bar;
 use crate::Outcome;
-use crate::args::{Columns, FigureFormat, LadderArgs, PlotArgs, ReplayArgs, ReportArgs, RunArgs};
+use crate::args::{Columns, FigureFormat, LadderArgs, PlotArgs, ReplayArgs, ReportArgs, RunArgs, TrialLevel};
 use crate::output::print;
 
 pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
@@ -100,7 +101,11 @@ pub(crate) fn ladder(args: &LadderArgs) -> Result<Outcome> {
 }
 
 pub(crate) fn replay(args: &ReplayArgs) -> Result<Outcome> {
-    let (path, _) = replay_trial(&args.dir, args.data.folder(), args.point, args.trial)?;
+    let level = args.level.map(|level| match level {
+        TrialLevel::Model => Level::Model,
+        TrialLevel::Sim => Level::Sim,
+    });
+    let (path, _) = replay_trial(&args.dir, args.data.folder(), level, args.point, args.trial)?;
     print(&format!("{}\n", path.display()))?;
     let options = PlotOptions {
         formats: vec![Format::Svg, Format::Png],

@@ -76,7 +76,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn span(&mut self, start: Timestamp, end: Timestamp, phase: Phase) {
+    pub(crate) fn span(&mut self, start: Timestamp, end: Timestamp, phase: Phase) {
         if start == end {
             return;
         }
@@ -86,12 +86,12 @@ impl Recorder {
         }
     }
 
-    pub(super) fn moment(&mut self, at: Timestamp, what: What) {
+    pub(crate) fn happened(&mut self, at: Timestamp, what: What) {
         self.moments.push(Moment { at, what });
     }
 
     /// The newest `lost` of work was for nothing. That is known only now, so spans are relabelled from the end.
-    pub(super) fn lose(&mut self, mut lost: Duration) {
+    pub(crate) fn lose(&mut self, mut lost: Duration) {
         let mut at = self.spans.len();
         while at > 0 && !lost.is_zero() {
             at -= 1;
@@ -123,5 +123,42 @@ impl Recorder {
             }
             one
         });
+    }
+}
+
+#[cfg(test)]
+impl Recorder {
+    /// The time in each phase must be that of the outcome, and all there is.
+    pub(crate) fn accounts_for(&self, outcome: &crate::outcome::Outcome) {
+        let spent = |phases: &[Phase]| {
+            let spans = self.spans.iter();
+            spans
+                .filter(|span| phases.contains(&span.phase))
+                .map(|span| span.end.since(span.start))
+                .sum::<Duration>()
+        };
+        let told = [
+            spent(&[Phase::Work]),
+            spent(&[Phase::Lost]),
+            spent(&[Phase::Checkpoint, Phase::Verify]),
+            spent(&[Phase::Restore]),
+            spent(&[Phase::Detection, Phase::Downtime]),
+        ];
+        let wanted = [
+            outcome.useful,
+            outcome.lost,
+            outcome.checkpointing,
+            outcome.restarting,
+            outcome.down,
+        ];
+        assert_eq!(told, wanted, "{:?}", self.moments);
+        let parts = outcome.useful + outcome.checkpointing + outcome.lost + outcome.restarting + outcome.down;
+        assert_eq!(parts, outcome.makespan);
+        for pair in self.spans.windows(2) {
+            assert_eq!(pair[0].end, pair[1].start);
+        }
+        for pair in self.moments.windows(2) {
+            assert!(pair[0].at <= pair[1].at);
+        }
     }
 }

@@ -395,7 +395,7 @@ impl<'a> World<'a> {
 
     fn note(&mut self, what: What) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.moment(self.now, what);
+            recorder.happened(self.now, what);
         }
     }
 

@@ -149,6 +149,9 @@ pub enum RunError {
         /// Number of the trial.
         trial: u32,
     },
+    /// Of many jobs at once there is no timeline.
+    #[error("trials of level \"cluster\" have no timeline: ask for level model or sim, or look at jobs.csv")]
+    NoTimeline,
     /// A trial that was replayed is not the one of the row.
     #[error("{}: row {row} comes out differently here: it is of another version, or of other logs", path.display())]
     ComesOutDifferently {

@@ -10,9 +10,11 @@ use super::{RunError, begun_in, plan_of};
 use crate::failures::FailureKind;
 use crate::model::{Moment, Phase, Recorder, Span, What};
 use crate::outcome::Outcome;
-use crate::plan::WorkItem;
+use crate::plan::{Plan, WorkItem};
 use crate::record::{self, TrialRow};
+use crate::sim;
 use crate::spec::{Level, Spec};
+use crate::trial::TrialError;
 
 /// Folder of the replays, in that of their run.
 pub const REPLAY: &str = "replay";
@@ -26,7 +28,7 @@ pub struct Timeline {
     pub experiment: String,
     /// Number of the point.
     pub point: u32,
-    /// `model`.
+    /// `model` or `sim`.
     pub level: String,
     /// The policy.
     pub policy: String,
@@ -65,12 +67,13 @@ pub struct TimelineEvent {
     pub kind: Option<String>,
 }
 
-/// Runs a trial of the run in `dir` again at level `model` and writes what happened to
-/// `replay/point-P-model-trial-K/timeline.json` there, which it returns. Logs that the run replays are looked for in `data`. Refuses a
-/// trial whose row comes out differently.
+/// Runs a trial of the run in `dir` again and writes what happened to `replay/point-P-LEVEL-trial-K/timeline.json` there, which it
+/// returns. The level is `model` or `sim`; `None`: the first of the run's levels that is one of these. Logs that the run replays are looked for
+/// in `data`. Refuses a trial whose row comes out differently.
 pub fn replay(
     dir: &Path,
     data: Option<&Path>,
+    level: Option<Level>,
     point: u32,
     trial: u32,
 ) -> Result<(PathBuf, Timeline), RunError> {
@@ -78,7 +81,9 @@ pub fn replay(
     let there = begun_in(&folder)?;
     let spec = Spec::load(&folder.file(SPEC), data)?.with_identity(there.seed, &there.trials_a_cell);
     let plan = plan_of(&spec, None)?.resized(&there.trials_of_cells);
-    let level = Level::Model;
+    let told = |level: &&Level| **level != Level::Cluster;
+    let level = level.or(spec.levels.iter().find(told).copied());
+    let level = level.ok_or(RunError::NoTimeline)?;
     let absent = || RunError::NoSuchTrial {
         path: folder.file(TRIALS),
         point,
@@ -92,13 +97,7 @@ pub fn replay(
         .ok_or_else(absent)?;
     let item = WorkItem { cell, trial };
     let mut recorder = Recorder::default();
-    let mut failures = plan.failures(item);
-    let outcome = plan.model_job(cell).observe(
-        plan.interval_policy(&plan.cells[cell]),
-        plan.seed(trial),
-        &mut || failures.draw(),
-        Some(&mut recorder),
-    );
+    let outcome = observe(&plan, item, &mut recorder)?;
     let row = TrialRow::new(&plan, item, &outcome);
     let mut rows = TrialRows::open(&folder)?;
     let mut number = 0;
@@ -126,6 +125,24 @@ pub fn replay(
     let out = Folder::of(&out);
     out.write(TIMELINE, text.as_bytes())?;
     Ok((out.file(TIMELINE), timeline))
+}
+
+fn observe(plan: &Plan, item: WorkItem, recorder: &mut Recorder) -> Result<Outcome, RunError> {
+    let cell = &plan.cells[item.cell];
+    match cell.level {
+        Level::Model => {
+            let mut failures = plan.failures(item);
+            Ok(plan.model_job(item.cell).observe(
+                plan.interval_policy(cell),
+                plan.seed(item.trial),
+                &mut || failures.draw(),
+                Some(recorder),
+            ))
+        }
+        Level::Sim => sim::observe(plan, item, recorder)
+            .map_err(|error| RunError::trial(plan, item, TrialError::from(error))),
+        Level::Cluster => Err(RunError::NoTimeline),
+    }
 }
 
 fn timeline(row: &TrialRow, outcome: &Outcome, recorder: &Recorder) -> Timeline {

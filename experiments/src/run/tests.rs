@@ -441,7 +441,7 @@ fn a_trial_is_replayed_as_its_row_has_it_or_refused() {
         },
     )
     .unwrap();
-    let (path, timeline) = replay(&out, None, 0, 2).unwrap();
+    let (path, timeline) = replay(&out, None, None, 0, 2).unwrap();
     assert_eq!(path, out.join("replay/point-0-model-trial-2/timeline.json"));
     let read: Timeline = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     assert_eq!(read, timeline);
@@ -452,14 +452,14 @@ fn a_trial_is_replayed_as_its_row_has_it_or_refused() {
     assert_eq!(timeline.events.last().unwrap().what, "finished");
     for (point, trial) in [(0, 3), (99, 0)] {
         assert!(matches!(
-            replay(&out, None, point, trial),
+            replay(&out, None, None, point, trial),
             Err(RunError::NoSuchTrial { .. })
         ));
     }
     let rows = fs::read_to_string(out.join(TRIALS)).unwrap();
     fs::write(out.join(TRIALS), rows.replacen(",true,,", ",true,,1", 3)).unwrap();
     assert!(matches!(
-        replay(&out, None, 0, 2),
+        replay(&out, None, None, 0, 2),
         Err(RunError::ComesOutDifferently { row: 3, .. })
     ));
 }

@@ -6,17 +6,19 @@
 //! and disk is said in [`Strike`]. Of the rules, a shared store, epochs and replicas are refused by the check of the spec.
 
 mod probe;
+mod witness;
 
 use std::time::Duration;
 
+use revenant_core::Timestamp;
 use revenant_core::capture::Method;
 use revenant_core::protect::{GiveUp, Options};
-use revenant_sim::driver::{Losses, Report, Rules, RunEnd, Scenario, Strike, Verification};
+use revenant_sim::driver::{Losses, Report, Rules, RunEnd, Scenario, Strike, Verification, Witness};
 use revenant_sim::fault::FaultPlan;
 use revenant_sim::{GuestSpec, Program, driver};
 
 use crate::failures::{FailureKind, FailureStream};
-use crate::model::SilentGaps;
+use crate::model::{Recorder, SilentGaps, What};
 use crate::outcome::{End, Outcome, Reason};
 use crate::plan::{Plan, WorkItem};
 use crate::seed::TrialSeed;
@@ -51,6 +53,22 @@ pub enum SimError {
 
 /// Runs one trial of the plan.
 pub(crate) fn run(plan: &Plan, item: WorkItem) -> Result<Outcome, SimError> {
+    watched(plan, item, &mut ())
+}
+
+/// Runs one trial and tells the recorder what happens. The recorder changes nothing.
+pub(crate) fn observe(plan: &Plan, item: WorkItem, recorder: &mut Recorder) -> Result<Outcome, SimError> {
+    let outcome = watched(plan, item, recorder)?;
+    recorder.moments.sort_by_key(|moment| moment.at);
+    let end = match outcome.end {
+        End::Completed => What::Finished,
+        End::GivenUp(_) => What::GivenUp,
+    };
+    recorder.happened(Timestamp::default() + outcome.makespan, end);
+    Ok(outcome)
+}
+
+fn watched(plan: &Plan, item: WorkItem, witness: &mut dyn Witness) -> Result<Outcome, SimError> {
     let cell = &plan.cells[item.cell];
     let (setting, seed) = (plan.setting(cell), plan.seed(item.trial));
     let mut scenario = scenario(setting, cell.program.ok_or(SimError::NoGuest)?, seed)?;
@@ -66,7 +84,12 @@ pub(crate) fn run(plan: &Plan, item: WorkItem) -> Result<Outcome, SimError> {
         failures: plan.failures(item),
         silent: setting.rules.silent_mtbf.map(|mtbf| SilentGaps::new(seed, mtbf)),
     };
-    outcome(driver::run(&scenario, plan.interval_policy(cell), &mut strikes))
+    outcome(driver::watch(
+        &scenario,
+        plan.interval_policy(cell),
+        &mut strikes,
+        witness,
+    ))
 }
 
 /// What strikes in a trial: what strikes the model's, too.

@@ -1,6 +1,6 @@
 //! One life of the checkpointer process: from its start on a host to that host's loss.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use rand::{Rng, SeedableRng};
@@ -19,7 +19,7 @@ use crate::world::{HostId, Powered, World};
 pub(super) struct SharedDisk {
     medium: SimMedium,
     draws: Xoshiro256PlusPlus,
-    losses: Rc<Cell<u32>>,
+    losses: Rc<RefCell<Vec<Timestamp>>>,
 }
 
 impl SharedDisk {
@@ -44,9 +44,9 @@ impl SharedDisk {
         self.medium.refuse_writes_until(mended);
     }
 
-    /// How often it lost something.
-    pub(super) fn losses(&self) -> u32 {
-        self.losses.get()
+    /// Each time that it lost something: when it was mended.
+    pub(super) fn losses(&self) -> Vec<Timestamp> {
+        self.losses.borrow().clone()
     }
 
     /// Whether it took no writes at some time since `begun`.
@@ -55,7 +55,7 @@ impl SharedDisk {
     }
 }
 
-fn connect(world: &World, host: HostId, image: Image, losses: &Rc<Cell<u32>>) -> SimMedium {
+fn connect(world: &World, host: HostId, image: Image, losses: &Rc<RefCell<Vec<Timestamp>>>) -> SimMedium {
     let medium = SimMedium::paced(image, Rc::new(WorldPace::new(world)));
     let attached = StoreDisk {
         medium: medium.clone(),
@@ -69,7 +69,7 @@ fn connect(world: &World, host: HostId, image: Image, losses: &Rc<Cell<u32>>) ->
 #[derive(Debug)]
 struct StoreDisk {
     medium: SimMedium,
-    losses: Rc<Cell<u32>>,
+    losses: Rc<RefCell<Vec<Timestamp>>>,
 }
 
 impl Powered for StoreDisk {
@@ -80,7 +80,7 @@ impl Powered for StoreDisk {
     fn damage(&self, mended: Timestamp) {
         damage_newest(&self.medium);
         self.medium.damage(mended);
-        self.losses.set(self.losses.get() + 1);
+        self.losses.borrow_mut().push(mended);
     }
 }
 

@@ -11,15 +11,17 @@ mod drive;
 mod report;
 mod strike;
 mod verify;
+mod witness;
 
 use std::time::Duration;
 
 use revenant_core::capture::Method;
 use revenant_core::protect::Options;
 
-pub use drive::run;
+pub use drive::{run, watch};
 pub use report::{Capture, Report, RunEnd};
 pub use strike::{Losses, Strike};
+pub use witness::{Moment, Spent, Witness};
 
 use crate::fault::FaultPlan;
 use crate::profile::CostProfile;

@@ -27,27 +27,6 @@ fn job() -> ModelJob {
     }
 }
 
-/// The seconds in each phase of a trial, and whether they are those of the outcome and all there is.
-fn accounted(outcome: &Outcome, recorder: &Recorder) {
-    let spent = |phases: &[Phase]| {
-        let spans = recorder.spans.iter();
-        spans
-            .filter(|span| phases.contains(&span.phase))
-            .map(|span| span.end.since(span.start))
-            .sum::<Duration>()
-    };
-    assert_eq!(spent(&[Phase::Work]), outcome.useful);
-    assert_eq!(spent(&[Phase::Lost]), outcome.lost);
-    assert_eq!(spent(&[Phase::Checkpoint, Phase::Verify]), outcome.checkpointing);
-    assert_eq!(spent(&[Phase::Restore]), outcome.restarting);
-    assert_eq!(spent(&[Phase::Detection, Phase::Downtime]), outcome.down);
-    let parts = outcome.useful + outcome.checkpointing + outcome.lost + outcome.restarting + outcome.down;
-    assert_eq!(parts, outcome.makespan);
-    for pair in recorder.spans.windows(2) {
-        assert_eq!(pair[0].end, pair[1].start);
-    }
-}
-
 /// Failures after these times at risk, and none after them.
 fn trial(job: &ModelJob, failures: &[(u64, FailureKind)]) -> Outcome {
     let mut failures = failures.iter().copied();
@@ -62,7 +41,7 @@ fn trial(job: &ModelJob, failures: &[(u64, FailureKind)]) -> Outcome {
     let policy = Box::new(Fixed(Duration::from_secs(100)));
     let outcome = job.observe(policy, TrialSeed(1), &mut next, Some(&mut recorder));
     assert_eq!(outcome.end, End::Completed);
-    accounted(&outcome, &recorder);
+    recorder.accounts_for(&outcome);
     outcome
 }
 
@@ -186,7 +165,7 @@ fn an_unverified_silent_error_ends_in_a_wrong_result() {
     });
     let mut recorder = Recorder::default();
     let outcome = silent.observe(policy(), TrialSeed(1), &mut never, Some(&mut recorder));
-    accounted(&outcome, &recorder);
+    recorder.accounts_for(&outcome);
     assert_eq!(outcome.end, End::Completed);
     assert_eq!(outcome.digest_ok, Some(true));
     assert!(outcome.lost > Duration::ZERO);
@@ -266,7 +245,7 @@ proptest! {
             prop_assert_eq!(outcome.useful, job.work);
         }
         if matches!(outcome.end, End::Completed | End::GivenUp(Reason::SilentlyWrong)) {
-            accounted(&outcome, &recorder);
+            recorder.accounts_for(&outcome);
         }
     }
 }

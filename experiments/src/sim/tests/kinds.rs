@@ -146,3 +146,35 @@ fn silent_errors_that_nobody_looks_for() {
     let trials: u32 = plan.cells.iter().map(|cell| cell.trials).sum::<u32>() / 2;
     assert!(wrong > 0 && wrong < trials, "{wrong} of {trials} are wrong");
 }
+
+/// The recorder changes nothing, and what it was told is all that happened, to the nanosecond.
+#[test]
+fn the_timeline_of_a_trial_accounts_for_all_of_its_time() {
+    let mut struck = 0;
+    for method in ["stop-and-copy", "pre-copy"] {
+        let plan = changed(
+            "guest-crash = 0.2, hang = 0.2, host-crash = 0.2, host-loss = 0.2, store-loss = 0.2",
+            "reboot = \"90s\"\nhang_detection = \"60s\"\nstore_repair = \"3min\"\nsilent_mtbf = \"20min\"",
+            &format!("verify = \"2s\"\nverifications = 2\nmethod = \"{method}\""),
+        );
+        let sims = plan.cells.iter().enumerate();
+        for (cell, _) in sims.filter(|(_, cell)| cell.level == Level::Sim) {
+            for trial in 0..12 {
+                let item = WorkItem { cell, trial };
+                let mut recorder = Recorder::default();
+                let outcome = observe(&plan, item, &mut recorder).unwrap();
+                assert_eq!(outcome, run(&plan, item).unwrap());
+                recorder.accounts_for(&outcome);
+                let count = |is: fn(&What) -> bool| {
+                    let moments = recorder.moments.iter();
+                    moments.filter(|moment| is(&moment.what)).count() as u64
+                };
+                let failures = count(|what| matches!(what, What::Failure(_) | What::SilentError));
+                assert_eq!(failures, outcome.failures);
+                assert_eq!(count(|what| *what == What::Checkpoint), outcome.checkpoints);
+                struck += failures;
+            }
+        }
+    }
+    assert!(struck > 100, "only {struck} failures struck");
+}

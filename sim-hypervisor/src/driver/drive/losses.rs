@@ -5,7 +5,7 @@ use revenant_core::protect::Event;
 use revenant_core::{Clock, Timestamp};
 
 use super::{Driver, Id};
-use crate::driver::Strike;
+use crate::driver::{Spent, Strike};
 use crate::world::Incident;
 
 impl Driver<'_> {
@@ -78,6 +78,7 @@ impl Driver<'_> {
         let (reason, at) = self.gone().unwrap_or((GoneReason::Destroyed, self.world.now()));
         self.world.clear_agenda();
         self.lost_at.get_or_insert(at);
+        self.struck(at);
         if !self.world.host_is_up(self.host()) {
             self.process = None;
         }
@@ -89,6 +90,7 @@ impl Driver<'_> {
         self.world.strike(Incident::GuestCrash(self.guest));
         // A call that was under way may have returned only some time after the loss.
         self.report.down += self.world.now().since(at);
+        self.spent(self.world.now(), Spent::Detection);
         Event::GuestLost(reason)
     }
 }

@@ -1,6 +1,7 @@
 //! Does what the protect loop says and reports what came of it.
 
 mod losses;
+mod told;
 mod verified;
 
 use std::rc::Rc;
@@ -17,20 +18,32 @@ use super::boot::{Process, SharedDisk};
 use super::report::{Capture, Report, RunEnd};
 use super::strike::{Losses, Strike};
 use super::verify::Verifier;
+use super::witness::{Moment, Spent, Witness};
 use super::{GUEST, Scenario};
 use crate::fault::{Faults, FaultyHypervisor};
 use crate::hypervisor::{Inspector, SimHypervisor};
 use crate::oracle::Oracle;
 use crate::silent::SilentErrors;
 use crate::world::{GuestId, Happening, HostId, Incident, World};
+use told::Told;
 
 /// How often a call that should never fail for long is tried before the guest counts as hung, or the store as lost.
 const TRIES_MAX: u32 = 5;
 
 /// Runs a guest to its end, checkpointing it when `policy` says so.
 pub fn run(scenario: &Scenario, policy: Box<dyn IntervalPolicy>, losses: &mut dyn Losses) -> Report {
+    watch(scenario, policy, losses, &mut ())
+}
+
+/// The same, telling a witness what happens; it changes nothing.
+pub fn watch(
+    scenario: &Scenario,
+    policy: Box<dyn IntervalPolicy>,
+    losses: &mut dyn Losses,
+    witness: &mut dyn Witness,
+) -> Report {
     let mut protect = Protect::new(policy, scenario.protect);
-    let mut driver = Driver::new(scenario, losses);
+    let mut driver = Driver::new(scenario, losses, witness);
     let mut event = Event::Started;
     let end = loop {
         if driver.world.now() > Timestamp::default() + scenario.time_limit {
@@ -74,12 +87,13 @@ struct Driver<'a> {
     /// What guests that are gone have executed.
     worked_before: Duration,
     report: Report,
+    told: Told<'a>,
 }
 
 type Id = CheckpointId;
 
 impl<'a> Driver<'a> {
-    fn new(scenario: &'a Scenario, losses: &'a mut dyn Losses) -> Self {
+    fn new(scenario: &'a Scenario, losses: &'a mut dyn Losses, witness: &'a mut dyn Witness) -> Self {
         let world = World::new(scenario.profile.clone());
         let hosts = [world.add_host(), world.add_host()];
         let faults = Faults::new(&world, scenario.faults.clone());
@@ -106,6 +120,7 @@ impl<'a> Driver<'a> {
             lost_at: None,
             worked_before: Duration::ZERO,
             report: Report::new(),
+            told: Told::new(witness),
         };
         driver.draw_loss();
         driver.aim_losses();
@@ -143,10 +158,12 @@ impl<'a> Driver<'a> {
 
     fn work(&mut self, until: Option<Timestamp>) -> Event<Id> {
         let limit = Timestamp::default() + self.scenario.time_limit + Duration::from_nanos(1);
-        match self
+        let happening = self
             .world
-            .run_until(self.guest, Some(until.map_or(limit, |until| until.min(limit))))
-        {
+            .run_until(self.guest, Some(until.map_or(limit, |until| until.min(limit))));
+        self.spent(self.until_lost(), Spent::Work);
+        self.unnoticed();
+        match happening {
             Happening::GuestFinished(_) => Event::GuestFinished,
             Happening::GuestLost(..) | Happening::GuestHung(_) => self.noticed(),
             // A guest that stands still although it was told to run is as good as gone; see `resume_or_destroy`.
@@ -158,6 +175,7 @@ impl<'a> Driver<'a> {
         let begun = self.world.now();
         self.world.advance(until.since(begun));
         self.report.lingering += self.until_lost().since(begun);
+        self.spent(self.until_lost(), Spent::Checkpoint);
         if self.gone().is_some() {
             self.noticed()
         } else {
@@ -168,7 +186,7 @@ impl<'a> Driver<'a> {
     fn capture(&mut self) -> Event<Id> {
         let (begun, worked) = (self.world.now(), self.world.worked(self.guest));
         let Some(mut process) = self.process.take().or_else(|| self.start_process().ok()) else {
-            self.account_capture(begun, worked);
+            self.account_capture(begun, worked, None);
             return self.after_failure(begun);
         };
         let request = CaptureRequest {
@@ -188,15 +206,16 @@ impl<'a> Driver<'a> {
             Ok(captured) => {
                 let timeline = &captured.timeline;
                 let cost = timeline.suspended_for;
-                self.report.captures.push(Capture {
+                let capture = Capture {
                     lead: timeline.total.saturating_sub(cost + timeline.commit_time),
                     suspended_for: cost,
                     commit_time: timeline.commit_time,
                     stored_bytes: captured.checkpoint.stored_bytes,
                     pages_copied: captured.timeline.pages_copied(),
-                });
+                };
+                self.report.captures.push(capture);
                 self.prune(&process);
-                self.account_capture(begun, worked);
+                self.account_capture(begun, worked, Some(capture));
                 Event::Captured {
                     checkpoint: captured.checkpoint.id,
                     cost,
@@ -206,7 +225,7 @@ impl<'a> Driver<'a> {
                 if matches!(error, CaptureError::NotResumed { .. }) {
                     self.resume_or_destroy(&mut seam);
                 }
-                self.account_capture(begun, worked);
+                self.account_capture(begun, worked, None);
                 self.after_failure(begun)
             }
         };
@@ -217,9 +236,10 @@ impl<'a> Driver<'a> {
     }
 
     /// What of the time since `begun`, when the guest had executed `worked`, kept it from its work.
-    fn account_capture(&mut self, begun: Timestamp, worked: Duration) {
+    fn account_capture(&mut self, begun: Timestamp, worked: Duration, committed: Option<Capture>) {
         let worked = self.world.worked(self.guest).saturating_sub(worked);
         self.report.checkpointing += self.until_lost().since(begun).saturating_sub(worked);
+        self.captured(committed, worked);
     }
 
     /// Old checkpoints go when there are twice as many as wanted. A failure here costs space, nothing else.
@@ -261,6 +281,7 @@ impl<'a> Driver<'a> {
             return self.found();
         }
         self.report.refused += u64::from(self.disk.failed_since(begun));
+        self.moment(self.world.now(), Moment::CheckpointFailed);
         Event::CaptureFailed
     }
 
@@ -275,6 +296,7 @@ impl<'a> Driver<'a> {
             self.world.advance(self.scenario.rules.reboot);
         }
         self.report.down += self.world.now().since(begun);
+        self.spent(self.world.now(), Spent::Downtime);
         let begun = self.world.now();
         let mut tries = 0;
         loop {
@@ -288,6 +310,7 @@ impl<'a> Driver<'a> {
             }
         }
         self.report.restarting += self.world.now().since(begun);
+        self.spent(self.world.now(), Spent::Restore);
         if !at_hand {
             self.draw_loss();
         }
@@ -327,6 +350,7 @@ impl<'a> Driver<'a> {
         };
         let cost = self.until_lost().since(begun);
         self.report.restarting += cost;
+        self.spent(self.until_lost(), Spent::Restore);
         if self.gone().is_some() {
             return self.noticed();
         }
@@ -337,6 +361,7 @@ impl<'a> Driver<'a> {
             }
             Err(NotRestored { damaged }) => {
                 self.report.damaged += u32::from(damaged);
+                self.moment(self.world.now(), Moment::RestoreFailed);
                 Event::RestoreFailed { damaged }
             }
         }
@@ -373,6 +398,8 @@ impl<'a> Driver<'a> {
         if let Some(lost_at) = self.lost_at.take() {
             self.report.recoveries.push(self.world.now().since(lost_at));
         }
+        self.settled(self.world.begun_step(self.guest));
+        self.moment(self.world.now(), Moment::Restored);
     }
 
     fn work_of(&self, steps: u64) -> Duration {
@@ -390,13 +417,16 @@ impl<'a> Driver<'a> {
             self.report.digest_ok =
                 Some(steps == spec.steps && self.world.digest(self.guest) == oracle.digest_at(steps));
         }
+        self.spent(self.world.now(), Spent::Checkpoint);
+        self.unnoticed();
+        self.settled(Duration::ZERO);
         self.report.end = end;
         self.report.makespan = self.world.now().since(Timestamp::default());
         self.report.useful = self.work_of(self.world.steps(self.guest));
         let worked = self.worked_before + self.world.worked(self.guest);
         self.report.lost = worked.saturating_sub(self.report.useful);
         self.report.tally = protect.tally();
-        self.report.store_losses = self.disk.losses();
+        self.report.store_losses = u32::try_from(self.disk.losses().len()).unwrap_or(u32::MAX);
         self.report.silent_errors = self.world.silent_errors();
         self.report.applied = self.faults.applied();
         self.report

@@ -7,6 +7,7 @@ use revenant_core::protect::Event;
 use revenant_core::{Clock, Timestamp};
 
 use super::{Driver, Id};
+use crate::driver::Spent;
 use crate::world::Incident;
 
 impl Driver<'_> {
@@ -53,6 +54,7 @@ impl Driver<'_> {
         let right = verifier.passes(&self.world, self.guest);
         self.world.hold(self.guest, false);
         self.report.checkpointing += self.until_lost().since(begun);
+        self.spent(self.until_lost(), Spent::Verify);
         if self.gone().is_some() {
             return Some(self.noticed());
         }
