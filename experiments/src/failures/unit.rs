@@ -30,8 +30,16 @@ pub(super) fn open_unit(rng: &mut ChaCha8Rng) -> f64 {
     ((rng.next_u64() >> 11) + 1).cast_signed() as f64 * SCALE
 }
 
-/// The natural logarithm of a number that is positive and normal. After FreeBSD's e_log.c (Copyright 1993 by Sun Microsystems, Inc.;
-/// permission to use, copy, modify and distribute it is freely granted, provided that this notice is preserved), as `libm` is.
+// What follows is after e_log.c of FreeBSD's msun, as `libm` is:
+//
+// Copyright (C) 1993 by Sun Microsystems, Inc. All rights reserved.
+//
+// Developed at SunSoft, a Sun Microsystems, Inc. business.
+// Permission to use, copy, modify, and distribute this
+// software is freely granted, provided that this notice
+// is preserved.
+
+/// The natural logarithm of a number that is positive and normal.
 #[inline]
 #[expect(clippy::many_single_char_names, reason = "as in the source and its proof")]
 fn log(x: f64) -> f64 {

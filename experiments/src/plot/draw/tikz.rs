@@ -299,7 +299,8 @@ fn escaped(text: &str) -> String {
             '>' => all.push_str("$>$"),
             '"' => all.push_str("''"),
             'τ' => all.push_str("$\\tau$"),
-            'µ' => all.push_str("$\\mu$"),
+            'σ' => all.push_str("$\\sigma$"),
+            'µ' | 'μ' => all.push_str("$\\mu$"),
             '−' => all.push_str("$-$"),
             '×' => all.push_str("$\\times$"),
             '·' => all.push_str("$\\cdot$"),
@@ -308,8 +309,24 @@ fn escaped(text: &str) -> String {
             '–' => all.push_str("--"),
             '…' => all.push_str("\\dots{}"),
             control if control.is_control() => all.push(' '),
-            other => all.push(other),
+            // LaTeX stops at a sign that it does not know; of names that users give, accented letters it knows.
+            'À'..='ž' | '\0'..='\x7f' => all.push(sign),
+            _ => all.push('?'),
         }
         all
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn latex_gets_signs_that_it_knows() {
+        assert_eq!(
+            escaped("σ = 1.5 µs, τ_1 ≤ 50 %"),
+            "$\\sigma$ = 1.5 $\\mu$s, $\\tau$\\_1 $\\le$ 50 \\%"
+        );
+        assert_eq!(escaped("café 計\n"), "café ? ");
+    }
 }
