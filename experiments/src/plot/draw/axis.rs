@@ -57,17 +57,22 @@ impl Frame {
             face.width(label, SMALL) + WORD_ROOM
         });
         let y_ticks = ticks(y.scale, y.kind, area.height(), |_| LINE_ROOM);
+        let margins = Frame::margins(face, area.height(), &x, &y);
+        Frame::with_ticks(area, margins, (x, x_ticks), (y, y_ticks))
+    }
+
+    fn with_ticks(
+        area: Rect,
+        margins: Margins,
+        (x, x_ticks): (AxisSpec, Vec<Tick>),
+        (y, y_ticks): (AxisSpec, Vec<Tick>),
+    ) -> Frame {
+        let axis = |spec, ticks| Axis { spec, ticks };
         Frame {
             area,
-            margins: Frame::margins(face, area.height(), &x, &y),
-            x: Axis {
-                spec: x,
-                ticks: x_ticks,
-            },
-            y: Axis {
-                spec: y,
-                ticks: y_ticks,
-            },
+            margins,
+            x: axis(x, x_ticks),
+            y: axis(y, y_ticks),
         }
     }
 
@@ -94,18 +99,8 @@ impl Frame {
             face.width(label, SMALL) + WORD_ROOM
         });
         let y_ticks = ticks_at(y.scale, y.kind, ys, area.height(), |_| LINE_ROOM);
-        Frame {
-            area,
-            margins: margins(face, &y_ticks, &x, &y),
-            x: Axis {
-                spec: x,
-                ticks: x_ticks,
-            },
-            y: Axis {
-                spec: y,
-                ticks: y_ticks,
-            },
-        }
+        let margins = margins(face, &y_ticks, &x, &y);
+        Frame::with_ticks(area, margins, (x, x_ticks), (y, y_ticks))
     }
 
     /// Room that it takes around an area of this height.
