@@ -24,7 +24,7 @@ const IDLE: &str = "--program,idle,--pages,64,--seed,7,--rest-ms,20,--report,16"
 /// Time between two checkpoints of a protected guest.
 const INTERVAL_S: f64 = 3.0;
 /// A guest that prints nothing for this long hangs.
-const HANG_S: f64 = 8.0;
+const HANG_S: f64 = 20.0;
 
 /// What was measured: one row a line, `what,unit,value`.
 #[derive(Debug, Default)]
