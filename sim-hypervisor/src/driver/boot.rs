@@ -44,9 +44,14 @@ impl SharedDisk {
         self.medium.refuse_writes_until(mended);
     }
 
-    /// Each time that it lost something: when it was mended.
-    pub(super) fn losses(&self) -> Vec<Timestamp> {
-        self.losses.borrow().clone()
+    /// How often it lost something.
+    pub(super) fn losses(&self) -> usize {
+        self.losses.borrow().len()
+    }
+
+    /// When it was mended after each loss but the first so many.
+    pub(super) fn mended_after(&self, known: usize) -> Vec<Timestamp> {
+        self.losses.borrow()[known..].to_vec()
     }
 
     /// Whether it took no writes at some time since `begun`.

@@ -426,7 +426,7 @@ impl<'a> Driver<'a> {
         let worked = self.worked_before + self.world.worked(self.guest);
         self.report.lost = worked.saturating_sub(self.report.useful);
         self.report.tally = protect.tally();
-        self.report.store_losses = u32::try_from(self.disk.losses().len()).unwrap_or(u32::MAX);
+        self.report.store_losses = u32::try_from(self.disk.losses()).unwrap_or(u32::MAX);
         self.report.silent_errors = self.world.silent_errors();
         self.report.applied = self.faults.applied();
         self.report

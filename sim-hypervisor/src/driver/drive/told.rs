@@ -66,11 +66,10 @@ impl Driver<'_> {
     /// What struck since this was asked last, and took no guest.
     pub(super) fn unnoticed(&mut self) {
         let repair = self.scenario.rules.store_repair;
-        let mended = self.disk.losses();
-        for mended in &mended[self.told.store_losses..] {
-            self.moment(*mended - repair, Moment::Struck(Strike::StoreLoss));
+        for mended in self.disk.mended_after(self.told.store_losses) {
+            self.moment(mended - repair, Moment::Struck(Strike::StoreLoss));
+            self.told.store_losses += 1;
         }
-        self.told.store_losses = mended.len();
         let errors = self.world.silent_errors();
         for _ in self.told.silent_errors..errors {
             self.moment(self.until_lost(), Moment::SilentError);
