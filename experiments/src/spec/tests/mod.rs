@@ -1,3 +1,6 @@
+mod logs;
+mod slips;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -265,84 +268,6 @@ fn a_law_that_is_drawn_needs_an_mtbf() {
         missing.starts_with("x.toml:11: failures.mtbf is missing"),
         "{missing}"
     );
-}
-
-#[test]
-fn a_log_is_looked_for_beside_the_spec_and_has_its_own_mtbf() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("log.csv"), "gap_s\n100\n200\n300\n").unwrap();
-    let law = "law = { log = { file = \"log.csv\", format = \"csv\", mode = \"bootstrap\" } }";
-    let text = GOOD
-        .replace("law = \"exponential\"", law)
-        .replace("mtbf = [\"1h\", \"2h\"]\n", "");
-    let spec = Spec::parse(&text, &folder.path().join("x.toml")).unwrap();
-    let failures = &spec.settings[0].failures;
-    assert_eq!(failures.mtbf, [Duration::from_secs(200)]);
-    assert_eq!(failures.process.name(), "bootstrap log");
-    let late = text.replace("mode = \"bootstrap\"", "mode = \"replay\", start = \"600s\"");
-    let found = Spec::parse(&late, &folder.path().join("x.toml")).unwrap_err();
-    assert!(
-        found.to_string().contains("start must lie in the 600 s"),
-        "{found}"
-    );
-}
-
-/// Two logs, in order and drawn, one of them of the folder of data.
-fn two_logs(first: &str, second: &str) -> String {
-    GOOD.replace(
-        "law = \"exponential\"",
-        &format!("law = {{ log = {{ {first}, format = \"csv\", mode = \"replay\" }} }}"),
-    ) + &format!(
-        "\n[sweep]\n\"failures.law\" = [{{ log = {{ {first}, format = \"csv\", mode = \"replay\" }} }}, \
-         {{ log = {{ {second}, format = \"csv\", mode = \"bootstrap\" }} }}]\n"
-    )
-}
-
-#[test]
-fn a_log_that_is_not_beside_the_spec_is_looked_for_in_the_folder_of_data() {
-    let (beside, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let path = beside.path().join("x.toml");
-    let load = |text: &str, data| {
-        std::fs::write(&path, text).unwrap();
-        Spec::load(&path, data).map_err(|error| error.to_string())
-    };
-    std::fs::write(beside.path().join("a.csv"), "gap_s\n100\n200\n").unwrap();
-    std::fs::write(data.path().join("a.csv"), "gap_s\n7\n9\n").unwrap();
-    std::fs::write(data.path().join("b.csv"), "gap_s,node\n300,x\n500,y\n").unwrap();
-    let text = two_logs("file = \"a.csv\"", "file = \"b.csv\", node = \"y\"");
-    let found = load(&text, None).unwrap_err();
-    assert!(
-        found.contains("b.csv: No such file") && found.contains("--data"),
-        "{found}"
-    );
-    let spec = load(&text, Some(data.path())).unwrap();
-    let processes: Vec<_> = spec
-        .settings
-        .iter()
-        .map(|setting| setting.failures.process.name())
-        .collect();
-    assert_eq!(processes, ["replay a", "bootstrap b node y"]);
-    let Process::Recorded(log) = &spec.settings[0].failures.process else {
-        panic!("not recorded");
-    };
-    assert_eq!(*log.gaps_s, [100.0, 200.0], "what is beside the spec goes first");
-}
-
-#[test]
-fn rows_tell_logs_apart() {
-    let data = tempfile::tempdir().unwrap();
-    let path = data.path().join("x.toml");
-    std::fs::write(data.path().join("a.csv"), "gap_s,node\n100,x\n200,y\n300,y\n").unwrap();
-    let parse = |first: &str, second: &str| {
-        Spec::parse(&two_logs(first, second), &path).map_err(|error| error.to_string())
-    };
-    let (x, y) = (
-        "file = \"a.csv\", node = \"x\", name = \"a\"",
-        "file = \"a.csv\", node = \"y\", name = \"a\"",
-    );
-    assert!(parse(y, y).is_ok());
-    let found = parse(x, y).unwrap_err();
-    assert!(found.contains("another log is called \"a\" too"), "{found}");
 }
 
 /// What a sweep of the good spec makes.
@@ -789,70 +714,4 @@ fn complaints_about_the_cluster_do_too() {
 "
         )
     );
-}
-
-/// The shipped specs of level `model`, which random edits are made to.
-const SHIPPED: [&str; 8] = [
-    include_str!("../../specs/adaptive.toml"),
-    include_str!("../../specs/lazy.toml"),
-    include_str!("../../specs/nodes.toml"),
-    include_str!("../../specs/optimal-interval.toml"),
-    include_str!("../../specs/silent-errors.toml"),
-    include_str!("../../specs/two-level.toml"),
-    include_str!("../../specs/weibull.toml"),
-    include_str!("../../specs/young-daly-exact.toml"),
-];
-
-/// What a hand may slip to: numbers at the ends of their types, units, words of other keys.
-const SLIPS: [&str; 24] = [
-    "0",
-    "-1",
-    "1",
-    "1e308",
-    "-0.0",
-    "nan",
-    "inf",
-    "9223372036854775807",
-    "0.1",
-    "20",
-    "\"1ms\"",
-    "\"36500d\"",
-    "\"100y\"",
-    "\"\"",
-    "[]",
-    "{}",
-    "true",
-    "\"exponential\"",
-    "\"never\"",
-    "\"measured\"",
-    "[1, 2]",
-    "\n",
-    "=",
-    "\"host-loss\"",
-];
-
-proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(3_000))]
-
-    /// A spec that somebody's hand slipped in is refused with its line, or runs: a trial of it ends.
-    #[test]
-    fn a_slip_of_the_hand_is_refused_or_runs(
-        which in 0..SHIPPED.len(),
-        slips in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0..SLIPS.len()), 1..4),
-    ) {
-        let mut words: Vec<String> = SHIPPED[which].split_inclusive(' ').map(str::to_owned).collect();
-        for (place, slip) in &slips {
-            let word = place.index(words.len());
-            words[word] = format!("{} ", SLIPS[*slip]);
-        }
-        match parse(&words.concat()) {
-            Err(error) => proptest::prop_assert!(error.starts_with("x.toml:"), "{error}"),
-            Ok(spec) => {
-                let costs = crate::run::costs(&spec).unwrap();
-                let plan = crate::plan::Plan::new(&spec, &costs);
-                let ended = crate::trial::run(&plan, plan.item(0));
-                proptest::prop_assert!(ended.is_ok());
-            }
-        }
-    }
 }
