@@ -108,7 +108,7 @@ pub fn run(
     spec: &Spec,
     options: &RunOptions,
     clock: &dyn Clock,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut (dyn FnMut(Progress) + Send),
     cancel: &AtomicBool,
 ) -> Result<RunReport, RunError> {
     let spec = &spec.clone().with_seed(options.seed).with_trials(options.trials);
@@ -286,7 +286,7 @@ fn run_trials(
     folder: &Folder,
     options: &RunOptions,
     remains: Remains,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut (dyn FnMut(Progress) + Send),
     cancel: &AtomicBool,
 ) -> Result<Written, RunError> {
     let jobs = threads(options.jobs);
@@ -456,7 +456,7 @@ struct Rows<'a> {
     parts: Parts,
     end: u64,
     histograms: CellHistograms,
-    progress: &'a mut dyn FnMut(Progress),
+    progress: &'a mut (dyn FnMut(Progress) + Send),
     state: Progress,
 }
 
@@ -465,7 +465,7 @@ impl<'a> Rows<'a> {
         plan: &'a Plan,
         folder: &Folder,
         remains: Remains,
-        progress: &'a mut dyn FnMut(Progress),
+        progress: &'a mut (dyn FnMut(Progress) + Send),
     ) -> Result<Self, RunError> {
         let state = Progress {
             trials_done: remains.rows,

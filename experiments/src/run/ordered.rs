@@ -3,90 +3,27 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// How many batches workers may run ahead of the oldest result that is still missing, for each of them. Bounds the memory
+/// How many batches threads may run ahead of the oldest result that is still missing, for each of them. Bounds the memory
 /// that waiting results take, whatever one slow item costs.
-const AHEAD_PER_WORKER: u64 = 8;
-
-/// Which numbers are taken and which are taken up.
-struct Counter {
-    next: u64,
-    taken_up: u64,
-    stop: bool,
-}
-
-struct Gate {
-    counter: Mutex<Counter>,
-    moved: Condvar,
-}
-
-impl Gate {
-    fn lock(&self) -> MutexGuard<'_, Counter> {
-        // The counter is consistent after every statement, so a panic elsewhere does not spoil it.
-        self.counter.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next numbers to work on, when it is their turn; `None` when there is nothing more to do.
-    fn claim(
-        &self,
-        end: u64,
-        jobs: u64,
-        batch: &impl Fn(u64) -> u64,
-        cancel: &AtomicBool,
-    ) -> Option<Range<u64>> {
-        let mut counter = self.lock();
-        loop {
-            if counter.stop || counter.next >= end || cancel.load(Ordering::Relaxed) {
-                return None;
-            }
-            let start = counter.next;
-            let length = batch(start).clamp(1, end - start);
-            if start < counter.taken_up + AHEAD_PER_WORKER * jobs * length {
-                counter.next = start + length;
-                return Some(start..counter.next);
-            }
-            counter = self.moved.wait(counter).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn taken_up(&self, next: u64) {
-        self.lock().taken_up = next;
-        self.moved.notify_all();
-    }
-
-    fn stop(&self) {
-        self.lock().stop = true;
-        self.moved.notify_all();
-    }
-}
-
-/// Stops the others when a worker panics: they might wait for its result.
-struct StopOnPanic<'a>(&'a Gate);
-
-impl Drop for StopOnPanic<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.stop();
-        }
-    }
-}
+const AHEAD_PER_THREAD: u64 = 8;
 
 /// Where results go.
 pub(super) trait Sink<T> {
     /// Why a result could not be taken.
     type Error;
-    /// Takes what the work made of a batch; called in ascending order of the numbers, without gaps.
+    /// Takes what the work made of a batch; called in ascending order of the numbers, without gaps, from whichever thread.
     fn take(&mut self, numbers: Range<u64>, result: T) -> Result<(), Self::Error>;
     /// Called when no further result is at hand: what was taken should be made visible.
     fn idle(&mut self) -> Result<(), Self::Error>;
 }
 
-/// Runs `work` on every number of the range with `jobs` threads, as many numbers at a time as `batch` says of the first of them, and
-/// gives the results to the sink on this thread, in order; a single thread is this one. When `cancel` is raised no further number is begun, and everything begun is finished and taken up.
-/// An error of the sink ends the whole. Says which number is the first that was not taken up.
-pub(super) fn run<T: Send, S: Sink<T>>(
+/// Runs `work` on every number of the range with `jobs` threads, this one among them, as many numbers at a time as `batch` says of the
+/// first of them, and gives the results to the sink in order. When `cancel` is raised no further number is begun, and everything
+/// begun is finished and taken up. An error of the sink ends the whole. Says which number is the first that was not taken up.
+pub(super) fn run<T: Send, S: Sink<T, Error: Send> + Send>(
     jobs: usize,
     numbers: Range<u64>,
     cancel: &AtomicBool,
@@ -94,79 +31,123 @@ pub(super) fn run<T: Send, S: Sink<T>>(
     work: impl Fn(Range<u64>) -> T + Sync,
     sink: &mut S,
 ) -> Result<u64, S::Error> {
-    if jobs <= 1 {
-        return one_by_one(numbers, cancel, batch, work, sink);
-    }
-    let gate = Gate {
-        counter: Mutex::new(Counter {
+    let line = Line {
+        state: Mutex::new(State {
             next: numbers.start,
             taken_up: numbers.start,
             stop: false,
+            early: BTreeMap::new(),
+            sink: Some(sink),
+            failed: None,
         }),
         moved: Condvar::new(),
+        end: numbers.end,
+        ahead: AHEAD_PER_THREAD * jobs.max(1) as u64,
+    };
+    let work = || {
+        let _guard = StopOnPanic(&line);
+        while let Some(claimed) = line.claim(&batch, cancel) {
+            let result = work(claimed.clone());
+            line.hand_over(claimed, result);
+        }
     };
     thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel();
-        for _ in 0..jobs {
-            let (gate, batch, work, sender) = (&gate, &batch, &work, sender.clone());
-            scope.spawn(move || {
-                let _guard = StopOnPanic(gate);
-                while let Some(claimed) = gate.claim(numbers.end, jobs as u64, batch, cancel) {
-                    if sender.send((claimed.clone(), work(claimed))).is_err() {
-                        break;
-                    }
-                }
-            });
+        for _ in 1..jobs {
+            scope.spawn(work);
         }
-        drop(sender);
-        let taken = take_in_order(&receiver, numbers.start, &gate, sink);
-        if taken.is_err() {
-            gate.stop();
-        }
-        taken
-    })
+        work();
+    });
+    let state = line.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    state.failed.map_or(Ok(state.taken_up), Err)
 }
 
-fn one_by_one<T, S: Sink<T>>(
-    numbers: Range<u64>,
-    cancel: &AtomicBool,
-    batch: impl Fn(u64) -> u64,
-    work: impl Fn(Range<u64>) -> T,
-    sink: &mut S,
-) -> Result<u64, S::Error> {
-    let mut next = numbers.start;
-    while next < numbers.end && !cancel.load(Ordering::Relaxed) {
-        let claimed = next..next + batch(next).clamp(1, numbers.end - next);
-        sink.take(claimed.clone(), work(claimed.clone()))?;
-        sink.idle()?;
-        next = claimed.end;
+/// The line in which numbers are given out and results queue up. Whoever brings the result that the sink waits for takes up all that can be:
+/// so results are written while they are in that thread's cache, and no thread is there for that alone.
+struct Line<'s, T, S: Sink<T>> {
+    state: Mutex<State<'s, T, S>>,
+    moved: Condvar,
+    end: u64,
+    /// Batches.
+    ahead: u64,
+}
+
+struct State<'s, T, S: Sink<T>> {
+    /// Numbers before are given out.
+    next: u64,
+    /// Results of numbers before are with the sink.
+    taken_up: u64,
+    stop: bool,
+    /// Results that came before their turn, by their first number, with the end of their numbers.
+    early: BTreeMap<u64, (u64, T)>,
+    /// Not here while a thread takes up results.
+    sink: Option<&'s mut S>,
+    failed: Option<S::Error>,
+}
+
+impl<'s, T, S: Sink<T>> Line<'s, T, S> {
+    fn lock(&self) -> MutexGuard<'_, State<'s, T, S>> {
+        // The state is consistent after every statement, so a panic elsewhere does not spoil it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    Ok(next)
+
+    /// The next numbers to work on, when it is their turn; `None` when there is nothing more to do.
+    fn claim(&self, batch: &impl Fn(u64) -> u64, cancel: &AtomicBool) -> Option<Range<u64>> {
+        let mut state = self.lock();
+        loop {
+            if state.stop || state.next >= self.end || cancel.load(Ordering::Relaxed) {
+                return None;
+            }
+            let start = state.next;
+            let length = batch(start).clamp(1, self.end - start);
+            if start < state.taken_up + self.ahead * length {
+                state.next = start + length;
+                return Some(start..state.next);
+            }
+            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Queues a result up, and takes up all whose turn it is unless another thread is doing so: that one will see it.
+    fn hand_over(&self, numbers: Range<u64>, result: T) {
+        let mut state = self.lock();
+        state.early.insert(numbers.start, (numbers.end, result));
+        let Some(sink) = state.sink.take() else { return };
+        loop {
+            let first = state.taken_up;
+            let Some((end, result)) = state.early.remove(&first) else {
+                break;
+            };
+            let more = state.early.contains_key(&end);
+            drop(state);
+            let taken = sink.take(first..end, result);
+            let taken = if more {
+                taken
+            } else {
+                taken.and_then(|()| sink.idle())
+            };
+            state = self.lock();
+            self.moved.notify_all();
+            match taken {
+                Ok(()) => state.taken_up = end,
+                Err(error) => {
+                    state.failed = Some(error);
+                    state.stop = true;
+                    return;
+                }
+            }
+        }
+        state.sink = Some(sink);
+    }
 }
 
-fn take_in_order<T, S: Sink<T>>(
-    results: &mpsc::Receiver<(Range<u64>, T)>,
-    first: u64,
-    gate: &Gate,
-    sink: &mut S,
-) -> Result<u64, S::Error> {
-    let mut early = BTreeMap::new();
-    let mut next = first;
-    loop {
-        let received = if let Ok(received) = results.try_recv() {
-            Some(received)
-        } else {
-            sink.idle()?;
-            results.recv().ok()
-        };
-        let Some((numbers, result)) = received else {
-            return Ok(next);
-        };
-        early.insert(numbers.start, (numbers.end, result));
-        while let Some((end, result)) = early.remove(&next) {
-            sink.take(next..end, result)?;
-            next = end;
-            gate.taken_up(next);
+/// Stops the others when a thread panics: they might wait for its result.
+struct StopOnPanic<'l, 's, T, S: Sink<T>>(&'l Line<'s, T, S>);
+
+impl<T, S: Sink<T>> Drop for StopOnPanic<'_, '_, T, S> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.lock().stop = true;
+            self.0.moved.notify_all();
         }
     }
 }

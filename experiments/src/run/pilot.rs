@@ -19,7 +19,7 @@ use crate::trial::{CellTrials, TrialError};
 pub(super) fn sized(
     plan: Plan,
     jobs: usize,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut (dyn FnMut(Progress) + Send),
     cancel: &AtomicBool,
 ) -> Result<Plan, RunError> {
     let Some(precision) = plan.spec.precision else {
@@ -77,7 +77,7 @@ struct Pilot<'a> {
     /// Of each cell; `None` once a trial was given up.
     makespans: Vec<Option<Running>>,
     /// Is told of the pilot's own trials; those of the run begin at none again.
-    progress: &'a mut dyn FnMut(Progress),
+    progress: &'a mut (dyn FnMut(Progress) + Send),
 }
 
 impl ordered::Sink<Result<Vec<Option<f64>>, (WorkItem, TrialError)>> for Pilot<'_> {

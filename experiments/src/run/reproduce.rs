@@ -49,7 +49,7 @@ pub fn reproduce(
     out: &Path,
     jobs: usize,
     clock: &dyn Clock,
-    progress: &mut dyn FnMut(Progress),
+    progress: &mut (dyn FnMut(Progress) + Send),
     cancel: &AtomicBool,
 ) -> Result<Reproduction, RunError> {
     let manifest = read_manifest(published)?;
