@@ -2,23 +2,27 @@
 //!
 //! [`Selection`] finds them while the sample goes by, where that succeeds; [`order_statistics`] by going through it four times more.
 
+use std::ops::Range;
+
 /// Values of a sample that are kept.
 const KEPT_MAX: usize = 1 << 17;
-/// How many standard deviations of an order statistic's place in the first values it is looked for around.
+/// How many standard deviations of an order statistic's place in the values so far it is looked for around.
 const FENCE_DEVIATIONS: f64 = 6.0;
 
-/// Finds the values of some ranks in one pass, in bounded memory: the first values are kept; they tell where each rank is to be found, and of those that
-/// follow only such as lie there are kept, the others counted.
+/// Finds the values of some ranks in one pass, in bounded memory: values are kept until there are too many; then they tell where each rank is
+/// to be found, only such as lie there stay, and the others are counted. The more values have gone by, the closer the fences stand.
 #[derive(Debug)]
 pub(crate) struct Selection {
     n: u64,
     ranks: Vec<u64>,
-    /// The first values, until there are fences.
-    first: Vec<u64>,
-    unknown: u64,
+    /// Values that may be kept.
+    room: usize,
+    seen: u64,
     fences: Vec<Fence>,
     /// Values inside fences.
     inside: usize,
+    /// Too many values lie where they are looked for.
+    crowded: bool,
 }
 
 /// Values, as keys, from `low` to `high`, both included.
@@ -26,6 +30,8 @@ pub(crate) struct Selection {
 struct Fence {
     low: u64,
     high: u64,
+    /// Which of the ranks are looked for here.
+    ranks: Range<usize>,
     /// Values between the fence before and this one.
     below: u64,
     within: Vec<u64>,
@@ -36,48 +42,50 @@ impl Selection {
     pub(crate) fn new(n: u64, ranks: Vec<u64>) -> Selection {
         Selection {
             n,
+            room: KEPT_MAX,
+            seen: 0,
+            fences: vec![Fence::around(0..ranks.len(), u64::MIN, u64::MAX)],
             ranks,
-            first: Vec::new(),
-            unknown: 0,
-            fences: Vec::new(),
             inside: 0,
+            crowded: false,
         }
     }
 
     /// Takes in a value; one that is not known counts as larger than all.
     pub(crate) fn add(&mut self, value: Option<f64>) {
-        let Some(value) = value else {
-            self.unknown += 1;
-            return;
-        };
+        self.seen += 1;
+        let Some(value) = value else { return };
         let key = key(value);
-        if self.fences.is_empty() {
-            if self.first.len() < KEPT_MAX {
-                self.first.push(key);
+        for fence in &mut self.fences {
+            if key < fence.low {
+                fence.below += 1;
                 return;
             }
-            self.build_fences();
+            if key <= fence.high {
+                if !self.crowded {
+                    fence.within.push(key);
+                    self.inside += 1;
+                    if self.inside == self.room {
+                        self.tighten();
+                    }
+                }
+                return;
+            }
         }
-        self.sort_out(key);
     }
 
     /// The values of these of the ranks; `None` if they must be looked for in another way.
     pub(crate) fn find(mut self, ranks: &[u64]) -> Option<Vec<f64>> {
-        if self.fences.is_empty() {
-            self.first.sort_unstable();
-            let at = |rank: u64| self.first.get(usize::try_from(rank - 1).ok()?);
-            return ranks.iter().map(|&rank| at(rank).copied().map(value)).collect();
-        }
-        if self.inside > KEPT_MAX {
+        if self.crowded {
             return None;
         }
         for fence in &mut self.fences {
             fence.within.sort_unstable();
         }
-        ranks.iter().map(|&rank| self.within_fences(rank)).collect()
+        ranks.iter().map(|&rank| self.value_of(rank)).collect()
     }
 
-    fn within_fences(&self, rank: u64) -> Option<f64> {
+    fn value_of(&self, rank: u64) -> Option<f64> {
         let mut left = rank - 1;
         for fence in &self.fences {
             left = left.checked_sub(fence.below)?;
@@ -89,45 +97,62 @@ impl Selection {
         None
     }
 
-    fn build_fences(&mut self) {
-        let mut first = std::mem::take(&mut self.first);
-        first.sort_unstable();
-        let seen = first.len() as f64 + self.unknown as f64;
-        for &rank in &self.ranks {
-            let share = rank as f64 / self.n as f64;
-            let place = share * seen;
-            let margin = FENCE_DEVIATIONS * libm::sqrt(place * (1.0 - share)) + FENCE_DEVIATIONS;
-            let low = key_at(&first, place - margin).unwrap_or(u64::MIN);
-            let high = key_at(&first, (place + margin).max(0.0)).unwrap_or(u64::MAX);
-            match self.fences.last_mut() {
-                Some(last) if low <= last.high => last.high = high.max(last.high),
-                _ => self.fences.push(Fence {
-                    low,
-                    high,
-                    below: 0,
-                    within: Vec::new(),
-                }),
+    /// Replaces each fence by narrower ones around the places where its ranks are to be expected after what has been seen.
+    fn tighten(&mut self) {
+        let (mut before, mut skipped) = (0.0, 0);
+        for mut old in std::mem::take(&mut self.fences) {
+            old.within.sort_unstable();
+            before += old.below as f64;
+            skipped += old.below;
+            let mut sorted_out = 0;
+            for mut fence in self.narrower(&old, before) {
+                let start = old.within.partition_point(|&key| key < fence.low);
+                let end = old.within.partition_point(|&key| key <= fence.high);
+                fence.below = std::mem::take(&mut skipped) + (start - sorted_out) as u64;
+                fence.within.extend_from_slice(&old.within[start..end]);
+                sorted_out = end;
+                self.fences.push(fence);
             }
+            before += old.within.len() as f64;
+            skipped += (old.within.len() - sorted_out) as u64;
         }
-        for key in first {
-            self.sort_out(key);
+        self.inside = self.fences.iter().map(|fence| fence.within.len()).sum();
+        // Where many values are the same, all may be inside: then there is no end to them, or the next time comes too soon.
+        if self.inside > self.room / 4 * 3 {
+            self.crowded = true;
+            self.fences.clear();
         }
     }
 
-    fn sort_out(&mut self, key: u64) {
-        for fence in &mut self.fences {
-            if key < fence.low {
-                fence.below += 1;
-                return;
-            }
-            if key <= fence.high {
-                self.inside += 1;
-                // Where many values are the same, all may be inside: then there is no end to them.
-                if self.inside <= KEPT_MAX {
-                    fence.within.push(key);
+    /// Fences for the ranks of one, with nothing in them yet; so many values are smaller than those of the old one.
+    fn narrower(&self, old: &Fence, before: f64) -> Vec<Fence> {
+        let mut fences: Vec<Fence> = Vec::new();
+        for rank in old.ranks.clone() {
+            let share = self.ranks[rank] as f64 / self.n as f64;
+            let place = share * self.seen as f64;
+            let margin = FENCE_DEVIATIONS * libm::sqrt(place * (1.0 - share)) + FENCE_DEVIATIONS;
+            let low = key_at(&old.within, place - margin - before).unwrap_or(old.low);
+            let high = key_at(&old.within, place + margin - before).unwrap_or(old.high);
+            match fences.last_mut() {
+                Some(last) if low <= last.high => {
+                    last.high = high.max(last.high);
+                    last.ranks.end = rank + 1;
                 }
-                return;
+                _ => fences.push(Fence::around(rank..rank + 1, low, high)),
             }
+        }
+        fences
+    }
+}
+
+impl Fence {
+    fn around(ranks: Range<usize>, low: u64, high: u64) -> Fence {
+        Fence {
+            low,
+            high,
+            ranks,
+            below: 0,
+            within: Vec::new(),
         }
     }
 }
@@ -249,6 +274,18 @@ mod tests {
     }
 
     #[test]
+    fn fences_stand_closer_the_more_values_have_gone_by() {
+        let sample = spread(40 * KEPT_MAX);
+        let n = sample.len() as u64;
+        let ranks = [n / 20, n / 2 - 2_000, n / 2, n / 2 + 2_000, n - n / 20];
+        let found = select(&sample, &ranks).unwrap();
+        let mut sorted = sample;
+        sorted.sort_by(f64::total_cmp);
+        let wanted = ranks.map(|rank| sorted[usize::try_from(rank).unwrap() - 1]);
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
     fn trials_given_up_are_the_largest() {
         let sample = spread(2 * KEPT_MAX);
         let n = sample.len() as u64 / 3 * 4;
@@ -275,6 +312,28 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_found_in_little_room_is_right(
+            sample in proptest::collection::vec(prop_oneof![9 => (-1e3f64..1e3).prop_map(Some), 1 => Just(None)], 1..3_000),
+            few in any::<bool>(),
+            ranks in proptest::collection::btree_set(1u64..3_000, 1..5),
+        ) {
+            let mut sorted = Vec::new();
+            let ranks: Vec<u64> = ranks.into_iter().filter(|&rank| rank <= sample.len() as u64).collect();
+            let mut selection = Selection::new(sample.len() as u64, ranks.clone());
+            selection.room = 400;
+            for value in sample {
+                let value = value.map(|value: f64| if few { value.round() } else { value });
+                sorted.extend(value);
+                selection.add(value);
+            }
+            let known: Vec<u64> = ranks.into_iter().filter(|&rank| rank <= sorted.len() as u64).collect();
+            if let Some(found) = selection.find(&known) {
+                let wanted: Vec<u64> = known.iter().map(|&rank| value_at(&sorted, rank)).collect();
+                prop_assert_eq!(found.into_iter().map(f64::to_bits).collect::<Vec<_>>(), wanted);
+            }
+        }
+
         #[test]
         fn both_find_what_sorting_finds(
             mut sample in proptest::collection::vec(prop_oneof![-1e6f64..1e6, Just(0.0), Just(-0.0), any::<f64>()], 1..60)
