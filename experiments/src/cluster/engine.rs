@@ -51,7 +51,7 @@ pub(super) struct Engine<'a> {
     each: &'a mut dyn FnMut(&JobRecord),
     workload: Jobs<'a>,
     next_job: Option<NewJob>,
-    queue: Queue<u64, Event>,
+    queue: Queue<Event>,
     now: u64,
     jobs: Vec<Option<Job>>,
     vacant: Vec<u32>,

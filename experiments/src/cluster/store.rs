@@ -4,8 +4,9 @@
 //! would have got since the beginning (virtual work V): a stream that starts at V with s bytes ends when V has grown by
 //! s. Streams wait in the order of their ends, so an arrival or a departure costs O(log n).
 
+use std::collections::BTreeMap;
+
 use super::Bandwidth;
-use super::queue::{EventId, Queue};
 
 /// Parts of a byte a second that rates are counted in, so that dividing among many loses next to nothing.
 const PARTS: u128 = 1 << 20;
@@ -14,8 +15,12 @@ const NANOS: u128 = 1_000_000_000;
 /// Whose a stream is: the place of its job, and the number of the VM.
 pub(super) type Owner = (u32, u32);
 
-/// A stream to or from a store.
-pub(super) type StreamId = EventId;
+/// A stream to or from a store: V at its end, and a number that no other stream of the store has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct StreamId {
+    end: u128,
+    number: u64,
+}
 
 /// One store. Times are nanoseconds since the start of the trial, and must not go back.
 #[derive(Debug)]
@@ -25,7 +30,9 @@ pub(super) struct Store {
     virtual_work: u128,
     /// When `virtual_work` was right.
     at: u64,
-    streams: Queue<u128, Owner>,
+    streams: BTreeMap<StreamId, Owner>,
+    /// Of the next stream.
+    number: u64,
     /// Of each stream, in parts of a byte a second. Kept, for dividing 128 bits is what a store would do most.
     rate: u128,
     /// Time with streams.
@@ -38,7 +45,8 @@ impl Store {
             bandwidth,
             virtual_work: 0,
             at: 0,
-            streams: Queue::default(),
+            streams: BTreeMap::new(),
+            number: 0,
             rate: 1,
             busy: 0,
         }
@@ -47,8 +55,12 @@ impl Store {
     /// Begins a stream of so many bytes.
     pub(super) fn begin(&mut self, now: u64, bytes: u64, owner: Owner) -> StreamId {
         self.advance(now);
-        let end = self.virtual_work + u128::from(bytes) * PARTS * NANOS;
-        let stream = self.streams.schedule(end, 0, owner);
+        let stream = StreamId {
+            end: self.virtual_work + u128::from(bytes) * PARTS * NANOS,
+            number: self.number,
+        };
+        self.number += 1;
+        self.streams.insert(stream, owner);
         self.divide();
         stream
     }
@@ -56,25 +68,26 @@ impl Store {
     /// Breaks a stream off.
     pub(super) fn cancel(&mut self, now: u64, stream: StreamId) {
         self.advance(now);
-        self.streams.cancel(stream);
+        self.streams.remove(&stream);
         self.divide();
     }
 
     /// A stream that has ended by now, if there is one: whose it was.
     pub(super) fn ended(&mut self, now: u64) -> Option<Owner> {
         self.advance(now);
-        let end = self.streams.next_key()?;
-        if end > self.virtual_work {
+        let first = self.streams.first_entry()?;
+        if first.key().end > self.virtual_work {
             return None;
         }
-        let (_, owner) = self.streams.pop()?;
+        let owner = first.remove();
         self.divide();
         Some(owner)
     }
 
     /// When the next stream ends, if nothing else happens before.
-    pub(super) fn next_end(&mut self) -> Option<u64> {
-        let left = self.streams.next_key()?.saturating_sub(self.virtual_work);
+    pub(super) fn next_end(&self) -> Option<u64> {
+        let (first, _) = self.streams.first_key_value()?;
+        let left = first.end.saturating_sub(self.virtual_work);
         let span = left.div_ceil(self.rate);
         Some(self.at.saturating_add(u64::try_from(span).unwrap_or(u64::MAX)))
     }
@@ -87,7 +100,11 @@ impl Store {
 
     /// Deals the bandwidth out among the streams there are.
     fn divide(&mut self) {
-        let share = u128::from(self.bandwidth.total) * PARTS / self.streams.len().max(1) as u128;
+        let whole = u128::from(self.bandwidth.total) * PARTS;
+        let share = match self.streams.len() {
+            0 | 1 => whole,
+            streams => whole / streams as u128,
+        };
         let cap = self.bandwidth.stream.map_or(share, |cap| u128::from(cap) * PARTS);
         self.rate = share.min(cap).max(1);
     }
