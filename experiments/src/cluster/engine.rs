@@ -11,7 +11,7 @@ use revenant_core::policy::{IntervalPolicy, Seen};
 use super::hosts::{Hosts, Room, Standing};
 use super::jobs::{Job, Phase, Tier};
 use super::outcome::{JobEnd, JobRecord, Totals};
-use super::queue::{EventId, Queue};
+use super::queue::Queue;
 use super::store::Store;
 use super::trace::TraceError;
 use super::workload::{Jobs, NewJob};
@@ -67,7 +67,6 @@ pub(super) struct Engine<'a> {
     kinds: Vec<FailureKind>,
     /// Those of hosts, then the shared ones.
     stores: Vec<Store>,
-    store_events: Vec<Option<(u64, EventId)>>,
     first_shared: usize,
     totals: Totals,
     #[cfg(test)]
@@ -118,7 +117,6 @@ impl<'a> Engine<'a> {
             hosts: Hosts::new(capacity, failures),
             replaced: vec![false; all as usize],
             kinds: vec![FailureKind::GuestCrash; all as usize],
-            store_events: vec![None; stores.len()],
             stores,
             first_shared,
             totals: Totals::default(),
@@ -517,20 +515,20 @@ impl Engine<'_> {
     }
 
     /// Sees to it that the next end of a stream is an event.
-    fn expect_end(&mut self, store: u32) {
-        let next = self.stores[store as usize].next_end();
-        let event = &mut self.store_events[store as usize];
-        if event.map(|(at, _)| at) == next {
+    fn expect_end(&mut self, place: u32) {
+        let store = &mut self.stores[place as usize];
+        let next = store.next_end();
+        if store.expected.map(|(at, _)| at) == next {
             return;
         }
-        if let Some((_, id)) = event.take() {
+        if let Some((_, id)) = store.expected.take() {
             self.queue.cancel(id);
         }
-        *event = next.map(|at| (at, self.queue.schedule(at, PROGRESS, Event::Store(store))));
+        store.expected = next.map(|at| (at, self.queue.schedule(at, PROGRESS, Event::Store(place))));
     }
 
     fn on_store(&mut self, store: u32) {
-        self.store_events[store as usize] = None;
+        self.stores[store as usize].expected = None;
         while let Some((place, vm)) = self.stores[store as usize].ended(self.now) {
             let job = self.job(place);
             job.streams[vm as usize] = None;

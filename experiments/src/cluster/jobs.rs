@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::hosts::Room;
 use super::queue::EventId;
 use super::store::StreamId;
@@ -58,11 +60,11 @@ pub(super) struct Job {
     pub since: u64,
     pub timer: Option<EventId>,
     /// By VM: the store and the stream there. Empty unless data are moving.
-    pub streams: Vec<Option<(u32, StreamId)>>,
+    pub streams: SmallVec<[Option<(u32, StreamId)>; 1]>,
     /// Streams that have not ended.
     pub moving: u32,
     /// By VM.
-    pub hosts: Vec<u32>,
+    pub hosts: SmallVec<[u32; 2]>,
     pub started: Option<u64>,
     /// When it was lost, while it is not back.
     pub lost_at: Option<u64>,
@@ -92,9 +94,9 @@ impl Job {
             phase: Phase::Waiting,
             since: now,
             timer: None,
-            streams: Vec::new(),
+            streams: SmallVec::new(),
             moving: 0,
-            hosts: Vec::new(),
+            hosts: SmallVec::new(),
             started: None,
             lost_at: None,
             risk_from: now,

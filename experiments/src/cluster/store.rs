@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::Bandwidth;
+use super::queue::EventId;
 
 /// Parts of a byte a second that rates are counted in, so that dividing among many loses next to nothing.
 const PARTS: u128 = 1 << 20;
@@ -37,6 +38,8 @@ pub(super) struct Store {
     rate: u128,
     /// Time with streams.
     busy: u64,
+    /// The event that its owner has scheduled for the next end of a stream, and when.
+    pub(super) expected: Option<(u64, EventId)>,
 }
 
 impl Store {
@@ -49,6 +52,7 @@ impl Store {
             number: 0,
             rate: 1,
             busy: 0,
+            expected: None,
         }
     }
 

@@ -5,21 +5,27 @@ use super::Entry;
 const ARITY: usize = 4;
 
 /// Entries of which the first is at hand.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Heap(Vec<Entry>);
+#[derive(Debug, Clone)]
+pub(super) struct Heap<E>(Vec<Entry<E>>);
 
-impl Heap {
+impl<E> Default for Heap<E> {
+    fn default() -> Heap<E> {
+        Heap(Vec::new())
+    }
+}
+
+impl<E: Copy> Heap<E> {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
     #[inline]
-    pub(super) fn first(&self) -> Option<&Entry> {
+    pub(super) fn first(&self) -> Option<&Entry<E>> {
         self.0.first()
     }
 
     #[inline]
-    pub(super) fn push(&mut self, entry: Entry) {
+    pub(super) fn push(&mut self, entry: Entry<E>) {
         self.0.push(entry);
         self.rise(self.0.len() - 1);
     }
@@ -34,7 +40,7 @@ impl Heap {
         }
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(&Entry) -> bool) {
+    pub(super) fn retain(&mut self, keep: impl Fn(&Entry<E>) -> bool) {
         self.0.retain(keep);
         for index in (0..self.0.len().div_ceil(ARITY)).rev() {
             self.sink(index);

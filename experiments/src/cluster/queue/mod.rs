@@ -1,16 +1,16 @@
-//! A queue of events: those at hand in a heap, the others unsorted in a hierarchy of wheels, all small entries over a slab of payloads.
+//! A queue of events: those at hand in a heap, the others unsorted in a hierarchy of wheels.
 //!
 //! Order is by key, then class, then the order of scheduling, so it never depends on how the entries happen to lie. An event that
 //! is far off is moved a few times on its way to the heap, each time beside others of about its time: that costs a fraction of
-//! what sorting all that is to come would, and touches little memory. A cancelled event frees its place in the slab at once;
-//! its entry is recognised by its number and thrown away when it comes up, or when such entries outnumber the others.
+//! what sorting all that is to come would, and touches little memory. The entry of a cancelled event is recognised by its number,
+//! and thrown away when it comes up, or when such entries outnumber the others.
 
 mod heap;
-mod slab;
+mod places;
 mod wheel;
 
 use heap::Heap;
-use slab::Slab;
+use places::Places;
 use wheel::Wheel;
 
 /// An event that is to come. Numbers are never used twice, so an old handle harms nobody.
@@ -22,14 +22,15 @@ pub struct EventId {
 
 /// What is sorted.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct Entry<E> {
     key: u64,
     /// Class in the two highest bits, then a running number.
     number: u64,
     place: u32,
+    event: E,
 }
 
-impl Entry {
+impl<E> Entry<E> {
     /// Key and number as one, which is compared faster.
     #[inline]
     fn order(&self) -> u128 {
@@ -43,9 +44,9 @@ const CLEAR_MIN: usize = 64;
 /// Events in the order of their keys.
 #[derive(Debug, Clone)]
 pub struct Queue<E> {
-    near: Heap,
-    far: Wheel,
-    slab: Slab<E>,
+    near: Heap<E>,
+    far: Wheel<E>,
+    places: Places,
     next: u64,
 }
 
@@ -54,7 +55,7 @@ impl<E: Copy> Default for Queue<E> {
         Queue {
             near: Heap::default(),
             far: Wheel::default(),
-            slab: Slab::default(),
+            places: Places::default(),
             next: 0,
         }
     }
@@ -63,7 +64,7 @@ impl<E: Copy> Default for Queue<E> {
 impl<E: Copy> Queue<E> {
     /// Events to come.
     pub fn len(&self) -> usize {
-        self.slab.len()
+        self.places.len()
     }
 
     /// Whether nothing is to come.
@@ -79,25 +80,30 @@ impl<E: Copy> Queue<E> {
     pub fn schedule(&mut self, key: u64, class: u8, event: E) -> EventId {
         let number = (u64::from(class) << 62) | self.next;
         self.next += 1;
-        let place = self.slab.put(number, event);
-        if let Some(at_hand) = self.far.put(Entry { key, number, place }) {
+        let place = self.places.put(number);
+        if let Some(at_hand) = self.far.put(Entry {
+            key,
+            number,
+            place,
+            event,
+        }) {
             self.near.push(at_hand);
         }
         EventId { place, number }
     }
 
-    /// Takes an event out; `None` if it has come or was cancelled.
-    pub fn cancel(&mut self, id: EventId) -> Option<E> {
-        let event = self.slab.take(id.place, id.number)?;
+    /// Takes an event out; false if it has come or was cancelled.
+    pub fn cancel(&mut self, id: EventId) -> bool {
+        let found = self.places.take(id.place, id.number);
         self.clear_if_crowded();
-        Some(event)
+        found
     }
 
     /// The key of the next event.
     pub fn next_key(&mut self) -> Option<u64> {
         loop {
             let first = *self.first()?;
-            if self.slab.has(first.place, first.number) {
+            if self.places.has(first.place, first.number) {
                 return Some(first.key);
             }
             self.near.remove_first();
@@ -109,16 +115,16 @@ impl<E: Copy> Queue<E> {
         loop {
             let first = *self.first()?;
             self.near.remove_first();
-            if let Some(event) = self.slab.take(first.place, first.number) {
+            if self.places.take(first.place, first.number) {
                 self.clear_if_crowded();
-                return Some((first.key, event));
+                return Some((first.key, first.event));
             }
         }
     }
 
     /// The entry that comes next.
     #[inline]
-    fn first(&mut self) -> Option<&Entry> {
+    fn first(&mut self) -> Option<&Entry<E>> {
         if self.near.first().is_none() {
             let near = &mut self.near;
             self.far.bring(|entry| near.push(entry));
@@ -136,7 +142,7 @@ impl<E: Copy> Queue<E> {
     fn clear_if_crowded(&mut self) {
         let entries = self.entries();
         if entries > CLEAR_MIN && entries > 2 * self.len() {
-            let keep = |entry: &Entry| self.slab.has(entry.place, entry.number);
+            let keep = |entry: &Entry<E>| self.places.has(entry.place, entry.number);
             self.near.retain(keep);
             self.far.retain(keep);
         }
@@ -197,7 +203,7 @@ mod tests {
                     }
                     Call::Cancel(index) if !handles.is_empty() => {
                         let (id, key) = handles[index % handles.len()];
-                        prop_assert_eq!(queue.cancel(id), model.remove(&key));
+                        prop_assert_eq!(queue.cancel(id), model.remove(&key).is_some());
                     }
                     Call::Cancel(_) => {}
                     Call::Pop => {

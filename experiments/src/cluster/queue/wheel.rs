@@ -12,8 +12,8 @@ const LEVELS: usize = u64::BITS.div_ceil(DIGIT_BITS) as usize;
 const FEW: usize = 24;
 
 #[derive(Debug, Clone)]
-pub(super) struct Wheel {
-    slots: Vec<Vec<Entry>>,
+pub(super) struct Wheel<E> {
+    slots: Vec<Vec<Entry<E>>>,
     /// By level: which of its slots have entries.
     taken: [u64; LEVELS],
     /// Keys up to this one are at hand and have no place here. It does not go back.
@@ -21,8 +21,8 @@ pub(super) struct Wheel {
     len: usize,
 }
 
-impl Default for Wheel {
-    fn default() -> Wheel {
+impl<E: Copy> Default for Wheel<E> {
+    fn default() -> Wheel<E> {
         Wheel {
             slots: vec![Vec::new(); LEVELS * SLOTS],
             taken: [0; LEVELS],
@@ -32,14 +32,14 @@ impl Default for Wheel {
     }
 }
 
-impl Wheel {
+impl<E: Copy> Wheel<E> {
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
     /// Takes an entry, unless it is at hand: then it is given back.
     #[inline]
-    pub(super) fn put(&mut self, entry: Entry) -> Option<Entry> {
+    pub(super) fn put(&mut self, entry: Entry<E>) -> Option<Entry<E>> {
         if entry.key <= self.cursor {
             return Some(entry);
         }
@@ -52,7 +52,7 @@ impl Wheel {
     }
 
     /// Brings the next entries to hand, at least one unless there is none: whatever is given out comes before all that is left.
-    pub(super) fn bring(&mut self, mut give: impl FnMut(Entry)) {
+    pub(super) fn bring(&mut self, mut give: impl FnMut(Entry<E>)) {
         let mut none = true;
         while none && let Some((level, taken)) = (0..).zip(&mut self.taken).find(|(_, taken)| **taken != 0) {
             let slot = taken.trailing_zeros();
@@ -76,7 +76,7 @@ impl Wheel {
         }
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(&Entry) -> bool) {
+    pub(super) fn retain(&mut self, keep: impl Fn(&Entry<E>) -> bool) {
         self.len = 0;
         for (level, taken) in (0..).zip(&mut self.taken) {
             let mut left = *taken;
