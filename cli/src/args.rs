@@ -1,5 +1,6 @@
 //! The command line, as clap sees it.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -259,7 +260,7 @@ pub(crate) struct SlurmArgs {
 pub(crate) struct ReplayArgs {
     /// Directory of a run
     pub(crate) dir: PathBuf,
-    /// Level of the trial, model or sim [default: the first of these that the run has]
+    /// Level of the trial [default: the first that the run has]
     #[arg(long)]
     pub(crate) level: Option<TrialLevel>,
     #[command(flatten)]
@@ -270,12 +271,25 @@ pub(crate) struct ReplayArgs {
     /// Number of the point, as in trials.csv
     #[arg(long, value_name = "P", default_value_t = 0)]
     pub(crate) point: u32,
+    /// At level cluster: the jobs to tell of, by their numbers in jobs.csv
+    #[arg(long, value_name = "FROM-TO", default_value = "0-999", value_parser = job_range)]
+    pub(crate) of_jobs: RangeInclusive<u64>,
+}
+
+fn job_range(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let range = text
+        .split_once('-')
+        .and_then(|(from, to)| Some(from.parse().ok()?..=to.parse().ok()?));
+    range
+        .filter(|range| !range.is_empty())
+        .ok_or_else(|| "expected two numbers, the smaller first, such as 0-39".to_owned())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TrialLevel {
     Model,
     Sim,
+    Cluster,
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use revenant_core::clock::SystemClock;
 use revenant_experiments::ladder::climb;
 use revenant_experiments::manifest::Status;
 use revenant_experiments::plot::{Column, Format, PlotOptions, plot_dir, plot_timeline, report_dir};
-use revenant_experiments::run::{default_folder, replay as replay_trial};
+use revenant_experiments::run::{Which, default_folder, replay as replay_trial};
 use revenant_experiments::spec::Level;
 use revenant_experiments::{Progress, RunOptions, Spec, run as run_experiment};
 use revenant_sim::CostProfile;
@@ -104,8 +104,15 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<Outcome> {
     let level = args.level.map(|level| match level {
         TrialLevel::Model => Level::Model,
         TrialLevel::Sim => Level::Sim,
+        TrialLevel::Cluster => Level::Cluster,
     });
-    let (path, _) = replay_trial(&args.dir, args.data.folder(), level, args.point, args.trial)?;
+    let which = Which {
+        level,
+        point: args.point,
+        trial: args.trial,
+        jobs: args.of_jobs.clone(),
+    };
+    let (path, _) = replay_trial(&args.dir, args.data.folder(), &which)?;
     print(&format!("{}\n", path.display()))?;
     let options = PlotOptions {
         formats: vec![Format::Svg, Format::Png],

@@ -14,9 +14,11 @@ use super::outcome::{JobEnd, JobRecord, Totals};
 use super::queue::Queue;
 use super::store::Store;
 use super::trace::TraceError;
+use super::watch::Watch;
 use super::workload::{Jobs, NewJob};
 use super::{ClusterRun, StoreKind, ns};
 use crate::failures::{FailureKind, FailureStream};
+use crate::model::What;
 use crate::outcome::Outcome;
 use crate::seed::TrialSeed;
 
@@ -69,6 +71,7 @@ pub(super) struct Engine<'a> {
     stores: Vec<Store>,
     first_shared: usize,
     totals: Totals,
+    watch: Option<&'a mut Watch>,
     #[cfg(test)]
     struck: std::collections::BTreeSet<&'static str>,
 }
@@ -120,6 +123,7 @@ impl<'a> Engine<'a> {
             stores,
             first_shared,
             totals: Totals::default(),
+            watch: None,
             #[cfg(test)]
             struck: std::collections::BTreeSet::new(),
         };
@@ -132,8 +136,19 @@ impl<'a> Engine<'a> {
         Ok(engine)
     }
 
+    pub(super) fn watched_by(mut self, watch: &'a mut Watch) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
     pub(super) fn run(mut self) -> Result<Outcome, TraceError> {
         let timed_out = self.run_to_end()?;
+        if let Some(watch) = &mut self.watch {
+            for job in self.jobs.iter().flatten() {
+                watch.charge(job, self.now);
+                watch.happened(job, self.now, What::GivenUp);
+            }
+        }
         self.totals.outcome.jobs_unfinished = self.alive;
         let (local, shared) = (self.busy_share(true), self.busy_share(false));
         self.totals.outcome.local_busy = local;
@@ -220,7 +235,7 @@ impl Engine<'_> {
             .is_some_and(|local| local.survives_host_loss);
         let gone = lost && !survives;
         for job in self.hosts.host(host).jobs.clone() {
-            self.interrupt(job, gone, ns(detection));
+            self.interrupt(job, kind, gone, ns(detection));
         }
         if gone && let Some(spare) = self.hosts.first_spare() {
             self.replaced[host as usize] = true;
@@ -247,6 +262,22 @@ impl Engine<'_> {
         self.jobs[place as usize]
             .as_mut()
             .expect("events of a job are cancelled when it ends")
+    }
+
+    /// Accounts for a job's time until now.
+    fn charge(&mut self, place: u32) {
+        let job = self.jobs[place as usize].as_mut();
+        let job = job.expect("events of a job are cancelled when it ends");
+        if let Some(watch) = &mut self.watch {
+            watch.charge(job, self.now);
+        }
+        job.charge(self.now);
+    }
+
+    fn note(&mut self, place: u32, what: What) {
+        if let (Some(watch), Some(job)) = (&mut self.watch, &self.jobs[place as usize]) {
+            watch.happened(job, self.now, what);
+        }
     }
 
     fn on_arrival(&mut self) -> Result<(), TraceError> {
@@ -288,8 +319,8 @@ impl Engine<'_> {
             }
             self.waiting.remove(&number);
             let now = self.now;
+            self.charge(place);
             let job = self.job(place);
-            job.charge(now);
             if job.started.is_some() {
                 self.restore(place);
             } else {
@@ -339,6 +370,13 @@ impl Engine<'_> {
     }
 
     fn end(&mut self, place: u32, how: JobEnd) {
+        self.note(
+            place,
+            match how {
+                JobEnd::Done => What::Finished,
+                JobEnd::NeverFits | JobEnd::FailureLimit => What::GivenUp,
+            },
+        );
         self.release(place);
         if let Some(job) = self.jobs[place as usize].take() {
             self.record(&job, how);
@@ -362,12 +400,11 @@ impl Engine<'_> {
     }
 
     fn on_timer(&mut self, place: u32) {
-        let now = self.now;
         let job = self.job(place);
         job.timer = None;
         match job.phase {
             Phase::Working { finishes } => {
-                job.charge(now);
+                self.charge(place);
                 if finishes && !self.run.final_checkpoint {
                     self.end(place, JobEnd::Done);
                 } else {
@@ -376,7 +413,8 @@ impl Engine<'_> {
             }
             Phase::Saving { tier, .. } | Phase::Restoring { tier } => self.move_data(place, tier),
             Phase::Down => {
-                job.charge(now);
+                self.charge(place);
+                let job = self.job(place);
                 if job.hosts.is_empty() {
                     job.phase = Phase::Waiting;
                     let number = job.number;
@@ -545,13 +583,14 @@ impl Engine<'_> {
     fn moved(&mut self, place: u32) {
         let (now, every) = (self.now, self.run.shared_every);
         let cluster = self.run.cluster;
+        self.charge(place);
         let job = self.job(place);
-        job.charge(now);
         let Phase::Saving { tier, finished } = job.phase else {
             if cluster.local.is_some() && job.shared == Some(job.done) {
                 // Reading it from afar leaves a copy here.
                 job.local = job.shared;
             }
+            self.note(place, What::Restored);
             self.work(place);
             return;
         };
@@ -574,6 +613,7 @@ impl Engine<'_> {
         }
         job.checkpoints += 1;
         job.last_cost = Some(now - job.save_from);
+        self.note(place, What::Checkpoint);
         if finished {
             self.end(place, JobEnd::Done);
         } else {
@@ -585,7 +625,7 @@ impl Engine<'_> {
 // Jobs fail.
 impl Engine<'_> {
     /// A host of the job has failed; `gone` if what is stored in it is lost.
-    fn interrupt(&mut self, place: u32, gone: bool, detection: u64) {
+    fn interrupt(&mut self, place: u32, kind: FailureKind, gone: bool, detection: u64) {
         let now = self.now;
         self.totals.outcome.interruptions += 1;
         #[cfg(test)]
@@ -596,8 +636,9 @@ impl Engine<'_> {
             .now
             .saturating_add(detection)
             .saturating_add(ns(self.run.downtime));
+        self.charge(place);
+        self.note(place, What::Failure(kind));
         let job = self.job(place);
-        job.charge(now);
         job.failures += 1;
         if job.phase != Phase::Down {
             job.at_risk += now - job.risk_from + detection;
@@ -607,13 +648,19 @@ impl Engine<'_> {
             job.local = None;
         }
         let (left, tier) = job.newest();
-        job.spent.lost += job.done - left;
+        let lost = job.done - left;
+        job.spent.lost += lost;
         job.done = left;
         job.lost_at.get_or_insert(now);
-        if job.failures > most {
+        let failures = job.failures;
+        if let (Some(watch), Some(job)) = (&mut self.watch, &self.jobs[place as usize]) {
+            watch.lose(job, lost);
+        }
+        if failures > most {
             self.end(place, JobEnd::FailureLimit);
             return;
         }
+        let job = self.job(place);
         job.phase = Phase::Down;
         let back = if tier == Some(Tier::Local) {
             // Its newest checkpoint is in its hosts: it waits for them.

@@ -17,6 +17,7 @@ mod outcome;
 mod queue;
 mod store;
 mod trace;
+mod watch;
 mod workload;
 
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use outcome::{ClusterOutcome, JobEnd, JobRecord};
 pub use queue::{EventId, Queue};
 pub(crate) use store::simultaneous_writes_s;
 pub use trace::{Trace, TraceError, TraceFormat};
+pub use watch::{Watch, Watched};
 pub use workload::{Arrivals, NewJob, Spread, Synthetic, Workload};
 
 /// A cluster as its spec says.
@@ -128,6 +130,20 @@ impl ClusterRun<'_> {
         each: &mut dyn FnMut(&JobRecord),
     ) -> Result<Outcome, TraceError> {
         engine::Engine::new(self, policy, needs_work, seed, each)?.run()
+    }
+
+    /// The same, watched, which changes nothing.
+    pub fn observe(
+        &self,
+        policy: &dyn Fn(Duration) -> Box<dyn IntervalPolicy>,
+        needs_work: bool,
+        seed: TrialSeed,
+        watch: &mut Watch,
+    ) -> Result<Outcome, TraceError> {
+        let each = &mut |_: &JobRecord| {};
+        engine::Engine::new(self, policy, needs_work, seed, each)?
+            .watched_by(watch)
+            .run()
     }
 }
 

@@ -3,7 +3,7 @@ use revenant_core::policy::{Choice, IntervalPolicy};
 
 use super::*;
 use crate::failures::{FailureStream, Law};
-use crate::model::{Costs, ModelJob, Rules};
+use crate::model::{Costs, ModelJob, Phase, Rules, What};
 use crate::outcome::{End, Reason};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -188,8 +188,47 @@ proptest! {
         let totals = outcome.cluster.as_ref().unwrap();
         prop_assert_eq!(totals.interruptions, jobs.iter().map(|job| u64::from(job.failures)).sum::<u64>());
         prop_assert!(totals.local_busy.unwrap_or(0.0) <= 1.0 && totals.shared_busy.unwrap_or(0.0) <= 1.0);
+        let mut watch = Watch::of(0..=24);
+        let watched = run.observe(&policy("young"), false, TrialSeed(seed), &mut watch).unwrap();
+        prop_assert_eq!(&watched, &outcome);
+        let seen = watch.seen();
+        for job in &jobs {
+            told_as_recorded(&seen[&job.number], job);
+        }
         prop_assert_eq!(go(&run, "young", seed), (outcome, jobs));
     }
+}
+
+/// What was seen of a job is what its record says.
+fn told_as_recorded(seen: &Watched, job: &JobRecord) {
+    let spans = &seen.recorder.spans;
+    let spent = |phase| {
+        let spans = spans.iter().filter(|span| span.phase == phase);
+        spans.map(|span| ns(span.end.since(span.start))).sum::<u64>()
+    };
+    let told = [
+        spent(Phase::Waiting),
+        spent(Phase::Work),
+        spent(Phase::Lost),
+        spent(Phase::Checkpoint),
+        spent(Phase::Restore),
+        spent(Phase::Downtime),
+    ];
+    let recorded = [
+        job.waiting,
+        job.work,
+        job.lost,
+        job.checkpointing,
+        job.restarting,
+        job.down,
+    ];
+    assert_eq!(told, recorded);
+    assert!(spans.windows(2).all(|pair| pair[0].end == pair[1].start));
+    let moments = &seen.recorder.moments;
+    let failed = |what: &What| matches!(what, What::Failure(_));
+    let count = |of: &dyn Fn(&What) -> bool| moments.iter().filter(|moment| of(&moment.what)).count() as u64;
+    assert_eq!(count(&failed), u64::from(job.failures));
+    assert_eq!(count(&|what| *what == What::Checkpoint), job.checkpoints);
 }
 
 /// W = 10⁶ s, τ = 1600 s, C = 60 s, R = 120 s, D = 0, M = 20,000 s: 1,088,282.8 s are expected (Daly, FGCS 2006, equation 20).

@@ -23,6 +23,8 @@ pub enum Phase {
     Detection,
     /// From then until a host was ready.
     Downtime,
+    /// A job of a cluster waits for hosts.
+    Waiting,
 }
 
 /// A stretch of time.

@@ -1,6 +1,7 @@
 //! Why a run did not come to its end.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use revenant_sim::Program;
@@ -149,9 +150,14 @@ pub enum RunError {
         /// Number of the trial.
         trial: u32,
     },
-    /// Of many jobs at once there is no timeline.
-    #[error("trials of level \"cluster\" have no timeline: ask for level model or sim, or look at jobs.csv")]
-    NoTimeline,
+    /// A trial of a cluster has no such jobs.
+    #[error("{}: no jobs {}-{} in this trial", path.display(), jobs.start(), jobs.end())]
+    NoSuchJobs {
+        /// The table.
+        path: PathBuf,
+        /// What was asked for.
+        jobs: RangeInclusive<u64>,
+    },
     /// A trial that was replayed is not the one of the row.
     #[error("{}: row {row} comes out differently here: it is of another version, or of other logs", path.display())]
     ComesOutDifferently {

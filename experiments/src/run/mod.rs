@@ -49,7 +49,7 @@ pub use folder::{
 use folder::{Folder, LineFile};
 pub use merge::merge;
 use parts::Parts;
-pub use replay::{REPLAY, TIMELINE, Timeline, TimelineEvent, TimelineSpan, replay};
+pub use replay::{JobTimeline, REPLAY, TIMELINE, Timeline, TimelineEvent, TimelineSpan, Which, replay};
 pub use reproduce::{Reproduction, reproduce};
 use resume::{KeptRows, Remains};
 pub use shard::{NoShard, Shard};

@@ -1,12 +1,16 @@
 //! One trial of a run once more, with a record of what happened when.
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::folder::{Folder, SPEC, TRIALS};
 use super::rows::TrialRows;
 use super::{RunError, begun_in, plan_of};
+use crate::cluster::{Watch, Watched};
 use crate::failures::FailureKind;
 use crate::model::{Moment, Phase, Recorder, Span, What};
 use crate::outcome::Outcome;
@@ -28,7 +32,7 @@ pub struct Timeline {
     pub experiment: String,
     /// Number of the point.
     pub point: u32,
-    /// `model` or `sim`.
+    /// `model`, `sim` or `cluster`.
     pub level: String,
     /// The policy.
     pub policy: String,
@@ -38,7 +42,25 @@ pub struct Timeline {
     pub seed: u64,
     /// From the start to the end, whatever that was.
     pub makespan_s: f64,
-    /// What time was spent on: without gaps, in order.
+    /// What time was spent on: without gaps, in order. Of a cluster its jobs tell.
+    pub spans: Vec<TimelineSpan>,
+    /// What happened at an instant, in order.
+    pub events: Vec<TimelineEvent>,
+    /// Of a cluster: the jobs that were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<JobTimeline>,
+}
+
+/// What happened to a job of a cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobTimeline {
+    /// Its number, as in `jobs.csv`.
+    pub job: u64,
+    /// When it was submitted.
+    pub submit_s: f64,
+    /// Slots it takes.
+    pub slots: u32,
+    /// What its time was spent on since: without gaps, in order.
     pub spans: Vec<TimelineSpan>,
     /// What happened at an instant, in order.
     pub events: Vec<TimelineEvent>,
@@ -51,7 +73,8 @@ pub struct TimelineSpan {
     pub start_s: f64,
     /// To here.
     pub end_s: f64,
-    /// `work`, `lost` (work that a later failure threw away), `checkpoint`, `verify`, `restore`, `detection` or `downtime`.
+    /// `work`, `lost` (work that a later failure threw away), `checkpoint`, `verify`, `restore`, `detection` or `downtime`. Of a job of
+    /// a cluster `downtime` includes the detection, and `waiting` is for hosts.
     pub phase: String,
 }
 
@@ -67,23 +90,29 @@ pub struct TimelineEvent {
     pub kind: Option<String>,
 }
 
+/// Which trial to run again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Which {
+    /// Its level; `None`: the first that the run has.
+    pub level: Option<Level>,
+    /// Number of its point.
+    pub point: u32,
+    /// Its number within its cell.
+    pub trial: u32,
+    /// Of a cluster: the jobs to be told of.
+    pub jobs: RangeInclusive<u64>,
+}
+
 /// Runs a trial of the run in `dir` again and writes what happened to `replay/point-P-LEVEL-trial-K/timeline.json` there, which it
-/// returns. The level is `model` or `sim`; `None`: the first of the run's levels that is one of these. Logs that the run replays are looked for
-/// in `data`. Refuses a trial whose row comes out differently.
-pub fn replay(
-    dir: &Path,
-    data: Option<&Path>,
-    level: Option<Level>,
-    point: u32,
-    trial: u32,
-) -> Result<(PathBuf, Timeline), RunError> {
+/// returns. Logs that the run replays are looked for in `data`. Refuses a trial whose row comes out differently.
+pub fn replay(dir: &Path, data: Option<&Path>, which: &Which) -> Result<(PathBuf, Timeline), RunError> {
+    let (point, trial) = (which.point, which.trial);
     let folder = Folder::existing(dir)?;
     let there = begun_in(&folder)?;
     let spec = Spec::load(&folder.file(SPEC), data)?.with_identity(there.seed, &there.trials_a_cell);
     let plan = plan_of(&spec, None)?.resized(&there.trials_of_cells);
-    let told = |level: &&Level| **level != Level::Cluster;
-    let level = level.or(spec.levels.iter().find(told).copied());
-    let level = level.ok_or(RunError::NoTimeline)?;
+    let first = spec.levels.first().copied().unwrap_or(Level::Model);
+    let level = which.level.unwrap_or(first);
     let absent = || RunError::NoSuchTrial {
         path: folder.file(TRIALS),
         point,
@@ -96,8 +125,7 @@ pub fn replay(
         .position(|cell| cell.point == point && cell.level == level && trial < cell.trials)
         .ok_or_else(absent)?;
     let item = WorkItem { cell, trial };
-    let mut recorder = Recorder::default();
-    let outcome = observe(&plan, item, &mut recorder)?;
+    let (outcome, seen) = observe(&plan, item, &which.jobs)?;
     let row = TrialRow::new(&plan, item, &outcome);
     let mut rows = TrialRows::open(&folder)?;
     let mut number = 0;
@@ -115,7 +143,13 @@ pub fn replay(
             row: number,
         });
     }
-    let timeline = timeline(&row, &outcome, &recorder);
+    let timeline = timeline(&row, &outcome, seen);
+    if level == Level::Cluster && timeline.jobs.is_empty() {
+        return Err(RunError::NoSuchJobs {
+            path: folder.file(TRIALS),
+            jobs: which.jobs.clone(),
+        });
+    }
     let out = dir
         .join(REPLAY)
         .join(format!("point-{point}-{}-trial-{trial}", level.name()));
@@ -127,25 +161,68 @@ pub fn replay(
     Ok((out.file(TIMELINE), timeline))
 }
 
-fn observe(plan: &Plan, item: WorkItem, recorder: &mut Recorder) -> Result<Outcome, RunError> {
-    let cell = &plan.cells[item.cell];
-    match cell.level {
-        Level::Model => {
-            let mut failures = plan.failures(item);
-            Ok(plan.model_job(item.cell).observe(
-                plan.interval_policy(cell),
-                plan.seed(item.trial),
-                &mut || failures.draw(),
-                Some(recorder),
-            ))
-        }
-        Level::Sim => sim::observe(plan, item, recorder)
-            .map_err(|error| RunError::trial(plan, item, TrialError::from(error))),
-        Level::Cluster => Err(RunError::NoTimeline),
-    }
+/// What was recorded of a trial.
+enum Seen {
+    Guest(Recorder),
+    Jobs(BTreeMap<u64, Watched>),
 }
 
-fn timeline(row: &TrialRow, outcome: &Outcome, recorder: &Recorder) -> Timeline {
+fn observe(plan: &Plan, item: WorkItem, jobs: &RangeInclusive<u64>) -> Result<(Outcome, Seen), RunError> {
+    let cell = &plan.cells[item.cell];
+    let seed = plan.seed(item.trial);
+    let mut recorder = Recorder::default();
+    let outcome = if let Some(cluster) = plan.cluster_run(item.cell) {
+        let mut watch = Watch::of(jobs.clone());
+        let policy = |work| plan.policy_for(cell, work);
+        let outcome = cluster
+            .observe(&policy, cell.policy.kind().needs_work, seed, &mut watch)
+            .map_err(|error| RunError::trial(plan, item, TrialError::from(error)))?;
+        return Ok((outcome, Seen::Jobs(watch.seen())));
+    } else if cell.level == Level::Sim {
+        sim::observe(plan, item, &mut recorder)
+            .map_err(|error| RunError::trial(plan, item, TrialError::from(error)))?
+    } else {
+        let mut failures = plan.failures(item);
+        let (policy, next) = (plan.interval_policy(cell), &mut || failures.draw());
+        plan.model_job(item.cell)
+            .observe(policy, seed, next, Some(&mut recorder))
+    };
+    Ok((outcome, Seen::Guest(recorder)))
+}
+
+fn timeline(row: &TrialRow, outcome: &Outcome, seen: Seen) -> Timeline {
+    let mut timeline = Timeline {
+        experiment: row.experiment.clone(),
+        point: row.point,
+        level: row.level.clone(),
+        policy: row.policy.clone(),
+        trial: row.trial,
+        seed: row.seed,
+        makespan_s: outcome.makespan.as_secs_f64(),
+        spans: Vec::new(),
+        events: Vec::new(),
+        jobs: Vec::new(),
+    };
+    match seen {
+        Seen::Guest(recorder) => (timeline.spans, timeline.events) = told(&recorder),
+        Seen::Jobs(jobs) => {
+            let told = jobs.into_iter().map(|(job, watched)| {
+                let (spans, events) = told(&watched.recorder);
+                JobTimeline {
+                    job,
+                    submit_s: Duration::from_nanos(watched.submit).as_secs_f64(),
+                    slots: watched.slots,
+                    spans,
+                    events,
+                }
+            });
+            timeline.jobs = told.collect();
+        }
+    }
+    timeline
+}
+
+fn told(recorder: &Recorder) -> (Vec<TimelineSpan>, Vec<TimelineEvent>) {
     let span = |span: &Span| TimelineSpan {
         start_s: span.start.as_secs_f64(),
         end_s: span.end.as_secs_f64(),
@@ -159,17 +236,10 @@ fn timeline(row: &TrialRow, outcome: &Outcome, recorder: &Recorder) -> Timeline 
             kind: kind.map(str::to_owned),
         }
     };
-    Timeline {
-        experiment: row.experiment.clone(),
-        point: row.point,
-        level: row.level.clone(),
-        policy: row.policy.clone(),
-        trial: row.trial,
-        seed: row.seed,
-        makespan_s: outcome.makespan.as_secs_f64(),
-        spans: recorder.spans.iter().map(span).collect(),
-        events: recorder.moments.iter().map(event).collect(),
-    }
+    (
+        recorder.spans.iter().map(span).collect(),
+        recorder.moments.iter().map(event).collect(),
+    )
 }
 
 fn phase(phase: Phase) -> &'static str {
@@ -181,6 +251,7 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Restore => "restore",
         Phase::Detection => "detection",
         Phase::Downtime => "downtime",
+        Phase::Waiting => "waiting",
     }
 }
 

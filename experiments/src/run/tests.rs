@@ -428,6 +428,15 @@ fn only_all_shards_of_one_run_are_merged() {
     );
 }
 
+fn which(point: u32, trial: u32) -> Which {
+    Which {
+        level: None,
+        point,
+        trial,
+        jobs: 0..=999,
+    }
+}
+
 #[test]
 fn a_trial_is_replayed_as_its_row_has_it_or_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -441,7 +450,7 @@ fn a_trial_is_replayed_as_its_row_has_it_or_refused() {
         },
     )
     .unwrap();
-    let (path, timeline) = replay(&out, None, None, 0, 2).unwrap();
+    let (path, timeline) = replay(&out, None, &which(0, 2)).unwrap();
     assert_eq!(path, out.join("replay/point-0-model-trial-2/timeline.json"));
     let read: Timeline = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     assert_eq!(read, timeline);
@@ -452,14 +461,14 @@ fn a_trial_is_replayed_as_its_row_has_it_or_refused() {
     assert_eq!(timeline.events.last().unwrap().what, "finished");
     for (point, trial) in [(0, 3), (99, 0)] {
         assert!(matches!(
-            replay(&out, None, None, point, trial),
+            replay(&out, None, &which(point, trial)),
             Err(RunError::NoSuchTrial { .. })
         ));
     }
     let rows = fs::read_to_string(out.join(TRIALS)).unwrap();
     fs::write(out.join(TRIALS), rows.replacen(",true,,", ",true,,1", 3)).unwrap();
     assert!(matches!(
-        replay(&out, None, None, 0, 2),
+        replay(&out, None, &which(0, 2)),
         Err(RunError::ComesOutDifferently { row: 3, .. })
     ));
 }
@@ -520,6 +529,18 @@ fn a_cluster_leaves_the_same_bytes_however_it_is_run() {
     let files = all(whole.path());
     let lines = |file: usize| files[file].split(|&byte| byte == b'\n').count() - 1;
     assert_eq!((lines(0), lines(1)), (1 + 6 * 3, 1 + 6 * 3 * 20));
+
+    let of_jobs = |jobs| Which {
+        level: Some(Level::Cluster),
+        jobs,
+        ..which(0, 2)
+    };
+    let (_, timeline) = replay(whole.path(), None, &of_jobs(5..=30)).unwrap();
+    assert!(timeline.jobs.iter().map(|job| job.job).eq(5..20) && timeline.spans.is_empty());
+    assert!(matches!(
+        replay(whole.path(), None, &of_jobs(20..=30)),
+        Err(RunError::NoSuchJobs { .. })
+    ));
 
     let threads = tempfile::tempdir().unwrap();
     run_all(&spec, &options(threads.path(), 3)).unwrap();

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::plot::PlotError;
-use crate::run::{REPLAY, TIMELINE, Timeline};
+use crate::run::{REPLAY, TIMELINE, Timeline, TimelineEvent, TimelineSpan};
 
 /// Larger times (in seconds) are not plausible, and would not be drawn faithfully.
 const LIMIT_S: f64 = 1e18;
@@ -53,20 +53,28 @@ pub(crate) fn read_timeline(folder: &Path) -> Result<Timeline, PlotError> {
             "makespan_s: expected a number above 0 and up to 1e18".to_owned(),
         ));
     }
-    let within = |t_s: f64| (0.0..=timeline.makespan_s * (1.0 + 1e-9)).contains(&t_s);
-    for (number, span) in timeline.spans.iter().enumerate() {
-        if !(within(span.start_s) && within(span.end_s) && span.start_s <= span.end_s) {
-            return Err(wrong(format!(
-                "spans[{number}]: expected 0 <= start_s <= end_s <= makespan_s"
-            )));
-        }
-    }
-    for (number, event) in timeline.events.iter().enumerate() {
-        if !within(event.t_s) {
-            return Err(wrong(format!(
-                "events[{number}]: expected 0 <= t_s <= makespan_s"
-            )));
-        }
+    check(&timeline.spans, &timeline.events, timeline.makespan_s).map_err(&wrong)?;
+    for job in &timeline.jobs {
+        check(&job.spans, &job.events, timeline.makespan_s)
+            .map_err(|what| wrong(format!("job {}: {what}", job.job)))?;
     }
     Ok(timeline)
+}
+
+/// Whether all of it lies in the trial.
+fn check(spans: &[TimelineSpan], events: &[TimelineEvent], makespan_s: f64) -> Result<(), String> {
+    let within = |t_s: f64| (0.0..=makespan_s * (1.0 + 1e-9)).contains(&t_s);
+    for (number, span) in spans.iter().enumerate() {
+        if !(within(span.start_s) && within(span.end_s) && span.start_s <= span.end_s) {
+            return Err(format!(
+                "spans[{number}]: expected 0 <= start_s <= end_s <= makespan_s"
+            ));
+        }
+    }
+    for (number, event) in events.iter().enumerate() {
+        if !within(event.t_s) {
+            return Err(format!("events[{number}]: expected 0 <= t_s <= makespan_s"));
+        }
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@ mod by_interval;
 mod caption;
 mod distribution;
 mod heat_map;
+mod jobs;
 pub(crate) mod ladder;
 mod latency;
 mod makespan;

@@ -1,7 +1,9 @@
 //! One trial as a strip of time, folded into rows: what the guest's time was spent on, and what happened when.
 
+use std::collections::BTreeSet;
+
 use super::caption;
-use super::{Column, Figure, page};
+use super::{Column, Figure, jobs, page};
 use crate::plot::draw::axis::{AxisSpec, Frame};
 use crate::plot::draw::clip::clip;
 use crate::plot::draw::font::Face;
@@ -10,9 +12,9 @@ use crate::plot::draw::scale::Scale;
 use crate::plot::draw::scene::{Anchor, Colour, Item, Point, Rect, Scene, Stroke, at};
 use crate::plot::draw::style::{GREY, INK, MARK_WIDTH, PAPER, SMALL, solid};
 use crate::plot::draw::ticks::{Kind, Unit, duration};
-use crate::run::Timeline;
+use crate::run::{Timeline, TimelineEvent, TimelineSpan};
 
-const EDGE: f64 = 2.0;
+pub(super) const EDGE: f64 = 2.0;
 const ROW: f64 = 17.0;
 /// Bar of a row, from its top; failures are marked above.
 const BAR_TOP: f64 = 7.0;
@@ -25,13 +27,13 @@ const LEAST: f64 = 0.5;
 /// Share of the strip up to which a phase may be widened.
 const WIDENED_MAX: f64 = 0.2;
 /// Bars are painted in steps of this width, a pixel at 600 dpi.
-const STEP: f64 = 0.12;
+pub(super) const STEP: f64 = 0.12;
 const HATCH: f64 = 2.2;
 const RADIUS: f64 = 2.2;
-const LEGEND_LINE: f64 = 10.5;
+pub(super) const LEGEND_LINE: f64 = 10.5;
 
 /// What time is spent on: name in the file, name in the figure, colour, hatched. Lightness differs, for print without colours.
-const PHASES: [(&str, &str, Colour, bool); 7] = [
+pub(super) const PHASES: [(&str, &str, Colour, bool); 8] = [
     ("work", "Work", Colour(0xb8_dcf2), false),
     ("lost", "Work lost", Colour(0xfb_e3d2), true),
     ("checkpoint", "Checkpoint", Colour(0x00_72b2), false),
@@ -39,6 +41,7 @@ const PHASES: [(&str, &str, Colour, bool); 7] = [
     ("restore", "Restore", Colour(0x00_9e73), false),
     ("detection", "Detection", Colour(0xe6_9f00), false),
     ("downtime", "Downtime", Colour(0x3c_3c3c), false),
+    ("waiting", "Waiting for hosts", Colour(0xe4_e4e4), false),
 ];
 
 /// What is marked: name in the file, name in the figure, marker, fill.
@@ -51,21 +54,29 @@ const EVENTS: [(&str, &str, Shape, Colour); 5] = [
 ];
 
 /// A stretch of a row that looks the same; from where to where, in points from the row's beginning.
-struct Stretch {
-    left: f64,
-    right: f64,
-    phase: usize,
+pub(super) struct Stretch {
+    pub(super) left: f64,
+    pub(super) right: f64,
+    pub(super) phase: usize,
 }
 
 /// Draws a trial.
 pub(crate) fn figure(timeline: &Timeline, column: Column, face: &Face) -> Figure {
+    if timeline.jobs.is_empty() {
+        strip(timeline, column, face)
+    } else {
+        jobs::figure(timeline, column, face)
+    }
+}
+
+fn strip(timeline: &Timeline, column: Column, face: &Face) -> Figure {
     let width = page::width(column);
     let label_width = face.width("00.0 min", SMALL);
     let area_width = width - 2.0 * EDGE - label_width - 5.0 - 8.0;
     let row_s = row_s(timeline, area_width);
     let rows = index(libm::ceil(timeline.makespan_s / row_s)).max(1);
-    let bars = stretches(timeline, area_width, row_s, rows);
-    let legend = legend(timeline, &bars, face, width);
+    let bars = stretches(&timeline.spans, area_width, row_s, rows);
+    let legend = legend(bars.iter().flatten(), &timeline.events, face, width);
     let top = EDGE + LEGEND_LINE * legend.last().map_or(0.0, |entry| entry.line + 1.0) + 2.0;
     let area = Rect {
         left: EDGE + label_width + 5.0,
@@ -108,10 +119,7 @@ pub(crate) fn figure(timeline: &Timeline, column: Column, face: &Face) -> Figure
     }
     scene.group("events", |scene| {
         for event in &timeline.events {
-            let Some((_, _, shape, fill)) = EVENTS.iter().find(|(what, ..)| *what == event.what) else {
-                continue;
-            };
-            paint_event(scene, strip.place(event.t_s), *shape, *fill);
+            paint_event(scene, event, strip.place(event.t_s));
         }
     });
     Figure {
@@ -165,12 +173,12 @@ fn rows(timeline: &Timeline, width: f64) -> usize {
 }
 
 /// What each row shows: of each step the phase that takes most of it.
-fn stretches(timeline: &Timeline, width: f64, row_s: f64, rows: usize) -> Vec<Vec<Stretch>> {
+pub(super) fn stretches(spans: &[TimelineSpan], width: f64, row_s: f64, rows: usize) -> Vec<Vec<Stretch>> {
     let steps = steps(width);
     let step_s = row_s / steps as f64;
     let mut shares = vec![[0.0f64; PHASES.len()]; steps * rows];
-    let widened = widened(timeline, LEAST / width * row_s, row_s * rows as f64);
-    for span in &timeline.spans {
+    let widened = widened(spans, LEAST / width * row_s, row_s * rows as f64);
+    for span in spans {
         let Some(phase) = PHASES.iter().position(|(name, ..)| *name == span.phase) else {
             continue;
         };
@@ -208,9 +216,9 @@ fn stretches(timeline: &Timeline, width: f64, row_s: f64, rows: usize) -> Vec<Ve
 }
 
 /// Phases besides work whose spans are short on paper and few enough to be drawn wider than they are.
-fn widened(timeline: &Timeline, least_s: f64, strip_s: f64) -> [bool; PHASES.len()] {
+fn widened(spans: &[TimelineSpan], least_s: f64, strip_s: f64) -> [bool; PHASES.len()] {
     PHASES.map(|(name, ..)| {
-        let spans = || timeline.spans.iter().filter(|span| span.phase == name);
+        let spans = || spans.iter().filter(|span| span.phase == name);
         let short = spans().filter(|span| span.end_s - span.start_s < least_s).count();
         let is_work = ["work", "lost"].contains(&name);
         !is_work && 2 * short > spans().count() && short as f64 * least_s < WIDENED_MAX * strip_s
@@ -246,7 +254,7 @@ impl Strip {
     }
 }
 
-fn paint_bar(scene: &mut Scene, bar: &Rect, phase: usize) {
+pub(super) fn paint_bar(scene: &mut Scene, bar: &Rect, phase: usize) {
     let (_, _, colour, hatched) = PHASES[phase];
     scene.items.push(Item::Path {
         points: vec![
@@ -277,14 +285,21 @@ fn paint_bar(scene: &mut Scene, bar: &Rect, phase: usize) {
     }
 }
 
-fn paint_event(scene: &mut Scene, place: Point, shape: Shape, fill: Colour) {
+/// Marks an event there, if it is one that is marked.
+pub(super) fn paint_event(scene: &mut Scene, event: &TimelineEvent, place: Point) {
+    if let Some((_, _, shape, fill)) = EVENTS.iter().find(|(what, ..)| *what == event.what) {
+        paint_mark(scene, place, *shape, *fill);
+    }
+}
+
+fn paint_mark(scene: &mut Scene, place: Point, shape: Shape, fill: Colour) {
     shape.paint(scene, place, RADIUS, fill, Some(solid(INK, 0.5)));
 }
 
 /// An entry of the legend in its place.
-struct Entry {
+pub(super) struct Entry {
     x: f64,
-    line: f64,
+    pub(super) line: f64,
     sign: Sign,
     label: &'static str,
 }
@@ -296,17 +311,23 @@ enum Sign {
 }
 
 /// What can be seen.
-fn legend(timeline: &Timeline, bars: &[Vec<Stretch>], face: &Face, width: f64) -> Vec<Entry> {
+pub(super) fn legend<'a>(
+    bars: impl Iterator<Item = &'a Stretch>,
+    events: &[TimelineEvent],
+    face: &Face,
+    width: f64,
+) -> Vec<Entry> {
     const SIGN: f64 = 14.0;
     const AFTER: f64 = 8.0;
+    let shown: BTreeSet<usize> = bars.map(|stretch| stretch.phase).collect();
     let phases = PHASES
         .iter()
         .enumerate()
-        .filter(|(phase, _)| bars.iter().flatten().any(|stretch| stretch.phase == *phase));
+        .filter(|(phase, _)| shown.contains(phase));
     let phases = phases.map(|(index, (_, label, ..))| (Sign::Phase(index), *label));
     let events = EVENTS
         .iter()
-        .filter(|(what, ..)| timeline.events.iter().any(|event| event.what == *what))
+        .filter(|(what, ..)| events.iter().any(|event| event.what == *what))
         .map(|(_, label, shape, fill)| (Sign::Event(*shape, *fill), *label));
     let (mut x, mut line) = (EDGE, 0.0);
     let mut entries = Vec::new();
@@ -322,7 +343,7 @@ fn legend(timeline: &Timeline, bars: &[Vec<Stretch>], face: &Face, width: f64) -
     entries
 }
 
-fn paint_legend(scene: &mut Scene, entries: &[Entry]) {
+pub(super) fn paint_legend(scene: &mut Scene, entries: &[Entry]) {
     for entry in entries {
         let middle = EDGE + LEGEND_LINE * (entry.line + 0.5);
         match entry.sign {
@@ -335,7 +356,7 @@ fn paint_legend(scene: &mut Scene, entries: &[Entry]) {
                 };
                 paint_bar(scene, &bar, phase);
             }
-            Sign::Event(shape, fill) => paint_event(scene, at(entry.x + 6.0, middle), shape, fill),
+            Sign::Event(shape, fill) => paint_mark(scene, at(entry.x + 6.0, middle), shape, fill),
         }
         let base = at(entry.x + 14.0, middle + SMALL * 0.36);
         scene.text(base, SMALL, Anchor::Start, entry.label);
@@ -387,7 +408,7 @@ fn text(timeline: &Timeline, rows: usize, row_s: f64, column: Column) -> String 
 }
 
 /// Steps of a row of this width.
-fn steps(width: f64) -> usize {
+pub(super) fn steps(width: f64) -> usize {
     index(width / STEP).max(1)
 }
 
