@@ -21,6 +21,7 @@ mod rows;
 mod shard;
 mod status;
 mod summarise;
+mod text;
 
 use std::ops::Range;
 use std::panic;

@@ -8,13 +8,10 @@
 //! 3. Rows kept of that cell and beyond are computed again, for the histograms' sake, and compared with what is there. A
 //!    difference is an error: the run is not the run that was begun.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
-use std::path::PathBuf;
-
 use super::RunError;
 use super::folder::{CLUSTER, DOWNTIME, Folder, JOBS, RECOVERY, TRIALS};
 use super::parts::Parts;
+use super::text::Lines;
 use crate::hlog;
 use crate::plan::Plan;
 use crate::record::{self, ClusterRow, JobRow, TrialRow};
@@ -104,7 +101,7 @@ fn whole_rows(folder: &Folder, plan: &Plan) -> Result<WholeRows, RunError> {
     let Some(mut lines) = Lines::open(folder, TRIALS)? else {
         return Ok(found);
     };
-    if lines.next()? != Some(header.as_str()) {
+    if !lines.skip_header(&header)? {
         return Ok(found);
     }
     found.bytes = lines.offset;
@@ -142,7 +139,7 @@ fn table_lines(
     let Some(mut lines) = Lines::open(folder, name)? else {
         return Ok(0);
     };
-    if lines.next()? != Some(header) {
+    if !lines.skip_header(header)? {
         return Ok(0);
     }
     // Cells of other levels have no lines here.
@@ -170,10 +167,8 @@ fn histogram_lines(folder: &Folder, name: &str, plan: &Plan) -> Result<Vec<u64>,
     let Some(mut lines) = Lines::open(folder, name)? else {
         return Ok(vec![0]);
     };
-    for header in hlog::HEADER.split_inclusive('\n') {
-        if lines.next()? != Some(header) {
-            return Ok(vec![0]);
-        }
+    if !lines.skip_header(hlog::HEADER)? {
+        return Ok(vec![0]);
     }
     let mut ends = vec![lines.offset];
     for cell in &plan.cells {
@@ -183,52 +178,6 @@ fn histogram_lines(folder: &Folder, name: &str, plan: &Plan) -> Result<Vec<u64>,
         ends.push(lines.offset);
     }
     Ok(ends)
-}
-
-/// Whole lines of a text file. A line longer than any this crate writes counts as torn.
-#[derive(Debug)]
-struct Lines {
-    reader: BufReader<File>,
-    line: String,
-    /// Where the next line begins.
-    offset: u64,
-    path: PathBuf,
-}
-
-/// A histogram of 64-bit values at three digits takes at most some 200 kB before compression.
-const LINE_BYTES_MAX: u64 = 1 << 20;
-
-impl Lines {
-    fn open(folder: &Folder, name: &str) -> Result<Option<Lines>, RunError> {
-        let path = folder.file(name);
-        match File::open(&path) {
-            Ok(file) => Ok(Some(Lines {
-                reader: BufReader::new(file),
-                line: String::new(),
-                offset: 0,
-                path,
-            })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(RunError::io("read", &path, source)),
-        }
-    }
-
-    /// The next whole line with its line feed; `None` at the end, or where the rest is torn or no text.
-    fn next(&mut self) -> Result<Option<&str>, RunError> {
-        self.line.clear();
-        let mut bytes = std::mem::take(&mut self.line).into_bytes();
-        let mut limited = io::Read::take(&mut self.reader, LINE_BYTES_MAX);
-        let read = limited.read_until(b'\n', &mut bytes);
-        read.map_err(|source| RunError::io("read", &self.path, source))?;
-        match String::from_utf8(bytes) {
-            Ok(line) if line.ends_with('\n') => {
-                self.offset += line.len() as u64;
-                self.line = line;
-                Ok(Some(&self.line))
-            }
-            _ => Ok(None),
-        }
-    }
 }
 
 /// Rows that an earlier process wrote, given out again to be compared.
@@ -250,8 +199,7 @@ impl KeptRows {
         }
         let mut lines = Lines::open(folder, TRIALS)?;
         if let Some(lines) = &mut lines {
-            let seek = lines.reader.seek(SeekFrom::Start(offset));
-            seek.map_err(|source| RunError::io("read", &lines.path, source))?;
+            lines.seek(offset)?;
         }
         Ok(KeptRows { lines, next, end })
     }
