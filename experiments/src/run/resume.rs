@@ -3,8 +3,8 @@
 //! Rules, for any bytes that are found:
 //! 1. A line without its line feed is torn and dropped. So is everything from the first line on that is not the row that
 //!    belongs there (another trial, another seed, not a row at all). Nothing is lost by that: trials are repeatable.
-//! 2. A histogram line covers a whole cell and is written after the cell's last row. Work goes on at the first cell that
-//!    lacks a row or a histogram line.
+//! 2. A histogram line covers a whole cell, or all that the part of a run has of one, and is written after the last of these rows. Work goes
+//!    on at the first cell that lacks a row or a histogram line; a cell of which there are to be no rows lacks nothing.
 //! 3. Rows kept of that cell and beyond are computed again, for the histograms' sake, and compared with what is there. A
 //!    difference is an error: the run is not the run that was begun.
 
@@ -25,7 +25,7 @@ pub(super) struct Remains {
     pub row_bytes: u64,
     /// Where the rows of the cells before `restart_at` begin.
     pub parts: Parts,
-    /// The trial to go on with: the first of a cell.
+    /// The trial to go on with: the first that the plan has of a cell.
     pub restart_at: u64,
     /// The byte at which its row begins, or will.
     pub restart_byte: u64,
@@ -85,9 +85,20 @@ impl Remains {
 struct WholeRows {
     rows: u64,
     bytes: u64,
-    /// At which byte each cell's rows begin: of the cells that are whole, and of the one after them.
+    /// At which byte each cell's rows begin: of the cells all of whose rows are there, and of the one after them.
     cell_offsets: Vec<u64>,
     parts: Parts,
+}
+
+impl WholeRows {
+    /// Notes the cells that end with the last row, or have none at all after it.
+    fn end_cells(&mut self, plan: &Plan) {
+        while self.cell_offsets.len() <= plan.cells.len()
+            && plan.first_trial(self.cell_offsets.len()) == self.rows
+        {
+            self.cell_offsets.push(self.bytes);
+        }
+    }
 }
 
 fn whole_rows(folder: &Folder, plan: &Plan) -> Result<WholeRows, RunError> {
@@ -105,6 +116,7 @@ fn whole_rows(folder: &Folder, plan: &Plan) -> Result<WholeRows, RunError> {
         return Ok(found);
     }
     found.bytes = lines.offset;
+    found.end_cells(plan);
     while found.rows < plan.trials() {
         let item = plan.item(found.rows);
         let cell = &plan.cells[item.cell];
@@ -119,9 +131,7 @@ fn whole_rows(folder: &Folder, plan: &Plan) -> Result<WholeRows, RunError> {
         found.parts.row_at(plan, found.rows, found.bytes);
         found.rows += 1;
         found.bytes = lines.offset;
-        if found.rows == plan.first_trial(item.cell + 1) {
-            found.cell_offsets.push(found.bytes);
-        }
+        found.end_cells(plan);
     }
     Ok(found)
 }
@@ -171,8 +181,16 @@ fn histogram_lines(folder: &Folder, name: &str, plan: &Plan) -> Result<Vec<u64>,
         return Ok(vec![0]);
     }
     let mut ends = vec![lines.offset];
-    for cell in &plan.cells {
-        if lines.next()?.and_then(hlog::tag_of) != Some(hlog::tag(cell).as_str()) {
+    for (index, cell) in plan.cells.iter().enumerate() {
+        let belongs = |line| {
+            if plan.is_whole(index) {
+                hlog::is_of(line, cell)
+            } else {
+                hlog::is_of_part(line, cell)
+            }
+        };
+        // Of a cell without trials there is no line.
+        if !plan.range(index).is_empty() && !lines.next()?.is_some_and(belongs) {
             break;
         }
         ends.push(lines.offset);

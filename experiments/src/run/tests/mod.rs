@@ -95,8 +95,8 @@ fn the_number_of_jobs_does_not_show() {
     }
 }
 
-#[test]
-fn the_number_of_jobs_does_not_show_in_simulated_worlds_either() {
+/// A small sweep at both levels, with suspensions.
+fn simulated() -> Spec {
     let text = SPEC_TEXT
         .replace(
             "[\"model\"]",
@@ -112,11 +112,19 @@ fn the_number_of_jobs_does_not_show_in_simulated_worlds_either() {
             "mtbf = [\"12min\"]\nkinds = { guest-crash = 0.5, host-loss = 0.5 }",
         )
         .replace("[limits]", "[world]\nrepresents = 10000\n[limits]");
-    let spec = Spec::parse(&text, Path::new("sim.toml")).unwrap();
+    Spec::parse(&text, Path::new("sim.toml")).unwrap()
+}
+
+#[test]
+fn neither_jobs_nor_shards_show_in_simulated_worlds() {
+    let spec = simulated();
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     run_all(&spec, &options(one.path(), 1)).unwrap();
     run_all(&spec, &options(two.path(), 2)).unwrap();
     assert!(outputs(one.path()) == outputs(two.path()));
+    let parts = tempfile::tempdir().unwrap();
+    shards::run_and_merge(&spec, parts.path(), 9);
+    assert!(outputs(one.path()) == outputs(parts.path()));
     let rows = fs::read_to_string(one.path().join(TRIALS)).unwrap();
     assert!(rows.contains(",sim,") && rows.contains(",true\n") && !rows.contains(",false\n"));
     let suspensions = fs::read_to_string(one.path().join(DOWNTIME)).unwrap();
@@ -422,16 +430,11 @@ fn a_cluster_leaves_the_same_bytes_however_it_is_run() {
     run_all(&spec, &options(threads.path(), 3)).unwrap();
     assert!(all(threads.path()) == files);
 
-    let shards = tempfile::tempdir().unwrap();
-    for shard in Shard::all(5) {
-        let part = RunOptions {
-            shard: Some(shard),
-            ..options(shards.path(), 2)
-        };
-        run_all(&spec, &part).unwrap();
+    for of in [5, 17] {
+        let out = tempfile::tempdir().unwrap();
+        shards::run_and_merge(&spec, out.path(), of);
+        assert!(all(out.path()) == files, "{of} shards");
     }
-    merge(&spec, shards.path(), &[], &Still).unwrap();
-    assert!(all(shards.path()) == files);
 
     let trials = whole.path().join(TRIALS);
     let bytes = fs::read(&trials).unwrap();
