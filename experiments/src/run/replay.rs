@@ -80,7 +80,9 @@ pub fn replay(
     let folder = Folder::existing(dir)?;
     let there = begun_in(&folder)?;
     let spec = Spec::load(&folder.file(SPEC), data)?.with_identity(there.seed, &there.trials_a_cell);
-    let plan = plan_of(&spec, None)?.resized(&there.trials_of_cells);
+    // A shard knows the trials of its own cells.
+    let shard = there.shard.and_then(|shard| shard.parse().ok());
+    let plan = plan_of(&spec, shard)?.resized(&there.trials_of_cells);
     let told = |level: &&Level| **level != Level::Cluster;
     let level = level.or(spec.levels.iter().find(told).copied());
     let level = level.ok_or(RunError::NoTimeline)?;

@@ -299,3 +299,19 @@ fn shards_that_share_a_cell_say_the_same_of_it() {
         "{error}"
     );
 }
+
+/// A trial is found in the shard that has it, and in no other.
+#[test]
+fn trials_of_shards_are_replayed() {
+    let precision = "[precision]\nmakespan = 0.01\ntrials_max = 60\n[job]";
+    let text = SPEC_TEXT.replace("[job]", precision).replace("\"2h\", ", "");
+    let spec = Spec::parse(&text, Path::new("wanted.toml")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let folder = |number: u32| Shard::new(number, 3).unwrap().folder(dir.path());
+    run_and_merge(&spec, dir.path(), 3);
+    // Four cells: the second part ends within the third.
+    replay(&folder(2), None, None, 2, 3).unwrap();
+    let elsewhere = replay(&folder(2), None, None, 2, 6).unwrap_err();
+    assert!(matches!(elsewhere, RunError::NoSuchTrial { .. }), "{elsewhere}");
+    replay(&folder(3), None, None, 2, 6).unwrap();
+}
