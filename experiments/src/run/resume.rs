@@ -13,6 +13,7 @@ use super::folder::{CLUSTER, DOWNTIME, Folder, JOBS, RECOVERY, TRIALS};
 use super::parts::Parts;
 use super::text::Lines;
 use crate::hlog;
+use crate::lines::CellRows;
 use crate::plan::Plan;
 use crate::record::{self, ClusterRow, JobRow, TrialRow};
 use crate::spec::Level;
@@ -117,16 +118,17 @@ fn whole_rows(folder: &Folder, plan: &Plan) -> Result<WholeRows, RunError> {
     }
     found.bytes = lines.offset;
     found.end_cells(plan);
+    let rows_of = |cell: usize| (cell, CellRows::new(&TrialRow::of(plan, &plan.cells[cell])));
+    let mut known = rows_of(0);
     while found.rows < plan.trials() {
         let item = plan.item(found.rows);
-        let cell = &plan.cells[item.cell];
-        let belongs = |row: &TrialRow| {
-            (row.point, row.level.as_str(), row.trial, row.seed)
-                == (cell.point, cell.level.name(), item.trial, plan.seed(item.trial).0)
-        };
-        match lines.next()?.and_then(|line| record::parse_under(&header, line)) {
-            Some(row) if belongs(&row) => {}
-            _ => break,
+        if item.cell != known.0 {
+            known = rows_of(item.cell);
+        }
+        let seed = plan.seed(item.trial).0;
+        let belongs = |line| known.1.has(line, item.trial, seed);
+        if !lines.next()?.is_some_and(belongs) {
+            break;
         }
         found.parts.row_at(plan, found.rows, found.bytes);
         found.rows += 1;
