@@ -187,7 +187,7 @@ pub(crate) struct RunArgs {
     /// Trials per cell, instead of the spec's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) trials: Option<u32>,
-    /// Run this part of the cells alone, in a directory of its own inside the results
+    /// Run this part of the trials alone, in a directory of its own inside the results
     #[arg(long, value_name = "I/N")]
     pub(crate) shard: Option<Shard>,
     /// Go on with an interrupted run in the same directory; a shard that was not begun is begun

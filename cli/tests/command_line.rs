@@ -234,49 +234,111 @@ fn a_killed_run_resumes_to_the_same_bytes() {
         dir.path(),
     );
     assert_eq!(status(&whole_run), 0, "{}", stderr(&whole_run));
-    let mut kills = 0;
-    for attempt in 0.. {
-        let mut args = vec![
-            "run",
-            spec,
-            "--out",
-            killed.to_str().unwrap(),
-            "--jobs",
-            "1",
-            "--no-figures",
-        ];
+    let args = [
+        "run",
+        spec,
+        "--out",
+        killed.to_str().unwrap(),
+        "--jobs",
+        "1",
+        "--no-figures",
+    ];
+    let kills = killed_until_done(|| {
+        let mut args = args.to_vec();
         if killed.join("manifest.json").exists() {
             args.push("--resume");
         } else if killed.exists() {
             args.push("--overwrite");
         }
+        args
+    });
+    assert!(kills > 0, "the run was too quick to be killed");
+    assert_same(&whole, &killed);
+    assert!(whole.join("figures/waste-by-interval.svg").exists());
+}
+
+/// Runs the command again and again, and kills it after a while that becomes longer, until it comes to its end. How often it was killed.
+fn killed_until_done<'a>(args: impl Fn() -> Vec<&'a str>) -> u64 {
+    for kills in 0.. {
         let mut child = Command::new(env!("CARGO_BIN_EXE_revenant"))
-            .args(&args)
+            .args(args())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(60 * (attempt + 1)));
+        std::thread::sleep(Duration::from_millis(60 * (kills + 1)));
         if let Some(status) = child.try_wait().unwrap() {
             assert!(status.success());
-            break;
+            return kills;
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        kills += 1;
     }
-    assert!(kills > 0, "the run was too quick to be killed");
+    unreachable!()
+}
+
+fn assert_same(one: &Path, other: &Path) {
     for name in [
         "trials.csv",
         "summary.csv",
+        "paired.csv",
         "theory.csv",
         "downtime.hlog",
         "recovery.hlog",
     ] {
         assert!(
-            fs::read(whole.join(name)).unwrap() == fs::read(killed.join(name)).unwrap(),
+            fs::read(one.join(name)).unwrap() == fs::read(other.join(name)).unwrap(),
             "{name} differs"
         );
     }
-    assert!(whole.join("figures/waste-by-interval.svg").exists());
+}
+
+/// Of one cell, shared by three shards of which one is killed in the middle.
+#[test]
+fn shards_of_one_cell_survive_kills_and_merge_to_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (spec, whole, parts) = (path("one.toml"), path("whole"), path("parts"));
+    // An interval that changes with every failure keeps trials from being shortened, so that a shard lasts.
+    let text = "name = \"one\"\nseed = 4\ntrials = 5000\nlevels = [\"model\"]\n[job]\nwork = \"500h\"\n[failures]\n\
+         law = { weibull = 0.7 }\nmtbf = \"5h\"\n[checkpoint]\ncost = \"3min\"\nrestart = \"3min\"\n[[policy]]\nkind = \"adaptive\"\n";
+    fs::write(&spec, text).unwrap();
+    let command = |args: &[&str]| {
+        let output = revenant(args, dir.path());
+        (status(&output), stderr(&output))
+    };
+    assert_eq!(command(&["run", &spec, "--out", &whole, "--no-figures"]).0, 0);
+
+    let second = [
+        "run", &spec, "--out", &parts, "--jobs", "1", "--shard", "2/3", "--resume",
+    ];
+    assert!(
+        killed_until_done(|| second.to_vec()) > 0,
+        "the shard was too quick to be killed"
+    );
+    assert_eq!(command(&["run", &spec, "--out", &parts, "--shard", "1/3"]).0, 0);
+    let (ended, said) = command(&["merge", &spec, "--out", &parts]);
+    assert!(ended == 1 && said.contains("shards 3/3 are missing"), "{said}");
+    assert_eq!(command(&["run", &spec, "--out", &parts, "--shard", "3/3"]).0, 0);
+    let (ended, said) = command(&["merge", &spec, "--out", &parts, "--no-figures"]);
+    assert_eq!(ended, 0, "{said}");
+    assert_same(Path::new(&whole), Path::new(&parts));
+
+    let slurm = |tasks: &str| {
+        command(&[
+            "slurm",
+            &spec,
+            "--out",
+            &parts,
+            "--tasks",
+            tasks,
+            "--max-array-size",
+            "9999",
+        ])
+    };
+    assert_eq!(slurm("5000").0, 0);
+    let array = fs::read_to_string(dir.path().join("parts/slurm/array.sbatch")).unwrap();
+    assert!(array.contains("#SBATCH --array=1-5000\n") && array.contains("$SLURM_ARRAY_TASK_ID/5000"));
+    let (ended, said) = slurm("5001");
+    assert!(ended == 1 && said.contains("no more than 5000 trials"), "{said}");
 }
 
 /// A log that lies elsewhere: named with `--data`, in every command that reads it; missed, or another, it is no silent matter.

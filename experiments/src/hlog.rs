@@ -4,6 +4,9 @@
 //! nanoseconds at three significant digits, one line a cell, tagged `point.level`; for a cell without a value a comment
 //! says so. The interval is the virtual time its trials took together, the start is zero. Interval_Max is in
 //! milliseconds, as is usual.
+//!
+//! A line of some trials of a cell, in a part of a run, is tagged `point.level+TIMEns`: the virtual time of these to the nanosecond, which
+//! the interval rounds. So lines of all parts of a cell add up to the line that the cell would have had: what is encoded depends on the counts alone.
 
 use std::time::Duration;
 
@@ -51,51 +54,80 @@ fn gather(all: &mut Times, times: &Times) {
     }
 }
 
-fn record(times: &Times, histogram: &mut Histogram<u64>) {
-    for (nanos, count) in times.iter() {
-        histogram
-            .record_n(nanos, count)
-            .expect("the histogram grows to hold any value");
-    }
-}
-
-/// The histograms of one cell.
+/// The histograms of a cell, or of some of its trials.
 #[derive(Debug)]
 pub(crate) struct CellHistograms {
-    suspended: Histogram<u64>,
-    recovery: Histogram<u64>,
-    span: Duration,
+    /// For `downtime.hlog`.
+    pub downtime: CellHistogram,
+    /// For `recovery.hlog`.
+    pub recovery: CellHistogram,
 }
 
 impl CellHistograms {
     pub(crate) fn new() -> Self {
-        let empty = || Histogram::new(DIGITS).expect("3 is a valid number of digits");
         CellHistograms {
-            suspended: empty(),
-            recovery: empty(),
-            span: Duration::ZERO,
+            downtime: CellHistogram::new(),
+            recovery: CellHistogram::new(),
         }
     }
 
     pub(crate) fn add(&mut self, spans: &Spans) {
-        record(&spans.suspended, &mut self.suspended);
-        record(&spans.recovery, &mut self.recovery);
-        self.span += spans.makespans;
+        self.downtime.add(&spans.suspended, spans.makespans);
+        self.recovery.add(&spans.recovery, spans.makespans);
+    }
+}
+
+/// One histogram, and the virtual time of the trials it is of.
+#[derive(Debug)]
+pub(crate) struct CellHistogram {
+    values: Histogram<u64>,
+    span: Duration,
+}
+
+impl CellHistogram {
+    pub(crate) fn new() -> Self {
+        CellHistogram {
+            values: Histogram::new(DIGITS).expect("3 is a valid number of digits"),
+            span: Duration::ZERO,
+        }
     }
 
-    /// The line of `downtime.hlog`.
-    pub(crate) fn downtime_line(&self, cell: &Cell) -> String {
-        self.line(&self.suspended, cell)
+    fn add(&mut self, times: &Times, span: Duration) {
+        for (nanos, count) in times.iter() {
+            self.record(nanos, count);
+        }
+        self.span += span;
     }
 
-    /// The line of `recovery.hlog`.
-    pub(crate) fn recovery_line(&self, cell: &Cell) -> String {
-        self.line(&self.recovery, cell)
+    fn record(&mut self, nanos: u64, count: u64) {
+        self.values
+            .record_n(nanos, count)
+            .expect("the histogram grows to hold any value");
     }
 
-    fn line(&self, histogram: &Histogram<u64>, cell: &Cell) -> String {
-        let tag = tag(cell);
-        if histogram.is_empty() {
+    /// Takes in a line of some trials of the cell. `None` if it is no such line.
+    pub(crate) fn add_part(&mut self, line: &str, cell: &Cell) -> Option<()> {
+        let (found, values) = parse(line)?;
+        self.span = self.span.checked_add(span_of_part(found, cell)?)?;
+        // To add histograms would leave traces of how far each had grown, which are encoded, too.
+        for value in values.iter().flat_map(Histogram::iter_recorded) {
+            self.record(value.value_iterated_to(), value.count_at_value());
+        }
+        Some(())
+    }
+
+    /// Its line, if it is of all trials of the cell.
+    pub(crate) fn line(&self, cell: &Cell) -> String {
+        self.tagged(&tag(cell))
+    }
+
+    /// Its line, if it is of some of them.
+    pub(crate) fn part_line(&self, cell: &Cell) -> String {
+        self.tagged(&format!("{}+{}ns", tag(cell), self.span.as_nanos()))
+    }
+
+    fn tagged(&self, tag: &str) -> String {
+        if self.values.is_empty() {
             return format!("{NO_VALUES}{tag}]\n");
         }
         let mut bytes = Vec::new();
@@ -107,7 +139,7 @@ impl CellHistograms {
             .begin_log_with(&mut bytes, &mut serializer)
             .expect("memory accepts every byte");
         writer
-            .write_histogram(histogram, Duration::ZERO, self.span, Tag::new(&tag))
+            .write_histogram(&self.values, Duration::ZERO, self.span, Tag::new(tag))
             .expect("a histogram of u64 serialises");
         let text = String::from_utf8(bytes).expect("base64 and digits");
         text.lines()
@@ -121,22 +153,42 @@ pub(crate) fn tag(cell: &Cell) -> String {
     format!("{}.{}", cell.point, cell.level.name())
 }
 
-/// The tag of a cell's line, if it is whole: a line that was cut off and got a line feed from somewhere is none.
-pub(crate) fn tag_of(line: &str) -> Option<&str> {
+/// Whether this is the line of all trials of a cell.
+pub(crate) fn is_of(line: &str, cell: &Cell) -> bool {
+    parse(line).is_some_and(|(found, _)| found == tag(cell))
+}
+
+/// Whether this is a line of some trials of a cell.
+pub(crate) fn is_of_part(line: &str, cell: &Cell) -> bool {
+    parse(line).is_some_and(|(found, _)| span_of_part(found, cell).is_some())
+}
+
+/// The virtual time in the tag of a part of a cell.
+fn span_of_part(found: &str, cell: &Cell) -> Option<Duration> {
+    const SECOND: u128 = 1_000_000_000;
+    let nanos = found.strip_prefix(&tag(cell))?.strip_prefix('+')?;
+    let nanos: u128 = nanos.strip_suffix("ns")?.parse().ok()?;
+    let seconds = u64::try_from(nanos / SECOND).ok()?;
+    Some(Duration::new(seconds, u32::try_from(nanos % SECOND).ok()?))
+}
+
+/// The tag of a line, and its histogram unless there are no values. `None` if it is not whole: a line that was cut off and got a line
+/// feed from somewhere is none.
+fn parse(line: &str) -> Option<(&str, Option<Histogram<u64>>)> {
     if let Some(rest) = line.strip_prefix(NO_VALUES) {
-        return rest.strip_suffix("]\n");
+        return Some((rest.strip_suffix("]\n")?, None));
     }
     let (head, histogram) = line.strip_suffix('\n')?.rsplit_once(',')?;
     let bytes = STANDARD.decode(histogram).ok()?;
-    let decoded: Result<Histogram<u64>, _> = Deserializer::new().deserialize(&mut &bytes[..]);
-    decoded.ok()?;
-    head.strip_prefix("Tag=")?.split(',').next()
+    let values = Deserializer::new().deserialize(&mut &bytes[..]).ok()?;
+    Some((head.strip_prefix("Tag=")?.split(',').next()?, Some(values)))
 }
 
 #[cfg(test)]
 mod tests {
     use hdrhistogram::serialization::Deserializer;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+    use proptest::prelude::*;
 
     use super::*;
     use crate::spec::Level;
@@ -166,10 +218,12 @@ mod tests {
         let mut spans = Spans::default();
         spans.add(&outcome);
         histograms.add(&spans);
-        let nothing = histograms.recovery_line(&cell());
-        assert_eq!(tag_of(&nothing), Some("7.sim"));
-        let line = histograms.downtime_line(&cell());
-        assert_eq!(tag_of(&line), Some("7.sim"));
+        let nothing = histograms.recovery.line(&cell());
+        assert_eq!(nothing, "#[no values: 7.sim]\n");
+        assert!(is_of(&nothing, &cell()));
+        let line = histograms.downtime.line(&cell());
+        assert!(line.starts_with("Tag=7.sim,") && is_of(&line, &cell()));
+        assert!(!is_of(&line[..line.len() - 9], &cell()) && !is_of_part(&line, &cell()));
         assert_eq!(line.matches('\n').count(), 1);
         let text = HEADER.to_owned() + &nothing + &line;
         let entries: Vec<_> = IntervalLogIterator::new(text.as_bytes()).collect();
@@ -186,6 +240,60 @@ mod tests {
         assert_eq!(decoded.len(), 100);
         let median_ms = decoded.value_at_quantile(0.5) as f64 / 1e6;
         assert!((median_ms - 50.0).abs() < 0.1, "{median_ms}");
+    }
+
+    /// Times of every size, from none to more than a century.
+    fn times() -> impl Strategy<Value = Vec<u64>> {
+        let time = prop_oneof![
+            Just(0),
+            0u64..3_000,
+            (0u32..62).prop_map(|bits| 1 << bits),
+            any::<u64>().prop_map(|n| n >> 2)
+        ];
+        proptest::collection::vec(time, 0..20)
+    }
+
+    proptest! {
+        /// Parts of a cell, written and read, come to the line of the cell: to the byte, however its trials are split.
+        #[test]
+        fn parts_add_up_to_the_line_of_the_cell(trials in proptest::collection::vec(times(), 1..12), cuts in any::<u16>()) {
+            let mut whole = CellHistogram::new();
+            let mut merged = CellHistogram::new();
+            let mut part = CellHistogram::new();
+            for (number, trial) in trials.iter().enumerate() {
+                let times: Times = trial.iter().map(|&nanos| Duration::from_nanos(nanos)).collect();
+                let makespan = Duration::from_nanos(trial.iter().fold(1, |sum, &nanos| nanos ^ sum));
+                whole.add(&times, makespan);
+                part.add(&times, makespan);
+                if cuts >> number & 1 == 1 || number + 1 == trials.len() {
+                    let line = part.part_line(&cell());
+                    prop_assert!(is_of_part(&line, &cell()) && !is_of(&line, &cell()));
+                    prop_assert!(merged.add_part(&line, &cell()).is_some());
+                    part = CellHistogram::new();
+                }
+            }
+            prop_assert_eq!(merged.line(&cell()), whole.line(&cell()));
+        }
+    }
+
+    #[test]
+    fn lines_that_are_no_part_of_the_cell_are_refused() {
+        let mut part = CellHistogram::new();
+        let times: Times = [Duration::from_millis(3)].into_iter().collect();
+        part.add(&times, Duration::from_nanos(1_000_000_001));
+        let line = part.part_line(&cell());
+        assert!(line.starts_with("Tag=7.sim+1000000001ns,0.000,1.000,"), "{line}");
+        let of_all = part.line(&cell());
+        for bad in [
+            line.replace("7.sim", "8.sim"),
+            line.replace("HISTF", "HISTG"),
+            line.replace("001ns", "ns1"),
+            line.trim_end().to_owned(),
+            of_all,
+            "#[no values: 7.sim]\n".to_owned(),
+        ] {
+            assert_eq!(CellHistogram::new().add_part(&bad, &cell()), None, "{bad}");
+        }
     }
 
     /// Base64 by hand: the alphabet in order, no dependency for one test.

@@ -35,11 +35,8 @@ pub(crate) struct CellLines {
 impl CellLines {
     /// Of the cell that this row is of.
     pub(crate) fn new(row: &TrialRow) -> CellLines {
-        let line = record::line(row);
-        let own = line.rmatch_indices(',').nth(OWN.len() - 1);
-        let (end, comma) = own.expect("a row has more columns than its own");
         CellLines {
-            shared: line[..end + comma.len()].to_owned(),
+            shared: shared(row),
             text: String::new(),
         }
     }
@@ -95,6 +92,61 @@ impl CellLines {
         self.text.push_str(digits);
         self.word(exponent);
     }
+}
+
+/// What all rows of the cell of this one begin with.
+fn shared(row: &TrialRow) -> String {
+    let mut line = record::line(row);
+    let own = line.rmatch_indices(',').nth(OWN.len() - 1);
+    let (end, comma) = own.expect("a row has more columns than its own");
+    line.truncate(end + comma.len());
+    line
+}
+
+/// Tells the rows of one cell from what else a file may hold.
+#[derive(Debug)]
+pub(crate) struct CellRows {
+    shared: String,
+}
+
+impl CellRows {
+    /// Of the cell that this row is of.
+    pub(crate) fn new(row: &TrialRow) -> CellRows {
+        CellRows { shared: shared(row) }
+    }
+
+    /// Whether a line with its line feed is the row of this trial: whole, and each field of its kind.
+    pub(crate) fn has(&self, line: &str, trial: u32, seed: u64) -> bool {
+        let Some(own) = line.strip_prefix(&self.shared) else {
+            return false;
+        };
+        let commas = own.bytes().filter(|&byte| byte == b',').count();
+        let fields = own_fields(line.as_bytes()).filter(|_| commas + 1 == OWN.len());
+        fields.is_some_and(|fields| {
+            fields[0].parse() == Ok(trial) && fields[1].parse() == Ok(seed) && are_of_their_kinds(&fields)
+        })
+    }
+}
+
+fn are_of_their_kinds(own: &[&str; OWN.len()]) -> bool {
+    let [
+        _,
+        _,
+        completed,
+        _,
+        times @ ..,
+        failures,
+        checkpoints,
+        waste,
+        digest_ok,
+    ] = own;
+    let is_truth = |field: &str| field.parse::<bool>().is_ok();
+    is_truth(completed)
+        && (digest_ok.is_empty() || is_truth(digest_ok))
+        && times.iter().chain([waste]).all(|field| float(field).is_ok())
+        && [failures, checkpoints]
+            .into_iter()
+            .all(|field| field.parse::<u64>().is_ok())
 }
 
 /// Numbers from here on are written with an exponent.
@@ -251,6 +303,25 @@ mod tests {
             prop_assert_eq!(bits(found.makespan_s), bits(row.makespan_s));
             prop_assert_eq!(bits(found.waste), bits(row.waste));
             prop_assert_eq!(bits(found.lost_s), bits(row.lost_s));
+        }
+
+        #[test]
+        fn rows_are_known_by_their_cell_and_trial(row in rows()) {
+            let line = record::line(&row);
+            let cell = CellRows::new(&TrialRow { trial: 7, ..row.clone() });
+            prop_assert!(cell.has(&line, row.trial, row.seed));
+            prop_assert!(!cell.has(&line, row.trial ^ 1, row.seed) && !cell.has(&line, row.trial, row.seed ^ 1));
+            let other = CellRows::new(&TrialRow { point: 1, ..row.clone() });
+            prop_assert!(!other.has(&line, row.trial, row.seed));
+        }
+
+        /// What is left of a row, whatever follows, is none, unless it reads as one to serde, too.
+        #[test]
+        fn torn_rows_are_told(row in rows(), cut in 0usize..200, rubbish in "[0-9a-z,.]{0,9}") {
+            let line = record::line(&row);
+            let torn = line[..cut.min(line.len() - 1)].to_owned() + &rubbish + "\n";
+            let serde = || record::parse::<TrialRow>(&torn).is_some_and(|found| (found.trial, found.seed) == (row.trial, row.seed));
+            prop_assert!(!CellRows::new(&row).has(&torn, row.trial, row.seed) || serde());
         }
 
         #[test]

@@ -38,11 +38,11 @@ pub struct Identity {
     /// Which part of a run this is, as `2/8`.
     #[serde(default)]
     pub shard: Option<String>,
-    /// Trials in all.
+    /// Trials in all; of a shard those that it runs.
     pub trials: u64,
     /// Trials a cell at each level, as run.
     pub trials_a_cell: BTreeMap<String, u32>,
-    /// Trials of each cell, where a precision was asked for; else empty.
+    /// Trials of each cell, where a precision was asked for; else empty. Of a cell that shards share all trials, whichever are run here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trials_of_cells: Vec<u32>,
     /// Version of the tool.
@@ -183,6 +183,7 @@ impl Identity {
         let trials = |identity: &Identity| format!("{:?}", identity.trials_a_cell);
         let shard = |identity: &Identity| identity.shard.clone().unwrap_or("none".to_owned());
         let logs = |identity: &Identity| format!("{:?}", identity.logs_blake3);
+        let of_cells = |identity: &Identity| format!("{:?}", identity.trials_of_cells);
         [
             (
                 "spec (BLAKE3)",
@@ -193,6 +194,7 @@ impl Identity {
             ("seed", there.seed.to_string(), self.seed.to_string()),
             ("shard", shard(there), shard(self)),
             ("trials a cell", trials(there), trials(self)),
+            ("trials of its cells", of_cells(there), of_cells(self)),
             ("trials", there.trials.to_string(), self.trials.to_string()),
             ("version", there.version.clone(), self.version.clone()),
             ("revision", there.revision.clone(), self.revision.clone()),

@@ -7,6 +7,7 @@
 //! The order is the order of the rows: settings of the sweep, then programs, then MTBFs, then policies, as the spec lists them;
 //! of each point its levels; of each cell its trials. A trial's position in that list is its [`WorkItem`] number.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use revenant_core::policy::{Choice, IntervalPolicy, Seen};
@@ -27,10 +28,14 @@ pub struct Plan {
     pub spec: Spec,
     /// Cells in the order of their rows.
     pub cells: Vec<Cell>,
-    /// Number of the first trial of each cell, and one past the last trial of all.
+    /// Which trials of each cell are to be run: all, unless a part of the run begins or ends within the cell.
+    ranges: Vec<Range<u32>>,
+    /// Number of the first of these of each cell, and one past the last of all.
     starts: Vec<u64>,
     /// Which part of the run this is, if it is not all of it.
     pub shard: Option<Shard>,
+    /// Where in the run its cells are: the index of the first there, and how many there are.
+    place: (usize, usize),
 }
 
 /// One combination of factors at one level.
@@ -52,7 +57,7 @@ pub struct Cell {
     pub interval: Option<Duration>,
     /// Nominal costs: those given, or those measured.
     pub costs: Costs,
-    /// Trials of it.
+    /// Trials of it, in the whole of the run.
     pub trials: u32,
 }
 
@@ -96,29 +101,32 @@ impl Plan {
                 }
             }
         }
-        Plan::of(spec.clone(), cells, None)
+        let place = (0, cells.len());
+        Plan::of(spec.clone(), cells, None, place)
     }
 
-    fn of(spec: Spec, cells: Vec<Cell>, shard: Option<Shard>) -> Plan {
-        let starts = std::iter::once(0)
-            .chain(cells.iter().scan(0, |sum, cell| {
-                *sum += u64::from(cell.trials);
-                Some(*sum)
-            }))
-            .collect();
+    fn of(spec: Spec, cells: Vec<Cell>, shard: Option<Shard>, place: (usize, usize)) -> Plan {
+        let own = |(index, cell): (usize, &Cell)| match shard {
+            Some(shard) => shard.trials(place.0 + index, place.1, cell.trials),
+            None => 0..cell.trials,
+        };
+        let ranges: Vec<_> = cells.iter().enumerate().map(own).collect();
         Plan {
             spec,
             cells,
-            starts,
+            starts: starts(&ranges),
+            ranges,
             shard,
+            place,
         }
     }
 
     /// The part of the plan that a shard runs.
     #[must_use]
     pub fn part(&self, shard: Shard) -> Plan {
-        let cells = self.cells[shard.cells(self.cells.len())].to_vec();
-        Plan::of(self.spec.clone(), cells, Some(shard))
+        let own = shard.cells(self.cells.len());
+        let place = (own.start, self.cells.len());
+        Plan::of(self.spec.clone(), self.cells[own].to_vec(), Some(shard), place)
     }
 
     /// The same with other numbers of trials, one a cell; as it is where there is none.
@@ -128,7 +136,28 @@ impl Plan {
         for (cell, &trials) in cells.iter_mut().zip(trials) {
             cell.trials = trials;
         }
-        Plan::of(self.spec.clone(), cells, self.shard)
+        Plan::of(self.spec.clone(), cells, self.shard, self.place)
+    }
+
+    /// The same cells with all their trials.
+    #[must_use]
+    pub(crate) fn of_whole_cells(&self) -> Plan {
+        let ranges: Vec<_> = self.cells.iter().map(|cell| 0..cell.trials).collect();
+        Plan {
+            starts: starts(&ranges),
+            ranges,
+            ..self.clone()
+        }
+    }
+
+    /// Which trials of a cell are to be run.
+    pub fn range(&self, cell: usize) -> Range<u32> {
+        self.ranges[cell].clone()
+    }
+
+    /// Whether all of them are.
+    pub fn is_whole(&self, cell: usize) -> bool {
+        self.range(cell) == (0..self.cells[cell].trials)
     }
 
     /// Trials in all.
@@ -136,7 +165,7 @@ impl Plan {
         self.starts[self.cells.len()]
     }
 
-    /// The number of a cell's first trial; for the number of cells, one past the last trial.
+    /// The number of a cell's first trial, of those to be run; for the number of cells, one past the last trial.
     pub fn first_trial(&self, cell: usize) -> u64 {
         self.starts[cell]
     }
@@ -148,8 +177,11 @@ impl Plan {
     pub fn item(&self, number: u64) -> WorkItem {
         assert!(number < self.trials(), "trial {number} of {}", self.trials());
         let cell = self.starts.partition_point(|&start| start <= number) - 1;
-        let trial = u32::try_from(number - self.starts[cell]).unwrap_or(u32::MAX);
-        WorkItem { cell, trial }
+        let within = u32::try_from(number - self.starts[cell]).unwrap_or(u32::MAX);
+        WorkItem {
+            cell,
+            trial: self.ranges[cell].start + within,
+        }
     }
 
     /// The seed of a trial; the same in every cell.
@@ -284,6 +316,15 @@ impl Plan {
             final_checkpoint: setting.job.final_checkpoint,
         }
     }
+}
+
+/// The number of the first trial of each range when all are counted through, and one past the last.
+fn starts(ranges: &[Range<u32>]) -> Vec<u64> {
+    let ends = ranges.iter().scan(0, |sum, range| {
+        *sum += range.len() as u64;
+        Some(*sum)
+    });
+    std::iter::once(0).chain(ends).collect()
 }
 
 /// The programs of a setting; `None` stands for the job without a guest.
@@ -435,6 +476,24 @@ mod tests {
                 prop_assert!(item.trial < plan.cells[item.cell].trials);
                 prop_assert_eq!(plan.first_trial(item.cell) + u64::from(item.trial), number);
             }
+        }
+
+        /// Whatever sizes the cells come to: the parts one after another are the trials of the whole.
+        #[test]
+        fn parts_make_the_plan(sizes in proptest::collection::vec(1u32..9, 8..9), of in 1u32..70) {
+            let plan = Plan::new(&spec(2, 2, 5), &[vec![costs()]]);
+            let items = |plan: &Plan| -> Vec<(u32, u32)> {
+                (0..plan.trials()).map(|number| plan.item(number)).map(|item| (plan.cells[item.cell].point, item.trial)).collect()
+            };
+            let mut parts = Vec::new();
+            for shard in Shard::all(of) {
+                let part = plan.part(shard);
+                let own = &sizes[shard.cells(sizes.len())];
+                let part = part.resized(own);
+                prop_assert_eq!(part.of_whole_cells().trials(), own.iter().copied().map(u64::from).sum::<u64>());
+                parts.extend(items(&part));
+            }
+            prop_assert_eq!(parts, items(&plan.resized(&sizes)));
         }
     }
 }

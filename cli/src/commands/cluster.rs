@@ -72,12 +72,9 @@ pub(crate) fn slurm(args: &SlurmArgs) -> Result<Outcome> {
             args.max_array_size
         );
     }
-    let cells = spec.points() * spec.levels.len();
-    if args.tasks as usize > cells {
-        bail!(
-            "{} tasks: the run has {cells} cells, and a task runs one at least",
-            args.tasks
-        );
+    let trials = trials_at_most(&spec);
+    if u64::from(args.tasks) > trials {
+        bail!("{} tasks: the run has no more than {trials} trials", args.tasks);
     }
     let out = args.out.clone().unwrap_or_else(|| default_folder(&spec));
     let folder = absolute(&out)?.join("slurm");
@@ -106,6 +103,16 @@ pub(crate) fn slurm(args: &SlurmArgs) -> Result<Outcome> {
         print(&format!("sh {}\n", quoted(&submit)))?;
     }
     Ok(Outcome::Done)
+}
+
+/// Trials of a run, where a pilot is to say how many the most that it can say.
+fn trials_at_most(spec: &Spec) -> u64 {
+    let wanted = spec.precision.map_or(0, |precision| precision.trials_max);
+    let a_point = spec
+        .levels
+        .iter()
+        .map(|&level| u64::from(spec.trials.at(level).max(wanted)));
+    spec.points() as u64 * a_point.sum::<u64>()
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

@@ -67,14 +67,6 @@ pub enum RunError {
     /// Asked to stop before it was known how many trials are needed.
     #[error("interrupted before the first row: it was not yet known how many trials the precision needs")]
     StoppedInPilot,
-    /// Shards are whole cells.
-    #[error("the run has {cells} cells, which cannot be split into {of} shards: take {cells} at most")]
-    TooManyShards {
-        /// Shards asked for.
-        of: u32,
-        /// Cells there are.
-        cells: usize,
-    },
     /// Nothing to merge.
     #[error("{} holds no shards: expected folders such as shard-1-of-8", path.display())]
     NoShards {
@@ -126,6 +118,14 @@ pub enum RunError {
     DamagedShard {
         /// The file.
         path: PathBuf,
+    },
+    /// A file of a shard holds something else than it should, and yet its digest is that of the manifest.
+    #[error("{} is not as its shard writes it: expected {expected}", path.display())]
+    StrangeShard {
+        /// The file.
+        path: PathBuf,
+        /// What should be there.
+        expected: String,
     },
     /// A row that was computed again came out differently.
     #[error("{}: row {row} cannot be reproduced, so the run cannot be resumed", path.display())]

@@ -126,26 +126,31 @@ impl Folder {
 
     /// Replaces a file in one step: after a crash it is the old one or the new one.
     pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<(), RunError> {
-        self.write_with(name, |file| file.write_all(content))
+        let path = self.file(name);
+        self.write_with(name, |file| {
+            let write = file.write_all(content);
+            write.map_err(|source| RunError::io("write", &path, source))
+        })
     }
 
     /// The same for what is too large to be held.
     pub(super) fn write_with(
         &self,
         name: &str,
-        content: impl Fn(&mut io::BufWriter<File>) -> io::Result<()>,
+        content: impl FnOnce(&mut io::BufWriter<File>) -> Result<(), RunError>,
     ) -> Result<(), RunError> {
         let path = self.file(name);
         let staged = self.file(&format!(".{name}.new"));
-        let write = || -> io::Result<()> {
-            let mut writer = io::BufWriter::new(File::create(&staged)?);
-            content(&mut writer)?;
+        let failed = |source| RunError::io("write", &path, source);
+        let mut writer = io::BufWriter::new(File::create(&staged).map_err(failed)?);
+        content(&mut writer)?;
+        let publish = || -> io::Result<()> {
             let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
             file.sync_all()?;
             fs::rename(&staged, &path)?;
             File::open(&self.path)?.sync_all()
         };
-        write().map_err(|source| RunError::io("write", &path, source))
+        publish().map_err(failed)
     }
 
     pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, RunError> {

@@ -21,6 +21,7 @@ mod rows;
 mod shard;
 mod status;
 mod summarise;
+mod text;
 
 use std::ops::Range;
 use std::panic;
@@ -32,7 +33,7 @@ use revenant_core::Clock;
 use serde::Deserialize;
 
 use crate::cluster::JobRecord;
-use crate::hlog::{self, CellHistograms, Spans};
+use crate::hlog::{self, CellHistogram, CellHistograms, Spans};
 use crate::lines::CellLines;
 use crate::manifest::{Counts, Identity, Manifest, Status};
 use crate::model::Costs;
@@ -320,14 +321,10 @@ fn batch_length(plan: &Plan, number: u64, jobs: usize) -> u64 {
 /// The plan of a spec, or of a part of it, with the trials that the spec names.
 fn plan_of(spec: &Spec, shard: Option<Shard>) -> Result<Plan, RunError> {
     let plan = Plan::new(spec, &costs(spec)?);
-    match shard {
-        None => Ok(plan),
-        Some(shard) if shard.of() as usize > plan.cells.len() => Err(RunError::TooManyShards {
-            of: shard.of(),
-            cells: plan.cells.len(),
-        }),
-        Some(shard) => Ok(plan.part(shard)),
-    }
+    Ok(match shard {
+        Some(shard) => plan.part(shard),
+        None => plan,
+    })
 }
 
 /// As many threads as asked for, or as the host has processors.
@@ -486,6 +483,29 @@ impl<'a> Rows<'a> {
     }
 }
 
+impl Rows<'_> {
+    /// Vouches for the rows of a cell, now that all of them are there.
+    fn end_cell(&mut self, index: usize) -> Result<(), RunError> {
+        let cell = &self.plan.cells[index];
+        let whole = self.plan.is_whole(index);
+        let line = |histogram: &CellHistogram| {
+            if whole {
+                histogram.line(cell)
+            } else {
+                histogram.part_line(cell)
+            }
+        };
+        let files = &mut self.files;
+        files.tables().try_for_each(LineFile::flush)?;
+        files.downtime.append(&line(&self.histograms.downtime))?;
+        files.downtime.flush()?;
+        files.recovery.append(&line(&self.histograms.recovery))?;
+        files.recovery.flush()?;
+        self.histograms = CellHistograms::new();
+        Ok(())
+    }
+}
+
 impl ordered::Sink<Result<Batch, (WorkItem, TrialError)>> for Rows<'_> {
     type Error = RunError;
 
@@ -522,14 +542,7 @@ impl ordered::Sink<Result<Batch, (WorkItem, TrialError)>> for Rows<'_> {
         self.state.failures += batch.failures;
         let cell = self.plan.item(numbers.start).cell;
         if numbers.end == self.plan.first_trial(cell + 1) {
-            let cell = &self.plan.cells[cell];
-            let files = &mut self.files;
-            files.tables().try_for_each(LineFile::flush)?;
-            files.downtime.append(&self.histograms.downtime_line(cell))?;
-            files.downtime.flush()?;
-            files.recovery.append(&self.histograms.recovery_line(cell))?;
-            files.recovery.flush()?;
-            self.histograms = CellHistograms::new();
+            self.end_cell(cell)?;
         }
         (self.progress)(self.state);
         Ok(())

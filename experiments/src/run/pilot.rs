@@ -15,7 +15,8 @@ use crate::stats::Running;
 use crate::trial::{CellTrials, TrialError};
 
 /// The plan with as many trials a cell as its precision needs; as it is, if none is asked for. The pilot's trials are run once more
-/// with the others: each costs what it costs, and no file knows of them.
+/// with the others: each costs what it costs, and no file knows of them. A cell that several parts of a run share has its pilot in each, all
+/// of it: so they come to the same number.
 pub(super) fn sized(
     plan: Plan,
     jobs: usize,
@@ -25,6 +26,7 @@ pub(super) fn sized(
     let Some(precision) = plan.spec.precision else {
         return Ok(plan);
     };
+    let plan = plan.of_whole_cells();
     let mut pilot = Pilot {
         plan: &plan,
         makespans: vec![Some(Running::default()); plan.cells.len()],

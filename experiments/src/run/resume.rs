@@ -3,19 +3,17 @@
 //! Rules, for any bytes that are found:
 //! 1. A line without its line feed is torn and dropped. So is everything from the first line on that is not the row that
 //!    belongs there (another trial, another seed, not a row at all). Nothing is lost by that: trials are repeatable.
-//! 2. A histogram line covers a whole cell and is written after the cell's last row. Work goes on at the first cell that
-//!    lacks a row or a histogram line.
+//! 2. A histogram line covers a whole cell, or all that the part of a run has of one, and is written after the last of these rows. Work goes
+//!    on at the first cell that lacks a row or a histogram line; a cell of which there are to be no rows lacks nothing.
 //! 3. Rows kept of that cell and beyond are computed again, for the histograms' sake, and compared with what is there. A
 //!    difference is an error: the run is not the run that was begun.
-
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
-use std::path::PathBuf;
 
 use super::RunError;
 use super::folder::{CLUSTER, DOWNTIME, Folder, JOBS, RECOVERY, TRIALS};
 use super::parts::Parts;
+use super::text::Lines;
 use crate::hlog;
+use crate::lines::CellRows;
 use crate::plan::Plan;
 use crate::record::{self, ClusterRow, JobRow, TrialRow};
 use crate::spec::Level;
@@ -28,7 +26,7 @@ pub(super) struct Remains {
     pub row_bytes: u64,
     /// Where the rows of the cells before `restart_at` begin.
     pub parts: Parts,
-    /// The trial to go on with: the first of a cell.
+    /// The trial to go on with: the first that the plan has of a cell.
     pub restart_at: u64,
     /// The byte at which its row begins, or will.
     pub restart_byte: u64,
@@ -88,9 +86,20 @@ impl Remains {
 struct WholeRows {
     rows: u64,
     bytes: u64,
-    /// At which byte each cell's rows begin: of the cells that are whole, and of the one after them.
+    /// At which byte each cell's rows begin: of the cells all of whose rows are there, and of the one after them.
     cell_offsets: Vec<u64>,
     parts: Parts,
+}
+
+impl WholeRows {
+    /// Notes the cells that end with the last row, or have none at all after it.
+    fn end_cells(&mut self, plan: &Plan) {
+        while self.cell_offsets.len() <= plan.cells.len()
+            && plan.first_trial(self.cell_offsets.len()) == self.rows
+        {
+            self.cell_offsets.push(self.bytes);
+        }
+    }
 }
 
 fn whole_rows(folder: &Folder, plan: &Plan) -> Result<WholeRows, RunError> {
@@ -104,27 +113,27 @@ fn whole_rows(folder: &Folder, plan: &Plan) -> Result<WholeRows, RunError> {
     let Some(mut lines) = Lines::open(folder, TRIALS)? else {
         return Ok(found);
     };
-    if lines.next()? != Some(header.as_str()) {
+    if !lines.skip_header(&header)? {
         return Ok(found);
     }
     found.bytes = lines.offset;
+    found.end_cells(plan);
+    let rows_of = |cell: usize| (cell, CellRows::new(&TrialRow::of(plan, &plan.cells[cell])));
+    let mut known = rows_of(0);
     while found.rows < plan.trials() {
         let item = plan.item(found.rows);
-        let cell = &plan.cells[item.cell];
-        let belongs = |row: &TrialRow| {
-            (row.point, row.level.as_str(), row.trial, row.seed)
-                == (cell.point, cell.level.name(), item.trial, plan.seed(item.trial).0)
-        };
-        match lines.next()?.and_then(|line| record::parse_under(&header, line)) {
-            Some(row) if belongs(&row) => {}
-            _ => break,
+        if item.cell != known.0 {
+            known = rows_of(item.cell);
+        }
+        let seed = plan.seed(item.trial).0;
+        let belongs = |line| known.1.has(line, item.trial, seed);
+        if !lines.next()?.is_some_and(belongs) {
+            break;
         }
         found.parts.row_at(plan, found.rows, found.bytes);
         found.rows += 1;
         found.bytes = lines.offset;
-        if found.rows == plan.first_trial(item.cell + 1) {
-            found.cell_offsets.push(found.bytes);
-        }
+        found.end_cells(plan);
     }
     Ok(found)
 }
@@ -142,7 +151,7 @@ fn table_lines(
     let Some(mut lines) = Lines::open(folder, name)? else {
         return Ok(0);
     };
-    if lines.next()? != Some(header) {
+    if !lines.skip_header(header)? {
         return Ok(0);
     }
     // Cells of other levels have no lines here.
@@ -170,65 +179,25 @@ fn histogram_lines(folder: &Folder, name: &str, plan: &Plan) -> Result<Vec<u64>,
     let Some(mut lines) = Lines::open(folder, name)? else {
         return Ok(vec![0]);
     };
-    for header in hlog::HEADER.split_inclusive('\n') {
-        if lines.next()? != Some(header) {
-            return Ok(vec![0]);
-        }
+    if !lines.skip_header(hlog::HEADER)? {
+        return Ok(vec![0]);
     }
     let mut ends = vec![lines.offset];
-    for cell in &plan.cells {
-        if lines.next()?.and_then(hlog::tag_of) != Some(hlog::tag(cell).as_str()) {
+    for (index, cell) in plan.cells.iter().enumerate() {
+        let belongs = |line| {
+            if plan.is_whole(index) {
+                hlog::is_of(line, cell)
+            } else {
+                hlog::is_of_part(line, cell)
+            }
+        };
+        // Of a cell without trials there is no line.
+        if !plan.range(index).is_empty() && !lines.next()?.is_some_and(belongs) {
             break;
         }
         ends.push(lines.offset);
     }
     Ok(ends)
-}
-
-/// Whole lines of a text file. A line longer than any this crate writes counts as torn.
-#[derive(Debug)]
-struct Lines {
-    reader: BufReader<File>,
-    line: String,
-    /// Where the next line begins.
-    offset: u64,
-    path: PathBuf,
-}
-
-/// A histogram of 64-bit values at three digits takes at most some 200 kB before compression.
-const LINE_BYTES_MAX: u64 = 1 << 20;
-
-impl Lines {
-    fn open(folder: &Folder, name: &str) -> Result<Option<Lines>, RunError> {
-        let path = folder.file(name);
-        match File::open(&path) {
-            Ok(file) => Ok(Some(Lines {
-                reader: BufReader::new(file),
-                line: String::new(),
-                offset: 0,
-                path,
-            })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(RunError::io("read", &path, source)),
-        }
-    }
-
-    /// The next whole line with its line feed; `None` at the end, or where the rest is torn or no text.
-    fn next(&mut self) -> Result<Option<&str>, RunError> {
-        self.line.clear();
-        let mut bytes = std::mem::take(&mut self.line).into_bytes();
-        let mut limited = io::Read::take(&mut self.reader, LINE_BYTES_MAX);
-        let read = limited.read_until(b'\n', &mut bytes);
-        read.map_err(|source| RunError::io("read", &self.path, source))?;
-        match String::from_utf8(bytes) {
-            Ok(line) if line.ends_with('\n') => {
-                self.offset += line.len() as u64;
-                self.line = line;
-                Ok(Some(&self.line))
-            }
-            _ => Ok(None),
-        }
-    }
 }
 
 /// Rows that an earlier process wrote, given out again to be compared.
@@ -250,8 +219,7 @@ impl KeptRows {
         }
         let mut lines = Lines::open(folder, TRIALS)?;
         if let Some(lines) = &mut lines {
-            let seek = lines.reader.seek(SeekFrom::Start(offset));
-            seek.map_err(|source| RunError::io("read", &lines.path, source))?;
+            lines.seek(offset)?;
         }
         Ok(KeptRows { lines, next, end })
     }

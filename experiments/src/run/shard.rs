@@ -1,4 +1,8 @@
-//! A part of a run: whole cells, so that its files are stretches of the files of the whole.
+//! A part of a run: a stretch of its trials, so that its files are stretches of the files of the whole.
+//!
+//! Each cell counts the same, however many trials it has: of `cells` cells, part i of N has those from (i − 1)/N to i/N of the way, and of a
+//! cell that begins or ends within it that share of the trials. So a part needs to know how many trials its own cells take, and of no
+//! others, and where all cells have as many, parts differ by one trial at most.
 
 use std::fmt;
 use std::ops::Range;
@@ -31,19 +35,39 @@ impl Shard {
         self.of
     }
 
-    /// The cells of this part out of `cells`; none is left out, and parts differ by one cell at most.
+    /// The cells out of `cells` that it reaches into, at least one; of a cell with few trials it may have none.
     pub fn cells(self, cells: usize) -> Range<usize> {
-        let end = |number: u32| {
-            let share = cells as u128 * u128::from(number) / u128::from(self.of);
-            usize::try_from(share).unwrap_or(cells)
+        let (start, end) = self.stretch(cells);
+        let of = u128::from(self.of);
+        index(start / of)..index(end.div_ceil(of))
+    }
+
+    /// Which of the trials of cell `cell` out of `cells` are of this part; there may be none.
+    pub fn trials(self, cell: usize, cells: usize, trials: u32) -> Range<u32> {
+        let (start, end) = self.stretch(cells);
+        let of = u128::from(self.of);
+        let before = cell as u128 * of;
+        let share = |at: u128| {
+            let share = at.saturating_sub(before).min(of) * u128::from(trials) / of;
+            u32::try_from(share).unwrap_or(trials)
         };
-        end(self.number - 1)..end(self.number)
+        share(start)..share(end)
+    }
+
+    /// From where to where it goes, a cell being as long as there are parts.
+    fn stretch(self, cells: usize) -> (u128, u128) {
+        let at = |number: u32| cells as u128 * u128::from(number);
+        (at(self.number - 1), at(self.number))
     }
 
     /// Where its files are, in the folder of the whole.
     pub fn folder(self, whole: &Path) -> PathBuf {
         whole.join(format!("shard-{}-of-{}", self.number, self.of))
     }
+}
+
+fn index(number: u128) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 impl fmt::Display for Shard {
@@ -82,12 +106,43 @@ mod tests {
     }
 
     proptest! {
+        /// Every trial of every cell is of one part, in order, and a part knows the cells of its own.
         #[test]
-        fn parts_make_the_whole(cells in 0usize..500, of in 1u32..60) {
-            let parts: Vec<_> = Shard::all(of).map(|shard| shard.cells(cells)).collect();
-            prop_assert_eq!(parts.iter().cloned().flatten().collect::<Vec<_>>(), (0..cells).collect::<Vec<_>>());
-            let lengths: Vec<_> = parts.iter().map(Range::len).collect();
+        fn parts_make_the_whole(sizes in proptest::collection::vec(1u32..40, 1..30), of in 1u32..90) {
+            let mut parts = Vec::new();
+            for shard in Shard::all(of) {
+                let own = shard.cells(sizes.len());
+                prop_assert!(!own.is_empty());
+                for (cell, &size) in sizes.iter().enumerate() {
+                    let trials = shard.trials(cell, sizes.len(), size);
+                    prop_assert!(own.contains(&cell) || trials.is_empty());
+                    parts.extend(trials.map(|trial| (cell, trial)));
+                }
+            }
+            let whole = sizes.iter().enumerate().flat_map(|(cell, &size)| (0..size).map(move |trial| (cell, trial)));
+            prop_assert!(whole.eq(parts));
+        }
+
+        #[test]
+        fn parts_of_equal_cells_are_equal(cells in 1usize..30, size in 1u32..40, of in 1u32..90) {
+            let length = |shard: Shard| (0..cells).map(|cell| shard.trials(cell, cells, size).len()).sum::<usize>();
+            let lengths: Vec<_> = Shard::all(of).map(length).collect();
             prop_assert!(lengths.iter().max().unwrap() - lengths.iter().min().unwrap() <= 1);
         }
+    }
+
+    /// Numbers at the ends of what can be asked for.
+    #[test]
+    fn the_largest_parts_are_counted_out() {
+        let last = Shard::new(OF_MAX, OF_MAX).unwrap();
+        assert_eq!(
+            last.cells(usize::MAX),
+            usize::MAX - usize::MAX / OF_MAX as usize - 1..usize::MAX
+        );
+        assert_eq!(
+            last.trials(0, 1, u32::MAX),
+            u32::MAX - u32::MAX / OF_MAX - 1..u32::MAX
+        );
+        assert_eq!(Shard::new(1, OF_MAX).unwrap().trials(0, 1, 7), 0..0);
     }
 }

@@ -1,12 +1,16 @@
 //! Shards put together: the files of the run that nobody split.
 
+mod histograms;
+
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use revenant_core::Clock;
 
-use super::folder::{CLUSTER, Folder, JOBS, MANIFEST, PAIRED, SPEC, SUMMARY, THEORY, TRIALS};
+use super::folder::{
+    CLUSTER, DOWNTIME, Folder, JOBS, MANIFEST, PAIRED, RECOVERY, SPEC, SUMMARY, THEORY, TRIALS,
+};
 use super::parts::Parts;
 use super::shard::Shard;
 use super::{RunError, RunReport, begun_in, plan_of, summarise};
@@ -20,26 +24,21 @@ use crate::spec::Spec;
 /// earlier merge in one step a file, the manifest last.
 pub fn merge(spec: &Spec, out: &Path, command: &[String], clock: &dyn Clock) -> Result<RunReport, RunError> {
     let shards = find(out)?;
-    let folders = shards
+    let begun = shards
         .iter()
-        .map(|shard| Folder::existing(&shard.folder(out)))
+        .map(|shard| begun_in(&Folder::existing(&shard.folder(out))?))
         .collect::<Result<Vec<_>, _>>()?;
-    let parts = folders.iter().map(begun_in).collect::<Result<Vec<_>, _>>()?;
-    let spec = &spec.clone().with_identity(parts[0].seed, &parts[0].trials_a_cell);
-    let sizes: Vec<u32> = parts
-        .iter()
-        .flat_map(|part| part.trials_of_cells.iter().copied())
-        .collect();
-    let plan = plan_of(spec, None)?.resized(&sizes);
+    let spec = &spec.clone().with_identity(begun[0].seed, &begun[0].trials_a_cell);
+    let plan = sized(&plan_of(spec, None)?, &shards, &begun);
     let mut records = Vec::new();
-    for ((shard, folder), part) in shards.into_iter().zip(&folders).zip(&parts) {
-        records.push(check(folder, part, &plan, shard, out)?);
+    for (&shard, begun) in shards.iter().zip(&begun) {
+        records.push(check(&plan.part(shard), begun, shard, out)?);
     }
     let whole = Folder::of(out);
     let mut manifest = Manifest::begin(&plan, command, clock.now());
     manifest.shards = records;
     for name in plan.stretches() {
-        join(&whole, &folders, name)?;
+        join(&plan, &shards, out, name)?;
     }
     whole.write(SPEC, spec.source.as_bytes())?;
     manifest.counts.trials_done = plan.trials();
@@ -67,6 +66,18 @@ pub fn merge(spec: &Spec, out: &Path, command: &[String], clock: &dyn Clock) -> 
         resumed_from: 0,
         warnings: manifest.warnings,
     })
+}
+
+/// The plan with the trials that each cell came to where a precision was asked for. Shards that share a cell say the same of it, or one
+/// of them is refused.
+fn sized(plan: &Plan, shards: &[Shard], begun: &[Identity]) -> Plan {
+    let mut sizes: Vec<u32> = plan.cells.iter().map(|cell| cell.trials).collect();
+    for (shard, begun) in shards.iter().zip(begun) {
+        for (cell, &trials) in shard.cells(sizes.len()).zip(&begun.trials_of_cells) {
+            sizes[cell] = trials;
+        }
+    }
+    plan.resized(&sizes)
 }
 
 /// All shards of the one number of parts of which there are any, in order, whether they are there or not.
@@ -113,17 +124,10 @@ fn read_manifest(folder: &Folder) -> Result<Manifest, RunError> {
     })
 }
 
-/// Whether a shard is of this plan, complete and as it was written.
-fn check(
-    folder: &Folder,
-    part: &Identity,
-    plan: &Plan,
-    shard: Shard,
-    out: &Path,
-) -> Result<ShardRecord, RunError> {
+/// Whether a shard is of this part of the plan, complete and as it was written.
+fn check(part: &Plan, begun: &Identity, shard: Shard, out: &Path) -> Result<ShardRecord, RunError> {
     let path = shard.folder(out);
-    let wanted = Identity::of(&plan.part(shard));
-    if let Some((what, there, here)) = wanted.difference(part) {
+    if let Some((what, there, here)) = Identity::of(part).difference(begun) {
         return Err(RunError::ForeignShard {
             path,
             what,
@@ -131,7 +135,8 @@ fn check(
             here,
         });
     }
-    let manifest = read_manifest(folder)?;
+    let folder = Folder::of(&path);
+    let manifest = read_manifest(&folder)?;
     if manifest.status != Status::Complete {
         return Err(RunError::IncompleteShard {
             path,
@@ -139,7 +144,7 @@ fn check(
             trials: manifest.identity.trials,
         });
     }
-    for name in plan.part(shard).stretches() {
+    for name in part.stretches() {
         if manifest.outputs_blake3.get(name) != Some(&folder.digest(name, super::threads(0))?) {
             return Err(RunError::DamagedShard {
                 path: folder.file(name),
@@ -157,28 +162,42 @@ fn check(
 }
 
 /// Writes a file of the whole from those of the shards.
-fn join(whole: &Folder, shards: &[Folder], name: &str) -> Result<(), RunError> {
+fn join(plan: &Plan, shards: &[Shard], whole: &Path, name: &str) -> Result<(), RunError> {
     let header = match name {
         TRIALS => record::header::<TrialRow>(),
         CLUSTER => ClusterRow::header(),
         JOBS => record::header::<JobRow>(),
         _ => hlog::HEADER.to_owned(),
     };
-    whole.write_with(name, |out: &mut BufWriter<File>| {
-        out.write_all(header.as_bytes())?;
-        // A shard has a table only if one of its cells writes to it.
-        for shard in shards.iter().filter(|shard| shard.file(name).exists()) {
-            let mut file = BufReader::new(File::open(shard.file(name))?);
-            let mut found = vec![0; header.len()];
-            file.read_exact(&mut found)?;
-            if found != header.as_bytes() {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "a shard's file has another header",
-                ));
+    Folder::of(whole).write_with(name, |out| {
+        let write = out.write_all(header.as_bytes());
+        write.map_err(|source| RunError::io("write", &whole.join(name), source))?;
+        if matches!(name, DOWNTIME | RECOVERY) {
+            return histograms::join(plan, shards, whole, name, out);
+        }
+        for shard in shards {
+            let from = shard.folder(whole).join(name);
+            // A shard has a table only if one of its cells writes to it.
+            if from.exists() {
+                append(out, &from, &header)?;
             }
-            io::copy(&mut file, out)?;
         }
         Ok(())
     })
+}
+
+/// Appends a table without its header.
+fn append(out: &mut BufWriter<File>, from: &Path, header: &str) -> Result<(), RunError> {
+    let failed = |source| RunError::io("copy", from, source);
+    let mut file = BufReader::new(File::open(from).map_err(failed)?);
+    let mut found = vec![0; header.len()];
+    file.read_exact(&mut found).map_err(failed)?;
+    if found != header.as_bytes() {
+        return Err(RunError::StrangeShard {
+            path: from.to_owned(),
+            expected: "the columns of this version".to_owned(),
+        });
+    }
+    io::copy(&mut file, out).map_err(failed)?;
+    Ok(())
 }
