@@ -66,7 +66,7 @@ docs/validation.md. Ends with 3 if a number is off that should not be. Examples:
     /// Run published result folders again and compare the bytes
     #[command(
         after_help = "A folder needs spec.toml and manifest.json. Ends with 3 if an output differs. Examples:
-  revenant reproduce results/*/
+  revenant reproduce results
   revenant reproduce results/daly-a3 --out again"
     )]
     Reproduce(ReproduceArgs),
