@@ -1,7 +1,9 @@
 //! The jobs of a cluster, a row each: what the time of each was spent on since its submission, and what happened when.
 
 use super::caption;
-use super::timeline::{EDGE, LEGEND_LINE, legend, paint_bar, paint_event, paint_legend, steps, stretches};
+use super::timeline::{
+    EDGE, LEGEND_LINE, legend, paint_bar, paint_event, paint_legend, steps, stretches, which,
+};
 use super::{Column, Figure, page};
 use crate::plot::draw::axis::{AxisSpec, Frame};
 use crate::plot::draw::font::Face;
@@ -132,14 +134,8 @@ fn text(timeline: &Timeline, jobs: &[JobTimeline], span: &Span, column: Column) 
         [] => "no jobs".to_owned(),
     };
     let mut text = format!(
-        "What the time of jobs was spent on from their submission to their end: {numbers} of trial {}, point {}, level {}, policy {}, experiment {}, \
-         seed {} (n = 1). Failures {}, checkpoints {}.\n",
-        timeline.trial,
-        timeline.point,
-        timeline.level,
-        timeline.policy,
-        timeline.experiment,
-        timeline.seed,
+        "What the time of jobs was spent on from their submission to their end: {numbers} of {}.\nFailures {}, checkpoints {}.\n",
+        which(timeline),
         of("failure"),
         of("checkpoint"),
     );

@@ -381,14 +381,8 @@ pub(super) fn paint_legend(scene: &mut Scene, entries: &[Entry]) {
 fn text(timeline: &Timeline, rows: usize, row_s: f64, column: Column) -> String {
     let of = |what: &str| timeline.events.iter().filter(|event| event.what == what).count();
     let mut text = format!(
-        "What the time of one trial was spent on: trial {}, point {}, level {}, policy {}, experiment {}, seed {} (n = 1).\n\
-         Makespan {}, failures {}, checkpoints {}.\n",
-        timeline.trial,
-        timeline.point,
-        timeline.level,
-        timeline.policy,
-        timeline.experiment,
-        timeline.seed,
+        "What the time of one trial was spent on: {}.\nMakespan {}, failures {}, checkpoints {}.\n",
+        which(timeline),
         duration(timeline.makespan_s),
         of("failure"),
         of("checkpoint"),
@@ -405,6 +399,14 @@ fn text(timeline: &Timeline, rows: usize, row_s: f64, column: Column) -> String 
     let again = caption::regenerate(column);
     text.push_str(&again.replace("summary.csv", "summary.csv and replay/"));
     text
+}
+
+/// Which trial it is of.
+pub(super) fn which(timeline: &Timeline) -> String {
+    format!(
+        "trial {}, point {}, level {}, policy {}, experiment {}, seed {} (n = 1)",
+        timeline.trial, timeline.point, timeline.level, timeline.policy, timeline.experiment, timeline.seed
+    )
 }
 
 /// Steps of a row of this width.
