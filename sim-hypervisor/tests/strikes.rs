@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use revenant_core::capture::Method;
 use revenant_core::policy::Fixed;
 use revenant_core::protect::Options;
-use revenant_sim::driver::{Losses, Report, Rules, RunEnd, Scenario, Strike, Verification, run};
+use revenant_core::quantity::Period;
+use revenant_sim::driver::{Losses, Report, Rules, RunEnd, Scenario, Shared, Strike, Verification, run};
 use revenant_sim::fault::FaultPlan;
-use revenant_sim::{CostProfile, GuestSpec, Program};
+use revenant_sim::{CostProfile, GuestSpec, MediumCosts, Program};
 
 /// Five minutes of work, a checkpoint a minute; detection 1 s, downtime 5 s.
 fn scenario() -> Scenario {
@@ -41,6 +42,7 @@ fn scenario() -> Scenario {
             hang_detection: Some(Duration::from_secs(30)),
             store_repair: Duration::from_secs(50),
             verification: None,
+            shared: None,
         },
     }
 }
@@ -296,18 +298,23 @@ fn rules() -> impl Strategy<Value = Rules> {
     let seconds = |most: u64| (0..most).prop_map(Duration::from_secs);
     let verification =
         (seconds(5), 1u32..4).prop_map(|(cost, per_checkpoint)| Verification { cost, per_checkpoint });
+    let shared = (1u32..4, seconds(20)).prop_map(|(every, boot)| Shared { every, boot });
     (
         seconds(60),
         prop::option::of(seconds(40)),
         seconds(100),
         prop::option::of(verification),
+        prop::option::of(shared),
     )
-        .prop_map(|(reboot, hang_detection, store_repair, verification)| Rules {
-            reboot,
-            hang_detection,
-            store_repair,
-            verification,
-        })
+        .prop_map(
+            |(reboot, hang_detection, store_repair, verification, shared)| Rules {
+                reboot,
+                hang_detection,
+                store_repair,
+                verification,
+                shared,
+            },
+        )
 }
 
 proptest! {
@@ -328,6 +335,10 @@ proptest! {
         scenario.protect.final_checkpoint = final_checkpoint;
         scenario.keep_last = 2;
         scenario.profile.represents = represents;
+        scenario.profile.shared_medium = Some(MediumCosts {
+            sync: Period(SECOND),
+            ..MediumCosts::default()
+        });
         scenario.rules = rules;
         let report = trial(&scenario, &strikes);
         prop_assert_eq!(report.tally.captures_failed, report.refused);

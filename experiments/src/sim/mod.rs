@@ -160,6 +160,7 @@ fn scenario(setting: &Setting, program: Program, seed: TrialSeed) -> Result<Scen
                 cost: rules.cost,
                 per_checkpoint: rules.per_checkpoint,
             }),
+            shared: None,
         },
     })
 }
