@@ -252,3 +252,27 @@ fn the_same_trial_twice_is_the_same() {
     ];
     assert_eq!(trial(&scenario(), &strikes), trial(&scenario(), &strikes));
 }
+
+/// A bit that rots in the local store is noticed by the copy; the next capture, which would share it, stores it anew.
+#[test]
+fn what_a_copy_finds_damaged_does_not_stop_all_later_ones() {
+    let mut found = 0;
+    for nth in 1..6 {
+        for bit in [300, 3_000] {
+            let mut scenario = scenario();
+            scenario.guest.program = Program::Idle;
+            scenario.faults = format!("append#{nth}=flip:{bit}").parse().unwrap();
+            let report = trial(&scenario, &[(310_000, Strike::HostLoss)]);
+            if report.tally.captures_failed > 0 {
+                assert_eq!(
+                    (report.tally.captures_failed, report.fetched),
+                    (1, 1),
+                    "{report:?}"
+                );
+                assert!(report.captures[1].shared_for.is_some(), "{report:?}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 0);
+}

@@ -1,9 +1,10 @@
 //! The second store: what goes there, and what comes back from there.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use revenant_core::Clock;
-use revenant_core::store::CopyError;
+use revenant_core::store::{CollectOptions, CopyError};
+use revenant_core::{Clock, Store};
 
 use super::{Driver, Id, NotRestored};
 use crate::driver::Spent;
@@ -26,9 +27,13 @@ impl Driver<'_> {
         let copied = shared.copy_from(&process.local, id);
         self.world.hold(self.guest, false);
         let stood_still = self.until_lost().since(begun);
-        if copied.is_ok() {
-            self.since_shared = 0;
-            self.prune(shared);
+        match &copied {
+            Ok(_) => {
+                self.since_shared = 0;
+                self.prune(shared);
+            }
+            Err(error) if error.damaged() && !self.disks.failed_since(begun) => weed(&process.local),
+            Err(_) => {}
         }
         let (end, worked) = (
             self.until_lost(),
@@ -49,6 +54,27 @@ impl Driver<'_> {
         }
         self.report.fetched += u32::from(far && from.is_some());
     }
+}
+
+/// A copy found damage that no loss of a store explains. What shares it is of no use, and goes, so that the next capture stores
+/// anew what is damaged. A failure here leaves that to the next copy.
+fn weed(store: &Store) {
+    let (Ok(seen), Ok(listing)) = (store.verify(None), store.list()) else {
+        return;
+    };
+    let damaged: BTreeSet<Id> = seen
+        .findings
+        .into_iter()
+        .flat_map(|finding| finding.checkpoints)
+        .collect();
+    let listed = listing.checkpoints.iter().map(|info| info.id);
+    let ids: Vec<Id> = listed.filter(|id| damaged.contains(id)).collect();
+    let options = CollectOptions {
+        drop_damaged: true,
+        thorough: true,
+        ..CollectOptions::default()
+    };
+    drop(store.remove(&ids, options));
 }
 
 /// Where a checkpoint is restored from: those in the shared store are brought to this host first, for the next restart.
