@@ -26,6 +26,13 @@ pub enum CopyError {
     Target(#[source] StoreError),
 }
 
+impl CheckpointInfo {
+    /// The checkpoint that this one is a copy of, in whatever store that is.
+    pub fn copied_from(&self) -> Option<CheckpointId> {
+        self.facts.get(COPIED_FROM)?.parse().ok()
+    }
+}
+
 impl CopyError {
     /// The checkpoint to be copied is damaged: an older one has to serve. Otherwise the same may be tried again.
     pub fn damaged(&self) -> bool {

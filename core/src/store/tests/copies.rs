@@ -85,6 +85,7 @@ proptest! {
             let from = source.read(*id).unwrap();
             prop_assert_eq!(reader.records(), from.records());
             prop_assert_eq!((copy.begun, copy.base), (original.begun, None));
+            prop_assert_eq!((copy.copied_from(), original.copied_from()), (Some(*id), None));
             prop_assert_eq!((&copy.guest, &copy.machine), (&original.guest, &original.machine));
             let mut facts = original.facts.clone();
             facts.insert("copied_from".to_owned(), id.to_hex());
