@@ -181,6 +181,24 @@ fn no_later_checkpoint_shares_what_was_torn() {
     }
 }
 
+/// After a crash of the host the lock file may be gone, and the store may break while it is made anew.
+#[test]
+fn a_store_that_breaks_while_it_is_being_locked_can_be_read() {
+    let mut scenario = scenario();
+    scenario.rules.reboot = Duration::ZERO;
+    scenario.rules.hang_detection = None;
+    scenario.rules.store_repair = SECOND;
+    let strikes = [
+        (0, Strike::HostCrash),
+        (2_562, Strike::StoreLoss),
+        (60_489, Strike::Hang),
+        (0, Strike::HostCrash),
+        (0, Strike::StoreLoss),
+    ];
+    let report = trial(&scenario, &strikes);
+    assert_eq!((report.damaged, report.tally.restores_failed), (1, 1));
+}
+
 /// Silent errors after so many seconds of work each, and none after them; and failures.
 struct Silent {
     gaps_s: Vec<u64>,
@@ -354,6 +372,7 @@ proptest! {
         program in 0..Program::ALL.len(),
         ways: [bool; 3],
         per_checkpoint in 1u32..4,
+        every in prop::option::of(1u32..4),
     ) {
         let mut scenario = scenario();
         let [incremental, live, final_checkpoint] = ways;
@@ -362,6 +381,7 @@ proptest! {
         scenario.incremental = incremental;
         scenario.protect.final_checkpoint = final_checkpoint;
         scenario.rules.verification = Some(Verification { cost: SECOND, per_checkpoint });
+        scenario.rules.shared = every.map(|every| Shared { every, boot: SECOND });
         let mut losses = Silent { gaps_s: gaps_s.clone(), strikes };
         let report = run(&scenario, Box::new(Fixed(Duration::from_mins(1))), &mut losses);
         prop_assert_eq!(&report.end, &RunEnd::Finished);
