@@ -123,8 +123,8 @@ impl<'s> Staging<'s> {
         self.with_pages(|pages| pages.put_zero(frames, tag))
     }
 
-    /// This frame holds a page of which only the digest is at hand; false if the store knows no such page. Nothing may be
-    /// put before it.
+    /// This frame holds a page of which only the digest is at hand; false if the store knows no such page. Only such pages and
+    /// zeroes may be put before it.
     pub(super) fn put_known(
         &mut self,
         frame: u64,
