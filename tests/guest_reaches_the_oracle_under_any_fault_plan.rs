@@ -11,7 +11,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use revenant_core::capture::Method;
 use revenant_core::policy::Fixed;
 use revenant_core::protect::Options;
-use revenant_sim::driver::{Report, Rules, RunEnd, Scenario, run};
+use revenant_sim::driver::{Report, Rules, RunEnd, Scenario, Shared, run};
 use revenant_sim::fault::{FaultPlan, Loss};
 use revenant_sim::{CostProfile, GuestSpec, Program};
 
@@ -75,6 +75,11 @@ fn run_case(number: u64, plan: Option<FaultPlan>) -> (Scenario, Report) {
     if let Some(plan) = plan {
         scenario.faults = plan;
     }
+    // Every third guest has a second store.
+    scenario.rules.shared = number.is_multiple_of(3).then_some(Shared {
+        every: 1 + u32::try_from(number / 3 % 3).unwrap(),
+        boot: Duration::from_millis(300),
+    });
     let span = STEP * u32::try_from(scenario.guest.steps).unwrap();
     let interval = span / rng.random_range(2..12);
     let mut losses_left = rng.random_range(0..4);

@@ -86,6 +86,13 @@ docs/validation.md. Ends with 3 if a number is off that should not be. Examples:
   revenant export 3f9c --store /var/lib/revenant --output guest.save
   revenant export 3f9c --store /var/lib/revenant --output - | ssh other xl restore /dev/stdin")]
     Export(ExportArgs),
+    /// Copy a checkpoint into another store
+    #[command(
+        after_help = "Pages that the other store has already are neither read nor written. Examples:
+  revenant copy web1 --store /var/lib/revenant --to /mnt/shared/revenant
+  revenant copy 3f9c --store /mnt/shared/revenant --to /var/lib/revenant"
+    )]
+    Copy(CopyArgs),
     /// List the checkpoints of a store, oldest first
     List(ListArgs),
     /// Everything that is known about one checkpoint
@@ -464,6 +471,23 @@ pub(crate) struct ExportArgs {
     /// Replace the file if it exists
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// The checkpoint: its id or the beginning of it; or a guest's name, for its newest
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Directory of the store to copy it to; made if there is none
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// Also if it is there already, or a later checkpoint of the guest, which a restart would then pass over
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Machine-readable output
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

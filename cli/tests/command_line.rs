@@ -170,6 +170,47 @@ fn prune_says_first_and_then_does() {
 }
 
 #[test]
+fn a_checkpoint_is_copied_once_and_not_after_a_later_one() {
+    let (dir, file) = save_file(8);
+    let (store, other) = (dir.path().join("store"), dir.path().join("other"));
+    let import = || {
+        revenant(
+            &["import", file.to_str().unwrap(), "--name", "web", "--json"],
+            &store,
+        )
+    };
+    let id = |output: &Output| {
+        let info: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        info["id"].as_str().unwrap().to_owned()
+    };
+    let first = id(&import());
+    let second = id(&import());
+    let copy = |which: &str, more: &[&str]| {
+        let args = ["copy", which, "--to", other.to_str().unwrap(), "--json"];
+        revenant(&[&args[..], more].concat(), &store)
+    };
+    // By the guest's name the newest; once more it is there.
+    let copied = copy("web", &[]);
+    assert_eq!(status(&copied), 0, "{}", stderr(&copied));
+    let info: serde_json::Value = serde_json::from_slice(&copied.stdout).unwrap();
+    assert_eq!(info["facts"]["copied_from"], second.as_str());
+    assert_eq!(id(&copy(&second, &[])), id(&copied));
+    let refused = copy(&first, &[]);
+    assert_eq!(status(&refused), 1);
+    assert!(stderr(&refused).contains("begun later"), "{}", stderr(&refused));
+    let forced = copy(&first, &["--force"]);
+    let info: serde_json::Value = serde_json::from_slice(&forced.stdout).unwrap();
+    assert_eq!((status(&forced), &info["new_pages"]), (0, &0.into()));
+    assert_eq!(status(&revenant(&["verify"], &other)), 0);
+    // What comes out of the copy is what went into the original.
+    let out = dir.path().join("out.save");
+    let export = ["export", &id(&copied), "-o", out.to_str().unwrap()];
+    assert_eq!(status(&revenant(&export, &other)), 0);
+    assert!(fs::read(&out).unwrap() == fs::read(&file).unwrap());
+    assert_eq!(status(&copy("nobody", &[])), 1);
+}
+
+#[test]
 fn documents_are_written_and_a_closed_pipe_is_no_error() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(

@@ -123,6 +123,12 @@ pub struct CostsRecord {
     pub lead_s: f64,
     /// From the guest's going on until its checkpoint is committed.
     pub commit_latency_s: f64,
+    /// Bringing a checkpoint to the shared store besides (C₂), where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_checkpoint_s: Option<f64>,
+    /// A restart from there (R₂).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_restart_s: Option<f64>,
 }
 
 /// How much there is.
@@ -298,6 +304,8 @@ fn costs(plan: &Plan) -> BTreeMap<String, CostsRecord> {
                 restart_s: cell.costs.restart.as_secs_f64(),
                 lead_s: cell.costs.lead.as_secs_f64(),
                 commit_latency_s: cell.costs.commit_latency.as_secs_f64(),
+                shared_checkpoint_s: cell.costs.shared.map(|shared| shared.checkpoint.as_secs_f64()),
+                shared_restart_s: cell.costs.shared.map(|shared| shared.restart.as_secs_f64()),
             };
             let program = cell.program.map_or("-", Program::name);
             let of = match plan.spec.settings.len() {

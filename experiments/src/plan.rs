@@ -10,7 +10,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use revenant_core::policy::{Choice, IntervalPolicy, Seen};
+use revenant_core::policy::{Choice, IntervalPolicy, Seen, TwoLevel};
 use revenant_sim::Program;
 
 use crate::cluster::ClusterRun;
@@ -228,7 +228,10 @@ impl Plan {
         if cell.policy.kind().name != "epochs" {
             rules.epochs = None;
         }
-        if let (Some(shared), Some(two_level)) = (&mut rules.shared, setting.two_level) {
+        if let (Some(shared), Some(costs)) = (&mut rules.shared, cell.costs.shared) {
+            (shared.cost, shared.restart) = (costs.checkpoint, costs.restart);
+        }
+        if let (Some(shared), Some(two_level)) = (&mut rules.shared, two_level(setting, cell.costs)) {
             shared.every = two_level.pattern(&seen(cell.costs, cell.mtbf)).shared_every;
         }
         rules
@@ -243,8 +246,7 @@ impl Plan {
             .as_ref()
             .filter(|_| cell.level == Level::Cluster)?;
         let own = cluster.lone_costs(cluster.workload.slot_memory());
-        let best = setting
-            .two_level
+        let best = two_level(setting, cell.costs)
             .map(|two_level| two_level.pattern(&seen(cell.costs, cell.mtbf)).shared_every);
         Some(ClusterRun {
             cluster,
@@ -338,13 +340,23 @@ fn programs(setting: &Setting) -> Vec<Option<Program>> {
 impl Plan {
     /// The cell's policy as the protect loop takes it.
     pub fn interval_policy(&self, cell: &Cell) -> Box<dyn IntervalPolicy> {
-        policy(self.setting(cell), &cell.policy)
+        policy(self.setting(cell), cell.costs, &cell.policy)
     }
 }
 
+/// The policy for two stores, told what the shared one costs.
+fn two_level(setting: &Setting, costs: Costs) -> Option<TwoLevel> {
+    setting.two_level.map(|policy| TwoLevel {
+        shared_cost: costs
+            .shared
+            .map_or(policy.shared_cost, |shared| shared.checkpoint),
+        ..policy
+    })
+}
+
 /// A policy in the world of a setting.
-fn policy(setting: &Setting, choice: &Choice) -> Box<dyn IntervalPolicy> {
-    match (choice.kind().name, setting.two_level, setting.verified) {
+fn policy(setting: &Setting, costs: Costs, choice: &Choice) -> Box<dyn IntervalPolicy> {
+    match (choice.kind().name, two_level(setting, costs), setting.verified) {
         ("two-level", Some(policy), _) => Box::new(policy),
         ("verified", _, Some(policy)) => Box::new(policy),
         _ => choice.policy(setting.job.work),
@@ -366,7 +378,7 @@ fn seen(costs: Costs, mtbf: Duration) -> Seen {
 /// Each policy of the setting with its interval as the job begins.
 fn intervals(setting: &Setting, costs: Costs, mtbf: Duration) -> Vec<(Choice, Option<Duration>)> {
     let seen = seen(costs, mtbf);
-    let of = |choice: &Choice| (choice.clone(), policy(setting, choice).interval(&seen));
+    let of = |choice: &Choice| (choice.clone(), policy(setting, costs, choice).interval(&seen));
     setting.policies.iter().map(of).collect()
 }
 

@@ -17,8 +17,11 @@ pub struct CostProfile {
     pub represents: u32,
     /// Costs of the hypervisor.
     pub hypervisor: HypervisorCosts,
-    /// Costs of every medium.
+    /// Costs of every medium but the shared one.
     pub medium: MediumCosts,
+    /// Costs of the medium of a second store, which all hosts share; `None`: as of the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared_medium: Option<MediumCosts>,
     /// Costs of the store's own computing.
     pub store: StoreCosts,
     /// What a guest holds besides its program.
@@ -109,6 +112,7 @@ impl Default for CostProfile {
             represents: 1,
             hypervisor: HypervisorCosts::default(),
             medium: MediumCosts::default(),
+            shared_medium: None,
             store: StoreCosts::default(),
             system: SystemMemory::default(),
         }
@@ -193,11 +197,19 @@ impl CostProfile {
         if self.represents == 0 {
             return least("represents", "1");
         }
-        if self.medium.write_per_s.bytes == 0 {
-            return least("medium.write_per_s", "1B");
-        }
-        if self.medium.read_per_s.bytes == 0 {
-            return least("medium.read_per_s", "1B");
+        let shared = self.shared_medium.as_ref();
+        for (key, per_s) in [
+            ("medium.write_per_s", Some(self.medium.write_per_s)),
+            ("medium.read_per_s", Some(self.medium.read_per_s)),
+            (
+                "shared_medium.write_per_s",
+                shared.map(|medium| medium.write_per_s),
+            ),
+            ("shared_medium.read_per_s", shared.map(|medium| medium.read_per_s)),
+        ] {
+            if per_s.is_some_and(|per_s| per_s.bytes == 0) {
+                return least(key, "1B");
+            }
         }
         let system = &self.system;
         for (key, value, most, limit) in [
@@ -272,6 +284,10 @@ mod tests {
         let slow = CostProfile::from_toml("represents = 4\n[medium]\nsync = \"20ms\"").unwrap();
         assert_eq!(slow.medium.sync.0, Duration::from_millis(20));
         assert_eq!(slow.hypervisor, HypervisorCosts::default());
+        let two = CostProfile::from_toml("[shared_medium]\nsync = \"20ms\"").unwrap();
+        let far = two.shared_medium.as_ref().unwrap();
+        assert_eq!(far.read_per_s, two.medium.read_per_s);
+        assert_eq!(CostProfile::from_toml(&two.to_toml()), Ok(two));
     }
 
     #[test]
@@ -281,6 +297,10 @@ mod tests {
             (
                 "[medium]\nwrite_per_s = \"0B\"",
                 "medium.write_per_s must be at least 1B",
+            ),
+            (
+                "[shared_medium]\nread_per_s = \"0B\"",
+                "shared_medium.read_per_s must be at least 1B",
             ),
             (
                 "[system]\npages = 8\nused_pages = 9",

@@ -35,6 +35,7 @@ fn slow_host() -> CostProfile {
             sync: us(6_000),
             ..MediumCosts::default()
         },
+        shared_medium: None,
         store: StoreCosts {
             page_scan: us(2),
             page_hash: us(9),

@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use revenant_core::capture::Method;
 use revenant_core::policy::Fixed;
 use revenant_core::protect::Options;
-use revenant_sim::driver::{Losses, Report, Rules, RunEnd, Scenario, Strike, Verification, run};
+use revenant_core::quantity::Period;
+use revenant_sim::driver::{Losses, Report, Rules, RunEnd, Scenario, Shared, Strike, Verification, run};
 use revenant_sim::fault::FaultPlan;
-use revenant_sim::{CostProfile, GuestSpec, Program};
+use revenant_sim::{CostProfile, GuestSpec, MediumCosts, Program};
 
 /// Five minutes of work, a checkpoint a minute; detection 1 s, downtime 5 s.
 fn scenario() -> Scenario {
@@ -41,6 +42,7 @@ fn scenario() -> Scenario {
             hang_detection: Some(Duration::from_secs(30)),
             store_repair: Duration::from_secs(50),
             verification: None,
+            shared: None,
         },
     }
 }
@@ -179,6 +181,24 @@ fn no_later_checkpoint_shares_what_was_torn() {
     }
 }
 
+/// After a crash of the host the lock file may be gone, and the store may break while it is made anew.
+#[test]
+fn a_store_that_breaks_while_it_is_being_locked_can_be_read() {
+    let mut scenario = scenario();
+    scenario.rules.reboot = Duration::ZERO;
+    scenario.rules.hang_detection = None;
+    scenario.rules.store_repair = SECOND;
+    let strikes = [
+        (0, Strike::HostCrash),
+        (2_562, Strike::StoreLoss),
+        (60_489, Strike::Hang),
+        (0, Strike::HostCrash),
+        (0, Strike::StoreLoss),
+    ];
+    let report = trial(&scenario, &strikes);
+    assert_eq!((report.damaged, report.tally.restores_failed), (1, 1));
+}
+
 /// Silent errors after so many seconds of work each, and none after them; and failures.
 struct Silent {
     gaps_s: Vec<u64>,
@@ -296,18 +316,23 @@ fn rules() -> impl Strategy<Value = Rules> {
     let seconds = |most: u64| (0..most).prop_map(Duration::from_secs);
     let verification =
         (seconds(5), 1u32..4).prop_map(|(cost, per_checkpoint)| Verification { cost, per_checkpoint });
+    let shared = (1u32..4, seconds(20)).prop_map(|(every, boot)| Shared { every, boot });
     (
         seconds(60),
         prop::option::of(seconds(40)),
         seconds(100),
         prop::option::of(verification),
+        prop::option::of(shared),
     )
-        .prop_map(|(reboot, hang_detection, store_repair, verification)| Rules {
-            reboot,
-            hang_detection,
-            store_repair,
-            verification,
-        })
+        .prop_map(
+            |(reboot, hang_detection, store_repair, verification, shared)| Rules {
+                reboot,
+                hang_detection,
+                store_repair,
+                verification,
+                shared,
+            },
+        )
 }
 
 proptest! {
@@ -328,6 +353,10 @@ proptest! {
         scenario.protect.final_checkpoint = final_checkpoint;
         scenario.keep_last = 2;
         scenario.profile.represents = represents;
+        scenario.profile.shared_medium = Some(MediumCosts {
+            sync: Period(SECOND),
+            ..MediumCosts::default()
+        });
         scenario.rules = rules;
         let report = trial(&scenario, &strikes);
         prop_assert_eq!(report.tally.captures_failed, report.refused);
@@ -343,6 +372,7 @@ proptest! {
         program in 0..Program::ALL.len(),
         ways: [bool; 3],
         per_checkpoint in 1u32..4,
+        every in prop::option::of(1u32..4),
     ) {
         let mut scenario = scenario();
         let [incremental, live, final_checkpoint] = ways;
@@ -351,6 +381,7 @@ proptest! {
         scenario.incremental = incremental;
         scenario.protect.final_checkpoint = final_checkpoint;
         scenario.rules.verification = Some(Verification { cost: SECOND, per_checkpoint });
+        scenario.rules.shared = every.map(|every| Shared { every, boot: SECOND });
         let mut losses = Silent { gaps_s: gaps_s.clone(), strikes };
         let report = run(&scenario, Box::new(Fixed(Duration::from_mins(1))), &mut losses);
         prop_assert_eq!(&report.end, &RunEnd::Finished);

@@ -13,6 +13,7 @@ mod cache;
 mod catalogue;
 mod chunked;
 mod collect;
+mod copy;
 mod dedup;
 mod diff;
 mod encode;
@@ -43,6 +44,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 pub use collect::{CollectOptions, Collected, Pruned};
+pub use copy::CopyError;
 pub use diff::{Difference, RecordChange, RecordDifference};
 pub use error::{Finding, StoreError};
 pub use id::{CheckpointId, ParseIdError};

@@ -12,6 +12,7 @@ use super::StoreError;
 use super::dedup::Location;
 use super::encode::{EncodeJob, Encoded, Frames, Hashed, NewPages};
 use super::frame::FRAME_PAGES;
+use super::id::Digest;
 use super::known::Known;
 use super::page_map::{COUNT_MAX, Journal, Run, SLOTS_MAX, Source};
 use super::pool::{Pool, Ticket};
@@ -162,6 +163,26 @@ impl<'m> PageWriter<'m> {
             start += u64::from(count);
         }
         self.judge_all_but(HASH_LAG + 64)
+    }
+
+    /// Puts a page that is stored already, if it is known by its digest. The journal is in order of arrival, so no pages
+    /// may be on their way into it.
+    pub(super) fn put_known(&mut self, frame: u64, tag: PageTag, digest: &Digest) -> bool {
+        debug_assert!(self.arriving.is_empty());
+        let Some(at) = self.known.index.find(digest) else {
+            return false;
+        };
+        let source = Source::Stored {
+            segment: at.segment,
+            slot: at.slot,
+        };
+        self.journal.push(Run {
+            start: frame,
+            count: 1,
+            tag,
+            source,
+        });
+        true
     }
 
     /// Puts everything that has arrived into the journal.

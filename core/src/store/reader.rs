@@ -6,14 +6,15 @@ use std::rc::Rc;
 
 use super::cache::Cache;
 use super::expand::Chunk;
-use super::files;
+use super::files::{self, segment_path};
 use super::frame::FrameEntry;
+use super::id::Digest;
 use super::manifest::{Body, Manifest, about, count};
 use super::page_map::{PackedRun, Run, Source};
 use super::pool::Pool;
 use super::segment::SegmentReader;
 use super::sweep::{Segments, Sweep, frame_of};
-use super::{CheckpointId, CheckpointInfo, SegmentName, Store, StoreError};
+use super::{CheckpointId, CheckpointInfo, Finding, SegmentName, Store, StoreError};
 use crate::guest::{MemoryLayout, PageBatch, PageTag, Space, StateRecord};
 use crate::medium::{LockMode, Medium, MediumLock};
 use crate::units::{PAGE_SIZE, Page, Pfn};
@@ -58,6 +59,19 @@ impl OpenSegments {
 
     pub(super) fn name(&self, number: u32) -> SegmentName {
         self.names[number as usize]
+    }
+
+    /// The digest of a page; `None` of zeroes.
+    pub(super) fn digest(&mut self, source: Source) -> Result<Option<Digest>, StoreError> {
+        let Source::Stored { segment, slot } = source else {
+            return Ok(None);
+        };
+        if let Some(digest) = self.get(segment)?.footer.digests.get(slot as usize) {
+            Ok(Some(*digest))
+        } else {
+            let what = format!("expected a slot {slot}, which the checkpoint needs");
+            Err(Finding::new(segment_path(self.name(segment)), None, what).into())
+        }
     }
 }
 
@@ -245,6 +259,12 @@ impl CheckpointReader {
             }
         }
         Ok(places.len())
+    }
+
+    /// From here on the reader is about these of its runs, or parts of them, alone.
+    pub(super) fn narrow(&mut self, runs: Vec<PackedRun>) {
+        self.selected = 0..runs.len();
+        self.body.runs = runs;
     }
 
     /// The map and the segments it speaks of.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::files::{self, CHECKPOINTS, SEGMENTS, checkpoint_path, segment_path};
+use super::id::Digest;
 use super::known::Known;
 use super::manifest::{self, BodyWriter, Head, Manifest, check_facts, check_name, check_record};
 use super::page_map::{Journal, Merged, Run, SEGMENTS_MAX, Source};
@@ -122,6 +123,17 @@ impl<'s> Staging<'s> {
         self.with_pages(|pages| pages.put_zero(frames, tag))
     }
 
+    /// This frame holds a page of which only the digest is at hand; false if the store knows no such page. Only such pages and
+    /// zeroes may be put before it.
+    pub(super) fn put_known(
+        &mut self,
+        frame: u64,
+        tag: PageTag,
+        digest: &Digest,
+    ) -> Result<bool, StoreError> {
+        self.with_pages(|pages| Ok(pages.put_known(frame, tag, digest)))
+    }
+
     /// The checkpoint has exactly the frames of this layout: at commit others are dropped, and a frame that was never
     /// put and is not in the base is an error.
     pub fn retain(&mut self, layout: &MemoryLayout) -> Result<(), StoreError> {
@@ -164,6 +176,11 @@ impl<'s> Staging<'s> {
     /// Adds or replaces a fact for the catalogue. 1 MiB together are the limit, checked at commit.
     pub fn set_fact(&mut self, key: &str, value: &str) {
         self.new.facts.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// What is put was begun at this instant, somewhere else.
+    pub(super) fn set_begun(&mut self, begun: Timestamp) {
+        self.begun = begun;
     }
 
     /// Remembers the present state of the page map. If a write that was going on behind failed, the next call tells.

@@ -51,6 +51,17 @@ pub struct Costs {
     pub lead: Duration,
     /// From the guest's going on until its checkpoint is committed.
     pub commit_latency: Duration,
+    /// What the shared store costs, where there is one.
+    pub shared: Option<SharedCosts>,
+}
+
+/// What a shared store costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedCosts {
+    /// Bringing a checkpoint there, besides the local one (C₂).
+    pub checkpoint: Duration,
+    /// A restart from there (R₂).
+    pub restart: Duration,
 }
 
 /// A job at level `model`.

@@ -36,7 +36,7 @@ use crate::cluster::JobRecord;
 use crate::hlog::{self, CellHistogram, CellHistograms, Spans};
 use crate::lines::CellLines;
 use crate::manifest::{Counts, Identity, Manifest, Status};
-use crate::model::Costs;
+use crate::model::{Costs, SharedCosts};
 use crate::plan::{Plan, WorkItem};
 use crate::record::{self, ClusterRow, JobRow, LineWriter, TrialRow};
 use crate::sim;
@@ -236,13 +236,27 @@ fn costs_of(setting: &Setting, seed: u64) -> Result<Vec<Costs>, RunError> {
         return Ok(vec![Costs {
             checkpoint: checkpoint + stores.0,
             restart: restart + stores.1,
+            shared: given_shared(setting),
             ..Costs::default()
         }]);
     }
     let programs = setting.guest.iter().flat_map(|guest| &guest.programs);
-    let probe =
-        |&program| sim::probe(setting, program, seed).map_err(|source| RunError::Probe { program, source });
+    let probe = |&program| {
+        let costs =
+            sim::probe(setting, program, seed).map_err(|source| RunError::Probe { program, source })?;
+        let shared = costs.shared.or(given_shared(setting));
+        Ok(Costs { shared, ..costs })
+    };
     programs.map(probe).collect()
+}
+
+/// What the shared store costs, if that is given.
+fn given_shared(setting: &Setting) -> Option<SharedCosts> {
+    let shared = setting.checkpoint.shared?;
+    Some(SharedCosts {
+        checkpoint: shared.cost.given()?,
+        restart: shared.restart.given()?,
+    })
 }
 
 /// What of an earlier manifest matters, whatever else its version wrote.

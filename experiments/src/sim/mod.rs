@@ -3,7 +3,7 @@
 //! `revenant_sim::driver` runs the guest to its end; this file says what of a spec that means, and makes an outcome of its
 //! report. The failures are those the model meets: they come from the same stream, and the time to the next one stands
 //! still in detection and downtime. Silent errors strike at the same instants of work. What each kind does to guest, host
-//! and disk is said in [`Strike`]. Of the rules, a shared store, epochs and replicas are refused by the check of the spec.
+//! and disks is said in [`Strike`]. Of the rules, epochs and replicas are refused by the check of the spec.
 
 mod probe;
 mod witness;
@@ -13,7 +13,9 @@ use std::time::Duration;
 use revenant_core::Timestamp;
 use revenant_core::capture::Method;
 use revenant_core::protect::{GiveUp, Options};
-use revenant_sim::driver::{Losses, Report, Rules, RunEnd, Scenario, Strike, Verification, Witness};
+use revenant_sim::driver::{
+    Capture, Losses, Report, Rules, RunEnd, Scenario, Shared, Strike, Verification, Witness,
+};
 use revenant_sim::fault::FaultPlan;
 use revenant_sim::{GuestSpec, Program, driver};
 
@@ -26,8 +28,10 @@ use crate::spec::{self, Setting};
 
 pub(crate) use probe::probe;
 
-/// Checkpoints that the store keeps.
+/// Checkpoints that each store keeps.
 const KEEP_LAST: u32 = 8;
+/// More than there are in two stores, which are pruned when they have twice as many.
+const CANDIDATES_MAX: usize = 4 * KEEP_LAST as usize;
 
 /// A simulated trial or probe could not be run: something failed that no failure of the trial explains.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +84,13 @@ fn watched(plan: &Plan, item: WorkItem, witness: &mut dyn Witness) -> Result<Out
     };
     // As in the closed forms, a start from nothing takes a restart.
     scenario.boot = cell.costs.restart;
+    scenario.rules.shared = plan.rules(cell).shared.map(|shared| Shared {
+        every: shared.every,
+        boot: shared.restart,
+    });
+    if scenario.rules.shared.is_some() {
+        scenario.protect.candidates_max = CANDIDATES_MAX;
+    }
     let mut strikes = Strikes {
         failures: plan.failures(item),
         silent: setting.rules.silent_mtbf.map(|mtbf| SilentGaps::new(seed, mtbf)),
@@ -120,7 +131,8 @@ fn strike(kind: FailureKind) -> Strike {
     }
 }
 
-/// What a setting says of every trial with this program. The guest's data differ from trial to trial.
+/// What a setting says of every trial with this program, but for the shared store, whose costs are yet to be measured. The
+/// guest's data differ from trial to trial.
 fn scenario(setting: &Setting, program: Program, seed: TrialSeed) -> Result<Scenario, SimError> {
     let guest = setting.guest.as_ref().ok_or(SimError::NoGuest)?;
     let steps = setting.job.work.as_nanos() / guest.step.as_nanos();
@@ -160,6 +172,7 @@ fn scenario(setting: &Setting, program: Program, seed: TrialSeed) -> Result<Scen
                 cost: rules.cost,
                 per_checkpoint: rules.per_checkpoint,
             }),
+            shared: None,
         },
     })
 }
@@ -202,14 +215,15 @@ fn outcome(report: Report) -> Result<Outcome, SimError> {
             + report.silent_errors,
         checkpoints: tally.captures,
         digest_ok: report.digest_ok,
-        suspensions: report
-            .captures
-            .iter()
-            .map(|capture| capture.suspended_for)
-            .collect(),
+        suspensions: report.captures.iter().map(stood_still).collect(),
         recoveries: report.recoveries.into_iter().collect(),
         cluster: None,
     })
+}
+
+/// For how long a guest stood still because of a checkpoint.
+fn stood_still(capture: &Capture) -> Duration {
+    capture.suspended_for + capture.shared_for.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -112,6 +112,7 @@ pub(super) fn setting(raw: &Raw, name: String, files: &Files<'_>) -> Result<Sett
         checkpoint: Checkpoint {
             cost: *raw.checkpoint.cost.get_ref(),
             restart: *raw.checkpoint.restart.get_ref(),
+            shared: beyond.shared,
             method: raw.checkpoint.method.unwrap_or(Method::StopAndCopy),
             incremental: raw.checkpoint.incremental.unwrap_or(false),
         },

@@ -279,6 +279,24 @@ pub enum Problem {
     /// The world gives both costs, or neither.
     #[error("checkpoint.cost and checkpoint.restart must both be \"measured\", or neither")]
     HalfMeasured,
+    /// The same of the shared store.
+    #[error("checkpoint.shared.cost and checkpoint.shared.restart must both be \"measured\", or neither")]
+    SharedHalfMeasured,
+    /// Measured costs of one store beside given ones of the other are of two worlds.
+    #[error(
+        "checkpoint.shared.cost = \"measured\" needs checkpoint.cost and checkpoint.restart to be \"measured\", too"
+    )]
+    SharedMeasuredAlone,
+    /// A store of unknown speed.
+    #[error(
+        "checkpoint.shared.cost = \"measured\" needs to know how fast the shared store is: add [world.shared_medium] with write_per_s = \"100MiB\", read_per_s = \"100MiB\""
+    )]
+    SharedMediumMissing,
+    /// The speed of a store that nobody measures.
+    #[error(
+        "world.shared_medium is not used: write checkpoint.shared = {{ cost = \"measured\", restart = \"measured\" }}"
+    )]
+    SharedMediumUnused,
     /// The guest's memory is whole frames.
     #[error("guest.memory = {found} must be a multiple of 4KiB between {least} and {most}")]
     BadMemory {

@@ -80,7 +80,8 @@ pub struct Setting {
     pub failures: Failures,
     /// What checkpoints cost and how they are taken.
     pub checkpoint: Checkpoint,
-    /// What is not as in the plain case, where the level knows it.
+    /// What is not as in the plain case, where the level knows it. What is measured is not known yet:
+    /// [`Plan::rules`](crate::plan::Plan) has it.
     pub rules: Rules,
     /// The policy for the shared store, where there is one; it says how often checkpoints go there, whatever their policy.
     pub two_level: Option<TwoLevel>,
@@ -170,6 +171,25 @@ pub enum Cost {
     Measured,
 }
 
+impl Cost {
+    /// If it is given.
+    pub fn given(self) -> Option<Duration> {
+        match self {
+            Cost::Given(given) => Some(given),
+            Cost::Measured => None,
+        }
+    }
+}
+
+/// What a shared store costs: both are given, or both are found by trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedCost {
+    /// Bringing a checkpoint there, besides the local one (C₂).
+    pub cost: Cost,
+    /// A restart from there (R₂).
+    pub restart: Cost,
+}
+
 /// How a checkpoint is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -187,6 +207,8 @@ pub struct Checkpoint {
     pub cost: Cost,
     /// Reading one back and rebuilding the guest (R).
     pub restart: Cost,
+    /// What the shared store costs, where there is one.
+    pub shared: Option<SharedCost>,
     /// How they are taken at level `sim`.
     pub method: Method,
     /// Save only what changed since the last one, at level `sim`.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Level;
 use super::check::{PERIOD_MAX, PERIOD_MIN, within};
 use super::error::Problem;
 use super::raw::{Raw, RawCheckpoint};
+use super::{Cost, Level, SharedCost};
 use crate::model::{Epochs, Replicas, Rules, Shared, Verification};
 use revenant_core::policy::{TwoLevel, Verified};
 use revenant_core::quantity::Period;
@@ -20,21 +20,22 @@ const COUNT_MAX: u64 = 1_000_000;
 /// Each pair takes memory in every trial at a time.
 const PAIRS_MAX: u64 = 10_000_000;
 
-/// The keys beyond the plain case that level `sim` knows, too. It has one store and one guest.
-const AT_SIM: [&str; 5] = [
+/// The keys beyond the plain case that level `sim` knows, too. It has one guest.
+const AT_SIM: [&str; 6] = [
     "failures.reboot",
     "failures.hang_detection",
     "failures.store_repair",
     "failures.silent_mtbf",
     "checkpoint.verify",
+    "checkpoint.shared",
 ];
 
 /// `checkpoint.shared`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawShared {
-    cost: Spanned<Period>,
-    restart: Spanned<Period>,
+    cost: Spanned<Cost>,
+    restart: Spanned<Cost>,
     every: Option<Spanned<u64>>,
 }
 
@@ -67,6 +68,7 @@ enum RestartReplicas {
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Checked {
     pub rules: Rules,
+    pub shared: Option<SharedCost>,
     pub two_level: Option<TwoLevel>,
     pub verified: Option<Verified>,
 }
@@ -86,14 +88,12 @@ pub(super) fn checked(raw: &Raw, levels: &[Level], host_loss: f64) -> Result<Che
     let shared_every = every
         .map(|every| count(every, "checkpoint.shared.every", COUNT_MAX))
         .transpose()?;
-    let shared = |shared: &RawShared| -> Result<Shared, Complaint> {
-        Ok(Shared {
-            cost: from_zero(&shared.cost, "checkpoint.shared.cost")?,
-            restart: from_zero(&shared.restart, "checkpoint.shared.restart")?,
-            every: shared_every.unwrap_or(1),
-        })
-    };
-    let shared = checkpoint.shared.as_ref().map(shared).transpose()?;
+    let costs = checked_shared(raw, levels)?;
+    let shared = costs.map(|costs| Shared {
+        cost: costs.cost.given().unwrap_or_default(),
+        restart: costs.restart.given().unwrap_or_default(),
+        every: shared_every.unwrap_or(1),
+    });
     let silent_mtbf = failures.silent_mtbf.as_ref();
     let silent_mtbf = silent_mtbf
         .map(|mtbf| positive(mtbf, "failures.silent_mtbf"))
@@ -114,6 +114,7 @@ pub(super) fn checked(raw: &Raw, levels: &[Level], host_loss: f64) -> Result<Che
     };
     Ok(Checked {
         rules,
+        shared: costs,
         two_level: shared.map(|shared| TwoLevel {
             shared_cost: shared.cost,
             host_loss_share: host_loss,
@@ -160,6 +161,50 @@ pub(super) fn given(raw: &Raw) -> impl Iterator<Item = (usize, &'static str)> {
     ]
     .into_iter()
     .filter_map(|(offset, key)| Some((offset?, key)))
+}
+
+/// Both costs of the shared store are given, or both are found in a world that has such a store.
+fn checked_shared(raw: &Raw, levels: &[Level]) -> Result<Option<SharedCost>, Complaint> {
+    let world = raw.world.as_ref();
+    let medium = world.filter(|world| world.get_ref().shared_medium.is_some());
+    let unused = medium.map(|world| (world.span().start, Problem::SharedMediumUnused));
+    let Some(shared) = &raw.checkpoint.shared else {
+        return unused.map_or(Ok(None), Err);
+    };
+    for (cost, key) in [
+        (&shared.cost, "checkpoint.shared.cost"),
+        (&shared.restart, "checkpoint.shared.restart"),
+    ] {
+        let offset = cost.span().start;
+        match cost.get_ref() {
+            Cost::Given(_) if levels.contains(&Level::Sim) => {
+                return Err((offset, Problem::CostNotMeasured { key }));
+            }
+            Cost::Given(given) => {
+                within(Period(*given), offset, key, Period::default(), PERIOD_MAX)?;
+            }
+            Cost::Measured => {}
+        }
+    }
+    let costs = SharedCost {
+        cost: *shared.cost.get_ref(),
+        restart: *shared.restart.get_ref(),
+    };
+    let offset = shared.cost.span().start;
+    let measured = costs.cost == Cost::Measured;
+    if measured != (costs.restart == Cost::Measured) {
+        return Err((offset, Problem::SharedHalfMeasured));
+    }
+    if !measured {
+        return unused.map_or(Ok(Some(costs)), Err);
+    }
+    if *raw.checkpoint.cost.get_ref() != Cost::Measured {
+        return Err((offset, Problem::SharedMeasuredAlone));
+    }
+    if medium.is_none() {
+        return Err((offset, Problem::SharedMediumMissing));
+    }
+    Ok(Some(costs))
 }
 
 fn checked_verification(checkpoint: &RawCheckpoint) -> Result<Option<Verification>, Complaint> {

@@ -69,6 +69,7 @@ pub fn calibrate(
         represents: 1,
         hypervisor,
         medium: medium::measure(bench)?,
+        shared_medium: None,
         store,
         system: SystemMemory {
             pages: memory.pages,

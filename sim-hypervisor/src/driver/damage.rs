@@ -10,8 +10,8 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use revenant_core::Store;
 use revenant_core::store::{StoreError, StoreOptions};
+use revenant_core::{Store, Timestamp};
 
 use super::GUEST;
 use crate::medium::{Image, SimMedium};
@@ -20,6 +20,17 @@ use crate::world::World;
 
 /// Bytes at the end of a manifest that are wiped: enough to be no end of any compressed map.
 const WIPED: usize = 16;
+
+/// When the guest's newest checkpoint on this disk was begun, if there is one.
+///
+/// # Panics
+/// If the disk does not hold a store.
+pub(super) fn newest_begun(medium: &SimMedium) -> Option<Timestamp> {
+    let store = opened(medium.image());
+    let newest = store.newest(GUEST).expect("the copy of a disk can be read")?;
+    let info = store.info(newest).expect("the copy of a disk can be read");
+    info.map(|info| info.begun)
+}
 
 /// Damages the guest's newest checkpoint on this disk, if there is one.
 ///

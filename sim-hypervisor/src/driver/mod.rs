@@ -2,11 +2,15 @@
 //! behave like them; only the guest's hardware and time are simulated.
 //!
 //! A run takes a guest to the end of its work through whatever is lost on the way. The checkpointer is a process on the
-//! guest's host: when that host is lost it dies too, and a new one on the other host opens the shared store, reads the
+//! guest's host: when that host is lost it dies too, and a new one on the other host opens the store, reads the
 //! catalogue and goes on from there. After a crash of the host the new one starts where the old one was.
+//!
+//! Where there are two stores ([`Shared`]) every checkpoint is committed to that of the host, and every so many are copied to the
+//! shared one. The local store goes with its host; what is in it is found again where the host only crashed.
 
 mod boot;
 mod damage;
+mod disks;
 mod drive;
 mod report;
 mod strike;
@@ -76,6 +80,21 @@ pub struct Rules {
     pub store_repair: Duration,
     /// How silent errors are found; `None`: never.
     pub verification: Option<Verification>,
+    /// A second store, which outlives the host; the first then does not. `None`: there is one, which does.
+    pub shared: Option<Shared>,
+}
+
+/// The store that outlives the host; its disk has the costs of [`CostProfile::shared_medium`].
+///
+/// A checkpoint that goes there is committed to the local store first and then copied, and the guest stands still for the
+/// copy, as the papers have it. If that fails, the capture has failed; the local checkpoint serves all the same. A restart from there
+/// copies the checkpoint to the host's store and goes on from the copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shared {
+    /// Every checkpoint of this number goes there, counted from the last that did or came from there; at least 1.
+    pub every: u32,
+    /// A start from nothing takes this long on a host where the guest has not been, in place of [`Scenario::boot`].
+    pub boot: Duration,
 }
 
 /// Looks at the guest's state that find every silent error before them. The guest stands still meanwhile.

@@ -28,6 +28,8 @@ pub struct Capture {
     pub suspended_for: Duration,
     /// From the guest's going on until the commit.
     pub commit_time: Duration,
+    /// The guest stood still for so long again, for the copy in the shared store; `None`: none was made.
+    pub shared_for: Option<Duration>,
     /// Bytes written for it.
     pub stored_bytes: u64,
     /// Pages copied out of the guest.
@@ -68,6 +70,8 @@ pub struct Report {
     pub found: u32,
     /// Checkpoints that a restart found damaged.
     pub damaged: u32,
+    /// Restarts from the shared store.
+    pub fetched: u32,
     /// Losses of the store that struck.
     pub store_losses: u32,
     /// Captures that failed because the store took no writes.
@@ -94,6 +98,7 @@ impl Report {
             silent_errors: 0,
             found: 0,
             damaged: 0,
+            fetched: 0,
             store_losses: 0,
             refused: 0,
             digest_ok: None,

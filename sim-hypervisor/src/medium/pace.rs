@@ -5,6 +5,7 @@ use std::fmt;
 
 use revenant_core::{Clock, Timestamp};
 
+use crate::profile::MediumCosts;
 use crate::world::World;
 
 /// What a call asks of the disk.
@@ -44,20 +45,27 @@ impl Pace for Instantly {
     fn pass(&self, _: Cost) {}
 }
 
-/// The pace of the world's cost profile. Appended bytes are accepted at once and written behind, so that capture and disk
+/// The pace of a disk in the world. Appended bytes are accepted at once and written behind, so that capture and disk
 /// overlap; the writer waits when more than the write buffer is outstanding, and for all of it when it syncs.
 #[derive(Debug)]
 pub struct WorldPace {
     world: World,
+    costs: MediumCosts,
     /// When the bytes accepted so far will have been written.
     busy_until_ns: Cell<u64>,
 }
 
 impl WorldPace {
-    /// A disk of its own in this world.
+    /// A disk of its own in this world, with the costs that its profile has for a medium.
     pub fn new(world: &World) -> Self {
+        WorldPace::with_costs(world, world.profile().medium.clone())
+    }
+
+    /// A disk of its own in this world, with costs of its own.
+    pub fn with_costs(world: &World, costs: MediumCosts) -> Self {
         WorldPace {
             world: world.clone(),
+            costs,
             busy_until_ns: Cell::new(0),
         }
     }
@@ -72,7 +80,7 @@ impl WorldPace {
 impl Pace for WorldPace {
     fn pass(&self, cost: Cost) {
         let profile = self.world.profile();
-        let medium = &profile.medium;
+        let medium = &self.costs;
         let nanos =
             |period: revenant_core::quantity::Period| u64::try_from(period.0.as_nanos()).unwrap_or(u64::MAX);
         match cost {

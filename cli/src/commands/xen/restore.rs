@@ -1,13 +1,11 @@
 //! A guest from a checkpoint.
 
 use anyhow::{Context, Result};
-use revenant_core::Store;
-use revenant_core::store::{CheckpointId, StoreError};
 use revenant_xen::{RestoreRequest, restore_domain};
 use serde_json::json;
 
-use super::super::open_store;
 use super::super::progress::bytes_bar;
+use super::super::{find, open_store};
 use crate::Outcome;
 use crate::args::RestoreArgs;
 use crate::output::{print, print_json};
@@ -43,16 +41,4 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome> {
         ))?;
     }
     Ok(Outcome::Done)
-}
-
-/// A checkpoint by its id or the beginning of it, or a guest's newest by the guest's name.
-fn find(store: &Store, text: &str) -> Result<CheckpointId> {
-    match store.find(text) {
-        Ok(id) => Ok(id),
-        Err(error) => match store.newest(text)? {
-            Some(id) => Ok(id),
-            None => Err::<_, StoreError>(error)
-                .with_context(|| format!("no checkpoint and no guest is called {text:?}")),
-        },
-    }
 }

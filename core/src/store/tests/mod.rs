@@ -2,6 +2,7 @@
 
 mod collection;
 mod commit;
+mod copies;
 mod damage;
 mod differences;
 mod memory;

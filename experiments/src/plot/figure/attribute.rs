@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::series::{FIXED, key_name, law_name, plain, policy_name, same, swept_text, within};
+use super::series::{
+    FIXED, MEBIBYTE, Stands, key_name, law_name, plain, policy_name, same, split_unit, swept_text, within,
+};
 use crate::plot::data::Cell;
 use crate::plot::draw::axis::AxisSpec;
 use crate::plot::draw::scale::Scale;
@@ -21,12 +23,22 @@ pub(super) struct Attribute {
     pub(super) name: String,
     /// Values are seconds.
     pub(super) time: bool,
+    /// Values are mebibytes, in this unit.
+    size: Option<&'static str>,
     pub(super) value: Box<dyn Fn(&Cell) -> Value>,
     /// Kinds of policies that are told it, if it is a key of a policy: to the others it means nothing.
     tellers: Vec<String>,
 }
 
 impl Attribute {
+    /// The name with the unit that numbers stand for.
+    fn label(&self) -> String {
+        match self.size {
+            Some(unit) => format!("{} ({unit})", self.name),
+            None => self.name.clone(),
+        }
+    }
+
     /// Along a linear axis times have one unit, along a logarithmic one each its own.
     pub(super) fn axis(&self, scale: Scale, cells: &[&Cell]) -> AxisSpec {
         let (kind, label) = match scale {
@@ -40,7 +52,7 @@ impl Attribute {
                     .iter()
                     .all(|number| same(libm::trunc(*number), *number));
                 let kind = if whole { Kind::Whole } else { Kind::Number };
-                (kind, self.name.clone())
+                (kind, self.label())
             }
         };
         AxisSpec { scale, kind, label }
@@ -65,19 +77,19 @@ pub(super) fn primary(cells: &[&Cell]) -> Vec<Attribute> {
         }
     }
     for key in keys {
-        let (name, time) = match key.strip_suffix("_s") {
-            Some(name) => (name, true),
-            None => (key, false),
-        };
+        let (name, unit) = split_unit(key);
+        let (time, size) = (unit == Stands::Seconds, unit.of_size());
         let wanted = key.to_owned();
         all.push(Attribute {
             key: name.replace('.', "-"),
             name: key_name(name),
             tellers: tellers(cells, key),
             time,
+            size,
             value: Box::new(move |cell| {
                 let found = cell.setting.swept.iter().find(|(key, _)| *key == wanted);
-                found.map_or(Value::Nothing, |(_, text)| match text.parse() {
+                found.map_or(Value::Nothing, |(_, text)| match text.parse::<f64>() {
+                    Ok(bytes) if size.is_some() => Value::Number(bytes / MEBIBYTE),
                     Ok(number) => Value::Number(number),
                     Err(_) => Value::Text(text.clone()),
                 })
@@ -89,6 +101,7 @@ pub(super) fn primary(cells: &[&Cell]) -> Vec<Attribute> {
             key: key.to_owned(),
             name: name.to_owned(),
             time,
+            size: None,
             value,
             tellers: Vec::new(),
         });
@@ -128,6 +141,7 @@ pub(super) fn interval() -> Attribute {
         key: "interval".to_owned(),
         name: "Checkpoint interval τ".to_owned(),
         time: true,
+        size: None,
         value: Box::new(|cell| cell.interval_s.map_or(Value::Nothing, Value::Number)),
         tellers: Vec::new(),
     }
@@ -164,6 +178,7 @@ pub(super) fn secondary() -> Vec<Attribute> {
         key: key.to_owned(),
         name: name.to_owned(),
         time: true,
+        size: None,
         value: Box::new(move |cell| Value::Number(of(cell))),
         tellers: Vec::new(),
     };
@@ -282,7 +297,10 @@ pub(super) fn said(attribute: &Attribute, cell: &Cell) -> Option<String> {
         Value::Number(number) if attribute.time => {
             Some(format!("{} = {}", symbol(&attribute.name), duration(number)))
         }
-        Value::Number(number) => Some(format!("{} = {}", symbol(&attribute.name), plain(number))),
+        Value::Number(number) => {
+            let unit = attribute.size.map_or(String::new(), |unit| format!(" {unit}"));
+            Some(format!("{} = {}{unit}", symbol(&attribute.name), plain(number)))
+        }
         Value::Text(text) if bare => Some(text),
         Value::Text(text) => Some(swept_text(&attribute.key.replace('-', "."), &text)),
         Value::Nothing => None,

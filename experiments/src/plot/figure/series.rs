@@ -71,7 +71,11 @@ impl Series {
             parts.push(format!("{} nodes", setting.nodes));
         }
         for (key, value) in &setting.swept {
-            parts.push(swept_text(key, value));
+            let text = swept_text(key, value);
+            // What is read and written as fast is one thing.
+            if !parts.contains(&text) {
+                parts.push(text);
+            }
         }
         let named = |other: &&Setting| {
             (&other.experiment, &other.program, &other.law, &other.swept)
@@ -167,6 +171,10 @@ pub(crate) fn key_name(key: &str) -> String {
         ("checkpoint", "verifications") => "Verifications per checkpoint",
         ("checkpoint", "verify") => "Verification V",
         ("checkpoint", "method") => "Method",
+        ("checkpoint", "every") => "Checkpoints per shared one N",
+        ("world", "write" | "read") if key.contains("shared_medium") => "Shared store",
+        ("world", "write") => "Writing speed",
+        ("world", "read") => "Reading speed",
         ("cluster", "checkpoint_to") => "Checkpoints to",
         ("policy", "prior") => "Prior (× MTBF)",
         ("policy", "shape") => "Weibull shape k",
@@ -195,15 +203,16 @@ pub(crate) fn within(name: &str) -> String {
 
 /// What is said of a swept value: the value where it speaks for itself, else with its name.
 pub(crate) fn swept_text(key: &str, text: &str) -> String {
-    let (bare, seconds) = match key.strip_suffix("_s") {
-        Some(bare) => (bare, true),
-        None => (key, false),
+    let (bare, unit) = split_unit(key);
+    let name = match bare {
+        EVERY => "N".to_owned(),
+        _ => within(&key_name(bare)),
     };
-    let name = within(&key_name(bare));
-    match text.parse::<f64>() {
-        Ok(number) if seconds => format!("{name} = {}", duration(number)),
-        Ok(number) => format!("{name} = {}", plain(number)),
-        Err(_) => match (name.as_str(), text) {
+    match (text.parse::<f64>(), unit.of_size()) {
+        (Ok(number), _) if unit == Stands::Seconds => format!("{name} = {}", duration(number)),
+        (Ok(bytes), Some(unit)) => format!("{name} = {} {unit}", plain(bytes / MEBIBYTE)),
+        (Ok(number), None) => format!("{name} = {}", plain(number)),
+        (Err(_), _) => match (name.as_str(), text) {
             ("method", _) => text.to_owned(),
             ("checkpoints to", _) => format!("to {text}"),
             ("renewed", "failed") => "failed node renewed".to_owned(),
@@ -213,6 +222,47 @@ pub(crate) fn swept_text(key: &str, text: &str) -> String {
             _ => format!("{name}: {text}"),
         },
     }
+}
+
+/// A key with a symbol that says enough in a legend.
+const EVERY: &str = "checkpoint.shared.every";
+
+/// What the numbers of a swept key stand for, as tables have them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stands {
+    /// For themselves.
+    None,
+    Seconds,
+    Bytes,
+    BytesPerSecond,
+}
+
+/// Sizes are shown in these.
+pub(crate) const MEBIBYTE: f64 = 1_048_576.0;
+
+impl Stands {
+    /// What sizes are shown in, if they are such.
+    pub(crate) fn of_size(self) -> Option<&'static str> {
+        match self {
+            Stands::Bytes => Some("MiB"),
+            Stands::BytesPerSecond => Some("MiB/s"),
+            Stands::None | Stands::Seconds => None,
+        }
+    }
+}
+
+/// A swept key as tables have it, without its unit, and that.
+pub(crate) fn split_unit(key: &str) -> (&str, Stands) {
+    for (suffix, unit) in [
+        ("_per_s_bytes", Stands::BytesPerSecond),
+        ("_bytes", Stands::Bytes),
+        ("_s", Stands::Seconds),
+    ] {
+        if let Some(bare) = key.strip_suffix(suffix) {
+            return (bare, unit);
+        }
+    }
+    (key, Stands::None)
 }
 
 /// A number as people write it; swept ones come out of steps by multiplication.
@@ -263,5 +313,32 @@ pub(crate) fn count_range(low: u64, high: u64) -> String {
         low.to_string()
     } else {
         format!("{low} to {high}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn swept_keys_are_named_with_their_units() {
+        for (key, text, named) in [
+            ("failures.detection_s", "90", "detection time = 1.5 min"),
+            ("guest.memory_bytes", "1048576", "guest memory = 1 MiB"),
+            (
+                "world.medium.write_per_s_bytes",
+                "4294967296",
+                "writing speed = 4096 MiB/s",
+            ),
+            (
+                "world.shared_medium.read_per_s_bytes",
+                "52428800",
+                "shared store = 50 MiB/s",
+            ),
+            ("checkpoint.shared.every", "4", "N = 4"),
+            ("limits.failures", "7", "failures = 7"),
+        ] {
+            assert_eq!(swept_text(key, text), named);
+        }
     }
 }

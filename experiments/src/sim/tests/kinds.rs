@@ -3,7 +3,7 @@
 use super::*;
 
 /// The usual spec with these kinds and keys, of two programs.
-fn changed(kinds: &str, failures: &str, checkpoint: &str) -> Plan {
+pub(super) fn changed(kinds: &str, failures: &str, checkpoint: &str) -> Plan {
     let text = SPEC
         .replace(
             "kinds = { guest-crash = 0.5, host-loss = 0.5 }",
@@ -28,12 +28,16 @@ fn both(plan: &Plan, pair: usize, trial: u32) -> (Outcome, Outcome) {
 
 /// Pairs of trials with these kinds and keys, held together: the mean of the relative difference of their makespans.
 fn agreement(kinds: &str, failures: &str, checkpoint: &str, within: f64) -> Vec<(Outcome, Outcome)> {
-    let plan = changed(kinds, failures, checkpoint);
+    held_together(&changed(kinds, failures, checkpoint), kinds, within)
+}
+
+/// The same of the pairs of a plan.
+pub(super) fn held_together(plan: &Plan, name: &str, within: f64) -> Vec<(Outcome, Outcome)> {
     let mut pairs = Vec::new();
     for (pair, model) in plan.cells.chunks(2).enumerate() {
         let mut differences = Running::default();
         for trial in 0..model[0].trials {
-            let (model, sim) = both(&plan, pair, trial);
+            let (model, sim) = both(plan, pair, trial);
             assert_eq!((&model.end, &sim.end), (&End::Completed, &End::Completed));
             assert_eq!(sim.digest_ok, Some(true));
             let parts = sim.useful + sim.checkpointing + sim.lost + sim.restarting + sim.down;
@@ -43,7 +47,7 @@ fn agreement(kinds: &str, failures: &str, checkpoint: &str, within: f64) -> Vec<
             pairs.push((model, sim));
         }
         let moments = differences.moments().unwrap();
-        assert!(moments.mean.abs() < within, "{kinds}: {moments:?}");
+        assert!(moments.mean.abs() < within, "{name}: {moments:?}");
     }
     pairs
 }
@@ -157,24 +161,31 @@ fn the_timeline_of_a_trial_accounts_for_all_of_its_time() {
             "reboot = \"90s\"\nhang_detection = \"60s\"\nstore_repair = \"3min\"\nsilent_mtbf = \"20min\"",
             &format!("verify = \"2s\"\nverifications = 2\nmethod = \"{method}\""),
         );
-        let sims = plan.cells.iter().enumerate();
-        for (cell, _) in sims.filter(|(_, cell)| cell.level == Level::Sim) {
-            for trial in 0..12 {
-                let item = WorkItem { cell, trial };
-                let mut recorder = Recorder::default();
-                let outcome = observe(&plan, item, &mut recorder).unwrap();
-                assert_eq!(outcome, run(&plan, item).unwrap());
-                recorder.accounts_for(&outcome);
-                let count = |is: fn(&What) -> bool| {
-                    let moments = recorder.moments.iter();
-                    moments.filter(|moment| is(&moment.what)).count() as u64
-                };
-                let failures = count(|what| matches!(what, What::Failure(_) | What::SilentError));
-                assert_eq!(failures, outcome.failures);
-                assert_eq!(count(|what| *what == What::Checkpoint), outcome.checkpoints);
-                struck += failures;
-            }
-        }
+        struck += accounted_for(&plan);
     }
     assert!(struck > 100, "only {struck} failures struck");
+}
+
+/// Holds the timeline of each trial of level `sim` against its outcome; tells how many failures struck.
+pub(super) fn accounted_for(plan: &Plan) -> u64 {
+    let mut struck = 0;
+    let sims = plan.cells.iter().enumerate();
+    for (cell, of) in sims.filter(|(_, cell)| cell.level == Level::Sim) {
+        for trial in 0..of.trials {
+            let item = WorkItem { cell, trial };
+            let mut recorder = Recorder::default();
+            let outcome = observe(plan, item, &mut recorder).unwrap();
+            assert_eq!(outcome, run(plan, item).unwrap());
+            recorder.accounts_for(&outcome);
+            let count = |is: fn(&What) -> bool| {
+                let moments = recorder.moments.iter();
+                moments.filter(|moment| is(&moment.what)).count() as u64
+            };
+            let failures = count(|what| matches!(what, What::Failure(_) | What::SilentError));
+            assert_eq!(failures, outcome.failures);
+            assert_eq!(count(|what| *what == What::Checkpoint), outcome.checkpoints);
+            struck += failures;
+        }
+    }
+    struck
 }

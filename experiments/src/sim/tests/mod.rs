@@ -1,4 +1,5 @@
 mod kinds;
+mod two_stores;
 
 use std::path::Path;
 

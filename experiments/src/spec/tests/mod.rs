@@ -478,13 +478,16 @@ fn what_goes_beyond_the_plain_case_is_read() {
     assert_eq!(every, Some(7));
 }
 
+const MEASURED: &str = "{ cost = \"measured\", restart = \"measured\" }";
+
 /// `BEYOND` without these lines, at level `sim` too.
 fn at_sim(without: &[&str]) -> String {
     let text = BEYOND
         .replace(
             "[\"model\"]",
-            "[\"model\", \"sim\"]\nguest = { programs = [\"idle\"] }",
+            "[\"model\", \"sim\"]\nguest = { programs = [\"idle\"] }\nworld = { shared_medium = { write_per_s = \"100MiB\" } }",
         )
+        .replace("{ cost = \"100s\", restart = \"5min\" }", MEASURED)
         .replace(
             "cost = \"10s\"\nrestart = \"20s\"",
             "cost = \"measured\"\nrestart = \"measured\"",
@@ -499,22 +502,65 @@ fn at_sim(without: &[&str]) -> String {
 }
 
 #[test]
-fn the_simulated_world_knows_all_but_a_second_store_epochs_and_replicas() {
-    let alone = ["replicas", "shared", "epochs"];
-    let policies = |text: String| {
-        text.replace("kind = \"two-level\"", "kind = \"young\"")
-            .replace("kind = \"epochs\"", "kind = \"daly\"")
-    };
+fn the_simulated_world_knows_all_but_epochs_and_replicas() {
+    let alone = ["replicas", "epochs"];
+    let policies = |text: String| text.replace("kind = \"epochs\"", "kind = \"daly\"");
     let known = parse(&policies(at_sim(&alone))).unwrap();
     let setting = &known.settings[0];
     assert!(setting.failures.kinds.hang > 0.0 && setting.failures.kinds.store_loss > 0.0);
     assert!(setting.rules.verification.is_some() && setting.rules.silent_mtbf.is_some());
+    assert!(setting.rules.shared.is_some() && setting.two_level.is_some());
     for key in alone {
         let others: Vec<_> = alone.into_iter().filter(|other| *other != key).collect();
         let found = parse(&policies(at_sim(&others))).unwrap_err();
         let wanted = format!("{key} is known at level \"model\" only: take \"sim\" out of levels");
         assert!(found.contains(&wanted), "{found}");
     }
+}
+
+/// What of the second store cannot be: replaced in the spec of both levels.
+#[rustfmt::skip]
+const SHARED_COMPLAINTS: [(&str, &str, &str); 8] = [
+    (MEASURED, "{ cost = \"100s\", restart = \"measured\" }", "x.toml:25: checkpoint.shared.cost: level \"sim\" has the cost its world has; write checkpoint.shared.cost = \"measured\""),
+    (MEASURED, "{ cost = \"measured\", restart = \"5min\" }", "x.toml:25: checkpoint.shared.restart: level \"sim\" has"),
+    (MEASURED, "{ cost = \"soon\", restart = \"5min\" }", "x.toml:25: \"soon\": expected a number"),
+    ("world = { shared_medium = { write_per_s = \"100MiB\" } }", "", "x.toml:25: checkpoint.shared.cost = \"measured\" needs to know how fast the shared store is: add [world.shared_medium]"),
+    ("write_per_s = \"100MiB\"", "write_per_s = \"0B\"", "x.toml:6: world: shared_medium.write_per_s must be at least 1B"),
+    ("\"100MiB\"", "\"100MiB\", fsync = \"1s\"", "x.toml:6: unknown field `fsync`"),
+    ("shared = { cost = \"measured\", restart = \"measured\" }\n", "", "x.toml:6: world.shared_medium is not used: write checkpoint.shared = { cost"),
+    ("[\"model\", \"sim\"]", "[\"model\"]", ""),
+];
+
+#[test]
+fn a_shared_store_at_level_sim_has_a_speed_and_measured_costs() {
+    let good = at_sim(&["replicas", "epochs"]).replace("kind = \"epochs\"", "kind = \"daly\"");
+    for (from, to, complaint) in SHARED_COMPLAINTS {
+        let text = good.replacen(from, to, 1);
+        assert_ne!(text, good, "{from}");
+        let text = if to.is_empty() && from.starts_with("shared") {
+            text.replace("kind = \"two-level\"", "kind = \"young\"")
+        } else {
+            text
+        };
+        let found = parse(&text).err().unwrap_or_default();
+        assert!(
+            found.contains(complaint) && found.is_empty() == complaint.is_empty(),
+            "{from} -> {to}:\n  found  {found}\n  wanted {complaint}"
+        );
+    }
+    // At level `model` the two stores may be of one kind of costs or of both.
+    let given = BEYOND.replace("cost = \"100s\"", "cost = \"measured\"");
+    let found = parse(&given).unwrap_err();
+    assert!(
+        found.contains("x.toml:24: checkpoint.shared.cost and checkpoint.shared.restart must both"),
+        "{found}"
+    );
+    let alone = BEYOND.replace("{ cost = \"100s\", restart = \"5min\" }", MEASURED);
+    let found = parse(&alone).unwrap_err();
+    assert!(
+        found.contains("x.toml:24: checkpoint.shared.cost = \"measured\" needs checkpoint.cost and"),
+        "{found}"
+    );
 }
 
 #[rustfmt::skip]

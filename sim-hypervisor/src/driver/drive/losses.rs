@@ -4,7 +4,7 @@ use revenant_core::guest::GoneReason;
 use revenant_core::protect::Event;
 use revenant_core::{Clock, Timestamp};
 
-use super::{Driver, Id};
+use super::{Candidate, Driver};
 use crate::driver::{Spent, Strike};
 use crate::world::Incident;
 
@@ -74,7 +74,7 @@ impl Driver<'_> {
     }
 
     /// The guest is gone; after a while somebody notices.
-    pub(super) fn noticed(&mut self) -> Event<Id> {
+    pub(super) fn noticed(&mut self) -> Event<Candidate> {
         let (reason, at) = self.gone().unwrap_or((GoneReason::Destroyed, self.world.now()));
         self.world.clear_agenda();
         self.lost_at.get_or_insert(at);

@@ -1,6 +1,7 @@
 //! Does what the protect loop says and reports what came of it.
 
 mod losses;
+mod shared;
 mod told;
 mod verified;
 
@@ -12,9 +13,10 @@ use revenant_core::policy::IntervalPolicy;
 use revenant_core::protect::{Event, Protect, Step};
 use revenant_core::restore::restore;
 use revenant_core::store::{CheckpointId, CollectOptions, Retention, StoreError};
-use revenant_core::{Clock, Hypervisor, Timestamp};
+use revenant_core::{Clock, Hypervisor, Store, Timestamp};
 
-use super::boot::{Process, SharedDisk};
+use super::boot::{Candidate, Process, listed};
+use super::disks::{Disks, Place};
 use super::report::{Capture, Report, RunEnd};
 use super::strike::{Losses, Strike};
 use super::verify::Verifier;
@@ -25,6 +27,7 @@ use crate::hypervisor::{Inspector, SimHypervisor};
 use crate::oracle::Oracle;
 use crate::silent::SilentErrors;
 use crate::world::{GuestId, Happening, HostId, Incident, World};
+use shared::fetched;
 use told::Told;
 
 /// How often a call that should never fail for long is tried before the guest counts as hung, or the store as lost.
@@ -73,7 +76,11 @@ struct Driver<'a> {
     hosts: [HostId; 2],
     here: usize,
     guest: GuestId,
-    disk: SharedDisk,
+    disks: Disks,
+    /// Checkpoints since the last that went to the shared store.
+    since_shared: u32,
+    /// The guest has not been on this host: its image is not there.
+    away: bool,
     /// `None` while no checkpointer runs.
     process: Option<Process>,
     faults: Faults,
@@ -97,7 +104,8 @@ impl<'a> Driver<'a> {
         let world = World::new(scenario.profile.clone());
         let hosts = [world.add_host(), world.add_host()];
         let faults = Faults::new(&world, scenario.faults.clone());
-        let disk = SharedDisk::with_store(&world, hosts[0], scenario.seed);
+        let two = scenario.rules.shared.is_some();
+        let disks = Disks::with_stores(&world, hosts[0], two, scenario.seed);
         if let Some(gaps) = losses.silent_errors() {
             world.set_silent_errors(SilentErrors::new(gaps, scenario.seed));
         }
@@ -111,7 +119,9 @@ impl<'a> Driver<'a> {
             hosts,
             here: 0,
             guest,
-            disk,
+            disks,
+            since_shared: 0,
+            away: false,
             process: None,
             faults,
             next_loss: None,
@@ -137,7 +147,7 @@ impl<'a> Driver<'a> {
         Process::start(
             &self.world,
             self.host(),
-            &self.disk,
+            &self.disks,
             &self.faults,
             self.scenario.compression_level,
         )
@@ -156,7 +166,7 @@ impl<'a> Driver<'a> {
         FaultyHypervisor::new(inner.inspected_by(inspector), self.faults.clone())
     }
 
-    fn work(&mut self, until: Option<Timestamp>) -> Event<Id> {
+    fn work(&mut self, until: Option<Timestamp>) -> Event<Candidate> {
         let limit = Timestamp::default() + self.scenario.time_limit + Duration::from_nanos(1);
         let happening = self
             .world
@@ -171,7 +181,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn linger(&mut self, until: Timestamp) -> Event<Id> {
+    fn linger(&mut self, until: Timestamp) -> Event<Candidate> {
         let begun = self.world.now();
         self.world.advance(until.since(begun));
         self.report.lingering += self.until_lost().since(begun);
@@ -183,10 +193,11 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn capture(&mut self) -> Event<Id> {
+    fn capture(&mut self) -> Event<Candidate> {
         let (begun, worked) = (self.world.now(), self.world.worked(self.guest));
         let Some(mut process) = self.process.take().or_else(|| self.start_process().ok()) else {
             self.account_capture(begun, worked, None);
+            self.unnoticed();
             return self.after_failure(begun);
         };
         let request = CaptureRequest {
@@ -197,7 +208,7 @@ impl<'a> Driver<'a> {
         let mut seam = self.seam();
         let captured = capture(
             &mut seam,
-            &process.store,
+            &process.local,
             &self.world,
             &mut process.session,
             &request,
@@ -210,22 +221,20 @@ impl<'a> Driver<'a> {
                     lead: timeline.total.saturating_sub(cost + timeline.commit_time),
                     suspended_for: cost,
                     commit_time: timeline.commit_time,
+                    shared_for: None,
                     stored_bytes: captured.checkpoint.stored_bytes,
                     pages_copied: captured.timeline.pages_copied(),
                 };
-                self.report.captures.push(capture);
-                self.prune(&process);
+                self.prune(&process.local);
                 self.account_capture(begun, worked, Some(capture));
-                Event::Captured {
-                    checkpoint: captured.checkpoint.id,
-                    cost,
-                }
+                self.committed(&process, captured.checkpoint.id, capture, begun)
             }
             Err(error) => {
                 if matches!(error, CaptureError::NotResumed { .. }) {
                     self.resume_or_destroy(&mut seam);
                 }
                 self.account_capture(begun, worked, None);
+                self.unnoticed();
                 self.after_failure(begun)
             }
         };
@@ -233,6 +242,35 @@ impl<'a> Driver<'a> {
             self.process = Some(process);
         }
         event
+    }
+
+    /// A checkpoint is in the local store: it has failed all the same if it was to be brought to the shared one and was not.
+    fn committed(
+        &mut self,
+        process: &Process,
+        id: Id,
+        capture: Capture,
+        begun: Timestamp,
+    ) -> Event<Candidate> {
+        let shared = self.share(process, id);
+        if shared.is_ok() {
+            self.moment(self.world.now(), Moment::Checkpoint);
+        }
+        self.unnoticed();
+        let Ok(shared_for) = shared else {
+            return self.after_failure(begun);
+        };
+        self.report.captures.push(Capture {
+            shared_for,
+            ..capture
+        });
+        Event::Captured {
+            checkpoint: Candidate {
+                place: Place::Local,
+                id,
+            },
+            cost: capture.suspended_for + shared_for.unwrap_or_default(),
+        }
     }
 
     /// What of the time since `begun`, when the guest had executed `worked`, kept it from its work.
@@ -243,17 +281,15 @@ impl<'a> Driver<'a> {
     }
 
     /// Old checkpoints go when there are twice as many as wanted. A failure here costs space, nothing else.
-    fn prune(&self, process: &Process) {
+    fn prune(&self, store: &Store) {
         let keep = self.scenario.keep_last.max(1);
-        let crowded = process
-            .candidates(GUEST)
-            .is_ok_and(|all| all.len() >= 2 * keep as usize);
+        let crowded = listed(store).is_ok_and(|all| all.len() >= 2 * keep as usize);
         if crowded {
             let retention = Retention {
                 keep_last: Some(keep),
                 keep_within: None,
             };
-            let pruned = process.store.prune(&retention, CollectOptions::default());
+            let pruned = store.prune(&retention, CollectOptions::default());
             drop(pruned);
         }
     }
@@ -269,7 +305,7 @@ impl<'a> Driver<'a> {
     }
 
     /// A capture that was begun then failed: because the guest is gone, because of the store, or all by itself.
-    fn after_failure(&mut self, begun: Timestamp) -> Event<Id> {
+    fn after_failure(&mut self, begun: Timestamp) -> Event<Candidate> {
         let found = self
             .verifier
             .as_ref()
@@ -280,13 +316,17 @@ impl<'a> Driver<'a> {
         if found {
             return self.found();
         }
-        self.report.refused += u64::from(self.disk.failed_since(begun));
+        self.report.refused += u64::from(self.disks.failed_since(begun));
         self.moment(self.world.now(), Moment::CheckpointFailed);
         Event::CaptureFailed
     }
 
     /// Waits for a host, and for a checkpointer on it that knows what is in the store.
-    fn wait(&mut self, until: Timestamp, protect: &mut Protect<Id>) -> Result<Event<Id>, StoreError> {
+    fn wait(
+        &mut self,
+        until: Timestamp,
+        protect: &mut Protect<Candidate>,
+    ) -> Result<Event<Candidate>, StoreError> {
         let at_hand = std::mem::take(&mut self.at_hand);
         let begun = self.world.now();
         if !at_hand {
@@ -318,32 +358,34 @@ impl<'a> Driver<'a> {
     }
 
     /// Moves to the other host if this one is lost, starts the checkpointer there, reads the catalogue.
-    fn ready(&mut self) -> Result<Vec<Id>, StoreError> {
+    fn ready(&mut self) -> Result<Vec<Candidate>, StoreError> {
         if !self.world.host_is_up(self.host()) {
             self.process = None;
-            if !self.world.host_has_crashed(self.host()) {
+            let moved = !self.world.host_has_crashed(self.host());
+            if moved {
                 self.here = 1 - self.here;
+                self.away = self.scenario.rules.shared.is_some();
             }
             self.world.reboot(self.host());
-            self.disk.reconnect(&self.world, self.host());
+            self.disks.reconnect(&self.world, self.host(), moved);
         }
         let process = match self.process.take() {
             Some(process) => process,
             None => self.start_process()?,
         };
-        let candidates = process.candidates(GUEST);
+        let candidates = process.candidates();
         self.process = Some(process);
         candidates
     }
 
-    fn restore(&mut self, from: Option<Id>) -> Event<Id> {
+    fn restore(&mut self, from: Option<Candidate>) -> Event<Candidate> {
         let begun = self.world.now();
         self.worked_before += self.world.worked(self.guest);
         self.world.destroy(self.guest);
         self.guest = self.world.create_blank(self.host(), self.scenario.guest.step);
         self.aim_losses();
-        let restored = if let Some(id) = from {
-            self.restore_checkpoint(id)
+        let restored = if let Some(from) = from {
+            self.restore_checkpoint(from)
         } else {
             self.cold_start();
             Ok(())
@@ -356,6 +398,7 @@ impl<'a> Driver<'a> {
         }
         match restored {
             Ok(()) => {
+                self.came_from(from);
                 self.back();
                 Event::Restored { cost }
             }
@@ -367,12 +410,14 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn restore_checkpoint(&mut self, id: Id) -> Result<(), NotRestored> {
+    fn restore_checkpoint(&mut self, from: Candidate) -> Result<(), NotRestored> {
         let failed = |_| NotRestored { damaged: false };
         let mut seam = self.seam();
         let process = self.process.as_mut().ok_or(NotRestored { damaged: false })?;
         process.session.reset();
-        let mut reader = process.store.read(id).map_err(|error| NotRestored {
+        let Candidate { place, id } = fetched(process, from)?;
+        let store = process.store(place);
+        let mut reader = store.read(id).map_err(|error| NotRestored {
             damaged: error.finding().is_some(),
         })?;
         restore(&mut reader, &mut seam, &self.world).map_err(|error| NotRestored {
@@ -385,7 +430,9 @@ impl<'a> Driver<'a> {
         if let Some(process) = &mut self.process {
             process.session.reset();
         }
-        self.world.advance(self.scenario.boot);
+        let shared = self.scenario.rules.shared.filter(|_| self.away);
+        let boot = shared.map_or(self.scenario.boot, |shared| shared.boot);
+        self.world.advance(boot);
         if self.gone().is_none() {
             self.world.destroy(self.guest);
             self.guest = self.world.boot(self.host(), &self.scenario.guest);
@@ -407,7 +454,7 @@ impl<'a> Driver<'a> {
         Duration::from_nanos(step_ns.saturating_mul(steps))
     }
 
-    fn finish(mut self, end: RunEnd, protect: &Protect<Id>) -> Report {
+    fn finish(mut self, end: RunEnd, protect: &Protect<Candidate>) -> Report {
         let spec = &self.scenario.guest;
         if end == RunEnd::Finished {
             // The last commit goes on when the finished guest is lost: then its result is safe all the same.
@@ -426,7 +473,7 @@ impl<'a> Driver<'a> {
         let worked = self.worked_before + self.world.worked(self.guest);
         self.report.lost = worked.saturating_sub(self.report.useful);
         self.report.tally = protect.tally();
-        self.report.store_losses = u32::try_from(self.disk.losses()).unwrap_or(u32::MAX);
+        self.report.store_losses = u32::try_from(self.disks.losses()).unwrap_or(u32::MAX);
         self.report.silent_errors = self.world.silent_errors();
         self.report.applied = self.faults.applied();
         self.report

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use revenant_core::{Clock, Timestamp};
+use revenant_core::Timestamp;
 
 use super::Driver;
 use crate::driver::{Capture, Moment, Spent, Strike, Witness};
@@ -57,16 +57,12 @@ impl Driver<'_> {
         self.spent(start + before + looked, Spent::Verify);
         self.spent(start + before + stood_still, Spent::Checkpoint);
         self.spent(end, Spent::Work);
-        if committed.is_some() {
-            self.moment(self.world.now(), Moment::Checkpoint);
-        }
-        self.unnoticed();
     }
 
     /// What struck since this was asked last, and took no guest.
     pub(super) fn unnoticed(&mut self) {
         let repair = self.scenario.rules.store_repair;
-        for mended in self.disk.mended_after(self.told.store_losses) {
+        for mended in self.disks.mended_after(self.told.store_losses) {
             self.moment(mended - repair, Moment::Struck(Strike::StoreLoss));
             self.told.store_losses += 1;
         }

@@ -6,13 +6,13 @@ use revenant_core::guest::GoneReason;
 use revenant_core::protect::Event;
 use revenant_core::{Clock, Timestamp};
 
-use super::{Driver, Id};
+use super::{Candidate, Driver};
 use crate::driver::Spent;
 use crate::world::Incident;
 
 impl Driver<'_> {
     /// Lets the guest work, and looks at it between equal parts of the time and at its end.
-    pub(super) fn run(&mut self, until: Option<Timestamp>) -> Event<Id> {
+    pub(super) fn run(&mut self, until: Option<Timestamp>) -> Event<Candidate> {
         let Some(rules) = self.scenario.rules.verification else {
             return self.work(until);
         };
@@ -47,7 +47,7 @@ impl Driver<'_> {
     }
 
     /// Looks at the guest: says what happened unless it is as it should be.
-    pub(super) fn verify(&mut self) -> Option<Event<Id>> {
+    pub(super) fn verify(&mut self) -> Option<Event<Candidate>> {
         let verifier = self.verifier.clone()?;
         let begun = self.world.now();
         self.world.hold(self.guest, true);
@@ -63,7 +63,7 @@ impl Driver<'_> {
 
     /// A verification found the guest wrong: it ends here, and the host is ready at once. The failure to come is not put off:
     /// it strikes at its instant, or in the restart if that is not begun by then.
-    pub(super) fn found(&mut self) -> Event<Id> {
+    pub(super) fn found(&mut self) -> Event<Candidate> {
         self.report.found += 1;
         self.world.strike(Incident::GuestCrash(self.guest));
         self.lost_at.get_or_insert(self.world.now());

@@ -1,0 +1,109 @@
+//! A checkpoint of one store in another.
+//!
+//! ```text
+//! map of the source ─▶ zero, or known here by its digest ─▶ map of the copy
+//!                      neither ─▶ read, checked ─▶ staging ─▶ commit
+//! ```
+//!
+//! Of pages that the target has already only the digests are read, from the segments' footers. So a row of checkpoints
+//! that differ little costs the source and the target little, whether they were taken as increments or not.
+
+use super::page_map::{PackedRun, Run, Source};
+use super::reader::CheckpointReader;
+use super::{CheckpointId, CheckpointInfo, NewCheckpoint, Staging, Store, StoreError};
+
+/// The fact that tells of which checkpoint this one is a copy.
+const COPIED_FROM: &str = "copied_from";
+
+/// A copy was not made. The target does not list it; the source is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The source could not be read.
+    #[error("cannot read the checkpoint")]
+    Source(#[source] StoreError),
+    /// The target could not be written.
+    #[error("cannot write the copy")]
+    Target(#[source] StoreError),
+}
+
+impl CheckpointInfo {
+    /// The checkpoint that this one is a copy of, in whatever store that is.
+    pub fn copied_from(&self) -> Option<CheckpointId> {
+        self.facts.get(COPIED_FROM)?.parse().ok()
+    }
+}
+
+impl CopyError {
+    /// The checkpoint to be copied is damaged: an older one has to serve. Otherwise the same may be tried again.
+    pub fn damaged(&self) -> bool {
+        matches!(self, CopyError::Source(error) if error.finding().is_some())
+    }
+}
+
+impl Store {
+    /// Copies a checkpoint of another store into this one, with memory, disks, records and facts. Every byte that is read
+    /// is checked; a crash leaves the whole copy or none of it. The copy is complete by itself, has an id of its own, and is
+    /// the newest checkpoint of its guest here. It keeps the instant at which it was begun, which is that of its content.
+    pub fn copy_from(&self, source: &Store, id: CheckpointId) -> Result<CheckpointInfo, CopyError> {
+        let mut reader = source.read(id).map_err(CopyError::Source)?;
+        let info = reader.info();
+        let begun = info.begun;
+        let mut facts = info.facts.clone();
+        facts.insert(COPIED_FROM.to_owned(), id.to_hex());
+        let new = NewCheckpoint {
+            guest: info.guest.clone(),
+            machine: info.machine.clone(),
+            base: None,
+            facts,
+        };
+        let mut staging = self.begin(new).map_err(CopyError::Target)?;
+        staging.set_begun(begun);
+        let missing = put_known(&mut reader, &mut staging)?;
+        reader.narrow(missing);
+        put_others(&mut reader, &mut staging)?;
+        for record in reader.records() {
+            staging.put_record(record.clone()).map_err(CopyError::Target)?;
+        }
+        staging.commit().map_err(CopyError::Target)
+    }
+}
+
+/// Puts what is zero or stored in the target; gives the rest of the map.
+fn put_known(reader: &mut CheckpointReader, staging: &mut Staging<'_>) -> Result<Vec<PackedRun>, CopyError> {
+    let mut missing: Vec<Run> = Vec::new();
+    let (runs, segments) = reader.parts();
+    for run in runs.iter().map(|&run| Run::from(run)) {
+        if run.source == Source::Zero {
+            staging
+                .put_zero(run.start..run.end(), run.tag)
+                .map_err(CopyError::Target)?;
+            continue;
+        }
+        for (by, frame) in (0..run.count).zip(run.start..) {
+            let digest = segments.digest(run.source.advanced(by));
+            let Some(digest) = digest.map_err(CopyError::Source)? else {
+                continue;
+            };
+            let known = staging.put_known(frame, run.tag, &digest);
+            if known.map_err(CopyError::Target)? {
+                continue;
+            }
+            let page = run.slice(frame, frame + 1);
+            if !missing.last_mut().is_some_and(|last| last.try_extend(&page)) {
+                missing.push(page);
+            }
+        }
+    }
+    Ok(missing.into_iter().map(PackedRun::from).collect())
+}
+
+/// Puts what the reader has been narrowed to.
+fn put_others(reader: &mut CheckpointReader, staging: &mut Staging<'_>) -> Result<(), CopyError> {
+    loop {
+        let mut batch = staging.take_batch();
+        if !reader.next_batch(&mut batch).map_err(CopyError::Source)? {
+            return Ok(());
+        }
+        staging.put_pages(batch).map_err(CopyError::Target)?;
+    }
+}
