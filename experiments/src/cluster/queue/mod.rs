@@ -73,7 +73,7 @@ impl<E: Copy> Queue<E> {
     }
 
     /// Puts an event in. Of events with one key those of a lower class (0 to 2) come first, and among these the ones that were
-    /// scheduled first. Keys may be smaller than those that have come, but queues of which most are costs more.
+    /// scheduled first. A key may be smaller than those that have come: such an event goes straight to the heap.
     ///
     /// # Panics
     /// If more than 2³² events are to come.
