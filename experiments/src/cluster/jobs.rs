@@ -41,44 +41,46 @@ pub(super) struct Spent {
     pub down: u64,
 }
 
+/// What a checkpoint touches is first, and together: a large cluster has more jobs than a core's cache holds.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Job {
-    pub number: u64,
-    pub new: NewJob,
-    /// What the nearest store takes for a checkpoint of it, if nobody else uses it.
-    pub lone: Duration,
+    pub phase: Phase,
+    /// Streams that have not ended.
+    pub moving: u32,
+    /// Checkpoints since the last that went to a shared store.
+    pub since_shared: u32,
+    /// Until when its time is accounted for.
+    pub since: u64,
     /// Work that stands as long as nothing fails.
     pub done: u64,
+    /// When the checkpoint in hand was begun.
+    pub save_from: u64,
+    pub timer: Option<EventId>,
     /// Work in the newest checkpoint in the stores of its hosts.
     pub local: Option<u64>,
     /// The same in the shared stores.
     pub shared: Option<u64>,
-    /// Checkpoints since the last that went to a shared store.
-    pub since_shared: u32,
-    pub phase: Phase,
-    /// Until when its time is accounted for.
-    pub since: u64,
-    pub timer: Option<EventId>,
-    /// By VM: the store and the stream there. Empty unless data are moving.
-    pub streams: SmallVec<[Option<(u32, StreamId)>; 1]>,
-    /// Streams that have not ended.
-    pub moving: u32,
+    /// What the last checkpoint took.
+    pub last_cost: Option<u64>,
+    pub checkpoints: u64,
+    pub number: u64,
     /// By VM.
     pub hosts: SmallVec<[u32; 2]>,
-    pub started: Option<u64>,
-    /// When it was lost, while it is not back.
-    pub lost_at: Option<u64>,
+    pub spent: Spent,
+    pub new: NewJob,
     /// Since when a failure could strike it; since its last failure.
     pub risk_from: u64,
     /// Time at risk before that.
     pub at_risk: u64,
-    /// When the checkpoint in hand was begun.
-    pub save_from: u64,
-    /// What the last checkpoint took.
-    pub last_cost: Option<u64>,
-    pub spent: Spent,
+    /// When it was lost, while it is not back.
+    pub lost_at: Option<u64>,
     pub failures: u32,
-    pub checkpoints: u64,
+    /// By VM: the store and the stream there. Empty unless data are moving.
+    pub streams: SmallVec<[Option<(u32, StreamId)>; 1]>,
+    /// What the nearest store takes for a checkpoint of it, if nobody else uses it.
+    pub lone: Duration,
+    pub started: Option<u64>,
 }
 
 impl Job {
