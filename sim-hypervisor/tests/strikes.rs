@@ -1,79 +1,24 @@
 //! What each kind of failure does to a protected guest, struck at a known instant.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod protected;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
+use protected::{plain, trial};
 use revenant_core::capture::Method;
 use revenant_core::policy::Fixed;
-use revenant_core::protect::Options;
 use revenant_core::quantity::Period;
 use revenant_sim::driver::{Losses, Report, Rules, RunEnd, Scenario, Shared, Strike, Verification, run};
-use revenant_sim::fault::FaultPlan;
-use revenant_sim::{CostProfile, GuestSpec, MediumCosts, Program};
-
-/// Five minutes of work, a checkpoint a minute; detection 1 s, downtime 5 s.
-fn scenario() -> Scenario {
-    Scenario {
-        guest: GuestSpec {
-            program: Program::HotSet,
-            pages: 16,
-            seed: 7,
-            steps: 300,
-            step: Duration::from_secs(1),
-        },
-        profile: CostProfile::default(),
-        protect: Options {
-            downtime: Duration::from_secs(5),
-            ..Options::default()
-        },
-        method: Method::StopAndCopy,
-        incremental: false,
-        dirty_log: true,
-        detection: Duration::from_secs(1),
-        boot: Duration::from_secs(3),
-        keep_last: 8,
-        compression_level: 1,
-        faults: FaultPlan::default(),
-        seed: 7,
-        time_limit: Duration::from_hours(1),
-        rules: Rules {
-            reboot: Duration::from_secs(90),
-            hang_detection: Some(Duration::from_secs(30)),
-            store_repair: Duration::from_secs(50),
-            verification: None,
-            shared: None,
-        },
-    }
-}
-
-/// Failures after these milliseconds at risk, and none after them. The guest must end well, and every nanosecond have a
-/// name.
-fn trial(scenario: &Scenario, strikes: &[(u64, Strike)]) -> Report {
-    let mut strikes = strikes.iter();
-    let mut losses = || {
-        let &(gap_ms, strike) = strikes.next()?;
-        Some((Duration::from_millis(gap_ms), strike))
-    };
-    let report = run(scenario, Box::new(Fixed(Duration::from_mins(1))), &mut losses);
-    assert_eq!(report.end, RunEnd::Finished);
-    assert_eq!(report.digest_ok, Some(true));
-    let parts = report.useful
-        + report.lost
-        + report.checkpointing
-        + report.restarting
-        + report.down
-        + report.lingering;
-    assert_eq!(parts, report.makespan);
-    report
-}
+use revenant_sim::{MediumCosts, Program};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_crashed_host_comes_back_later_than_another_takes_over_and_with_the_same_disk() {
-    let lost = trial(&scenario(), &[(150_000, Strike::HostLoss)]);
-    let crashed = trial(&scenario(), &[(150_000, Strike::HostCrash)]);
+    let lost = trial(&plain(), &[(150_000, Strike::HostLoss)]);
+    let crashed = trial(&plain(), &[(150_000, Strike::HostCrash)]);
     assert_eq!((lost.down, crashed.down), (6 * SECOND, 96 * SECOND));
     assert_eq!(crashed.makespan, lost.makespan + 90 * SECOND);
     assert_eq!(crashed.tally.cold_starts, 0);
@@ -83,14 +28,14 @@ fn a_crashed_host_comes_back_later_than_another_takes_over_and_with_the_same_dis
         "{crashed:?}"
     );
     // Struck while the first checkpoint is being taken: nothing of it is there.
-    let early = trial(&scenario(), &[(60_050, Strike::HostCrash)]);
+    let early = trial(&plain(), &[(60_050, Strike::HostCrash)]);
     assert_eq!(early.tally.cold_starts, 1);
 }
 
 #[test]
 fn a_guest_that_hangs_does_nothing_until_the_detector_tells() {
-    let crashed = trial(&scenario(), &[(150_000, Strike::GuestCrash)]);
-    let hung = trial(&scenario(), &[(150_000, Strike::Hang)]);
+    let crashed = trial(&plain(), &[(150_000, Strike::GuestCrash)]);
+    let hung = trial(&plain(), &[(150_000, Strike::Hang)]);
     assert_eq!((crashed.down, hung.down), (6 * SECOND, 35 * SECOND));
     // Nothing was done in the time, and nothing else differs.
     assert_eq!(hung.makespan, crashed.makespan + 29 * SECOND);
@@ -99,16 +44,16 @@ fn a_guest_that_hangs_does_nothing_until_the_detector_tells() {
         (crashed.lost, crashed.recoveries[0] + 29 * SECOND)
     );
     // Between the request to suspend it and its standstill, it answers no more: that capture fails, and it alone.
-    let asked = trial(&scenario(), &[(60_020, Strike::Hang)]);
+    let asked = trial(&plain(), &[(60_020, Strike::Hang)]);
     assert_eq!((asked.down, asked.tally.cold_starts), (35 * SECOND, 1));
     // In a restore, too: the timeout runs from the hang, not from the end of the call that goes on.
-    let mut slow = scenario();
+    let mut slow = plain();
     slow.boot = Duration::from_secs(10);
     let again = trial(&slow, &[(30_000, Strike::GuestCrash), (4_000, Strike::Hang)]);
     assert_eq!(again.down, 6 * SECOND + 35 * SECOND);
     assert_eq!(again.recoveries.len(), 1);
     // Without a timeout of its own it is noticed like any other failure.
-    let mut plain = scenario();
+    let mut plain = plain();
     plain.rules.hang_detection = None;
     assert_eq!(
         trial(&plain, &[(150_000, Strike::Hang)]).makespan,
@@ -120,8 +65,8 @@ fn a_guest_that_hangs_does_nothing_until_the_detector_tells() {
 fn a_restart_after_the_loss_of_a_store_comes_from_an_older_checkpoint() {
     // Checkpoints after one and two minutes; the newer one is torn at 130 s and the guest crashes at 140 s.
     let crash = (10_000, Strike::GuestCrash);
-    let whole = trial(&scenario(), &[(140_000, Strike::GuestCrash)]);
-    let torn = trial(&scenario(), &[(130_000, Strike::StoreLoss), crash]);
+    let whole = trial(&plain(), &[(140_000, Strike::GuestCrash)]);
+    let torn = trial(&plain(), &[(130_000, Strike::StoreLoss), crash]);
     assert_eq!((whole.damaged, whole.tally.restores_failed), (0, 0));
     assert_eq!(
         (torn.damaged, torn.tally.restores_failed, torn.store_losses),
@@ -131,14 +76,14 @@ fn a_restart_after_the_loss_of_a_store_comes_from_an_older_checkpoint() {
     let further = torn.lost.as_secs_f64() - whole.lost.as_secs_f64();
     assert!((further - 60.0).abs() < 1.0, "{further} s of work further back");
     // The only one is torn: from nothing.
-    let only = trial(&scenario(), &[(100_000, Strike::StoreLoss), crash]);
+    let only = trial(&plain(), &[(100_000, Strike::StoreLoss), crash]);
     assert_eq!((only.damaged, only.tally.cold_starts), (1, 1));
     // There is none yet.
-    let none = trial(&scenario(), &[(30_000, Strike::StoreLoss), crash]);
+    let none = trial(&plain(), &[(30_000, Strike::StoreLoss), crash]);
     assert_eq!((none.damaged, none.tally.cold_starts), (0, 1));
     // It is broken in one boot of its host and still in the next.
     let next = trial(
-        &scenario(),
+        &plain(),
         &[(110_000, Strike::StoreLoss), (5_000, Strike::HostLoss), crash],
     );
     assert_eq!((next.damaged, next.tally.cold_starts), (2, 2));
@@ -146,20 +91,20 @@ fn a_restart_after_the_loss_of_a_store_comes_from_an_older_checkpoint() {
 
 #[test]
 fn captures_fail_until_the_store_is_mended() {
-    let undisturbed = trial(&scenario(), &[]);
+    let undisturbed = trial(&plain(), &[]);
     // From 150 s to 200 s: the capture of the third minute fails, and is tried again a minute later.
-    let broken = trial(&scenario(), &[(150_000, Strike::StoreLoss)]);
+    let broken = trial(&plain(), &[(150_000, Strike::StoreLoss)]);
     assert_eq!((broken.refused, broken.tally.captures_failed), (1, 1));
     assert_eq!(broken.tally.captures, undisturbed.tally.captures - 1);
     assert_eq!((broken.lost, broken.tally.failures), (Duration::ZERO, 0));
     // Mended at once: only a capture that it strikes fails.
-    let mut quick = scenario();
+    let mut quick = plain();
     quick.rules.store_repair = Duration::ZERO;
     assert_eq!(trial(&quick, &[(150_000, Strike::StoreLoss)]).refused, 0);
     let refused = |at_ms| trial(&quick, &[(at_ms, Strike::StoreLoss)]).refused;
     assert!((60_040..60_070).any(|at_ms| refused(at_ms) == 1));
     // A finished guest waits for a store that takes its result.
-    let mut safe = scenario();
+    let mut safe = plain();
     safe.protect.final_checkpoint = true;
     let last = trial(&safe, &[(290_000, Strike::StoreLoss)]);
     assert_eq!((last.refused, last.lingering), (1, Duration::from_mins(1)));
@@ -169,7 +114,7 @@ fn captures_fail_until_the_store_is_mended() {
 fn no_later_checkpoint_shares_what_was_torn() {
     for incremental in [false, true] {
         for method in [Method::StopAndCopy, Method::PreCopy] {
-            let mut scenario = scenario();
+            let mut scenario = plain();
             (scenario.incremental, scenario.method) = (incremental, method);
             scenario.rules.store_repair = Duration::ZERO;
             // Torn at 130 s; the checkpoint of the third minute builds on it, or shares its equal pages.
@@ -184,7 +129,7 @@ fn no_later_checkpoint_shares_what_was_torn() {
 /// After a crash of the host the lock file may be gone, and the store may break while it is made anew.
 #[test]
 fn a_store_that_breaks_while_it_is_being_locked_can_be_read() {
-    let mut scenario = scenario();
+    let mut scenario = plain();
     scenario.rules.reboot = Duration::ZERO;
     scenario.rules.hang_detection = None;
     scenario.rules.store_repair = SECOND;
@@ -236,7 +181,7 @@ fn silent(scenario: &Scenario, gaps_s: &[u64], strikes: &[(u64, Strike)]) -> Rep
 #[test]
 fn a_silent_error_makes_the_result_wrong_and_checkpoints_keep_it() {
     for program in Program::ALL {
-        let mut scenario = scenario();
+        let mut scenario = plain();
         scenario.guest.program = program;
         for struck_s in [3, 59, 130, 299] {
             let report = silent(&scenario, &[struck_s], &[]);
@@ -261,7 +206,7 @@ fn a_verification_finds_the_error_before_it_is_saved() {
         .into_iter()
         .flat_map(|program| [(program, Method::StopAndCopy), (program, Method::PreCopy)])
     {
-        let mut scenario = scenario();
+        let mut scenario = plain();
         scenario.guest.program = program;
         scenario.method = method;
         let verification = |per_checkpoint| Verification {
@@ -345,7 +290,7 @@ proptest! {
         ways: [bool; 4],
         represents in prop_oneof![Just(1u32), Just(20_000)],
     ) {
-        let mut scenario = scenario();
+        let mut scenario = plain();
         let [incremental, live, dirty_log, final_checkpoint] = ways;
         scenario.guest.program = Program::ALL[program];
         scenario.method = if live { Method::PreCopy } else { Method::StopAndCopy };
@@ -374,7 +319,7 @@ proptest! {
         per_checkpoint in 1u32..4,
         every in prop::option::of(1u32..4),
     ) {
-        let mut scenario = scenario();
+        let mut scenario = plain();
         let [incremental, live, final_checkpoint] = ways;
         scenario.guest.program = Program::ALL[program];
         scenario.method = if live { Method::PreCopy } else { Method::StopAndCopy };

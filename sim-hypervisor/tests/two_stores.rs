@@ -1,29 +1,23 @@
 //! A store on the host and one that all hosts share: what goes where, and what is left of it after each kind of failure.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod protected;
+
 use std::time::Duration;
 
-use revenant_core::capture::Method;
-use revenant_core::policy::Fixed;
+use protected::{plain, trial};
 use revenant_core::protect::Options;
 use revenant_core::quantity::Period;
-use revenant_sim::driver::{Report, Rules, RunEnd, Scenario, Shared, Strike, run};
-use revenant_sim::fault::FaultPlan;
-use revenant_sim::{CostProfile, GuestSpec, MediumCosts, Program};
+use revenant_sim::driver::{Report, Rules, Scenario, Shared, Strike};
+use revenant_sim::{CostProfile, MediumCosts, Program};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Five minutes of work, a checkpoint a minute, every second of them to a shared store that takes three seconds to sync: four
 /// times a copy. Detection 1 s, downtime 5 s.
 fn scenario() -> Scenario {
+    let plain = plain();
     Scenario {
-        guest: GuestSpec {
-            program: Program::HotSet,
-            pages: 16,
-            seed: 7,
-            steps: 300,
-            step: SECOND,
-        },
         profile: CostProfile {
             shared_medium: Some(MediumCosts {
                 sync: Period(3 * SECOND),
@@ -33,53 +27,18 @@ fn scenario() -> Scenario {
             ..CostProfile::default()
         },
         protect: Options {
-            downtime: 5 * SECOND,
             candidates_max: 32,
-            ..Options::default()
+            ..plain.protect
         },
-        method: Method::StopAndCopy,
-        incremental: false,
-        dirty_log: true,
-        detection: SECOND,
-        boot: 3 * SECOND,
-        keep_last: 8,
-        compression_level: 1,
-        faults: FaultPlan::default(),
-        seed: 7,
-        time_limit: Duration::from_hours(1),
         rules: Rules {
-            reboot: 90 * SECOND,
-            hang_detection: Some(30 * SECOND),
-            store_repair: 50 * SECOND,
-            verification: None,
             shared: Some(Shared {
                 every: 2,
                 boot: 40 * SECOND,
             }),
+            ..plain.rules
         },
+        ..plain
     }
-}
-
-/// Failures after these milliseconds at risk, and none after them. The guest must end well, and every nanosecond have a
-/// name.
-fn trial(scenario: &Scenario, strikes: &[(u64, Strike)]) -> Report {
-    let mut strikes = strikes.iter();
-    let mut losses = || {
-        let &(gap_ms, strike) = strikes.next()?;
-        Some((Duration::from_millis(gap_ms), strike))
-    };
-    let report = run(scenario, Box::new(Fixed(Duration::from_mins(1))), &mut losses);
-    assert_eq!(report.end, RunEnd::Finished);
-    assert_eq!(report.digest_ok, Some(true));
-    let parts = report.useful
-        + report.lost
-        + report.checkpointing
-        + report.restarting
-        + report.down
-        + report.lingering;
-    assert_eq!(parts, report.makespan);
-    assert_eq!(report.tally.captures, report.captures.len() as u64);
-    report
 }
 
 fn shared(report: &Report) -> Vec<bool> {
