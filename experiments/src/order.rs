@@ -18,11 +18,10 @@ pub(crate) struct Selection {
     /// Values that may be kept.
     room: usize,
     seen: u64,
+    /// None, once too many values lay where they are looked for: then nothing is found.
     fences: Vec<Fence>,
     /// Values inside fences.
     inside: usize,
-    /// Too many values lie where they are looked for.
-    crowded: bool,
 }
 
 /// Values, as keys, from `low` to `high`, both included.
@@ -47,7 +46,6 @@ impl Selection {
             fences: vec![Fence::around(0..ranks.len(), u64::MIN, u64::MAX)],
             ranks,
             inside: 0,
-            crowded: false,
         }
     }
 
@@ -62,12 +60,10 @@ impl Selection {
                 return;
             }
             if key <= fence.high {
-                if !self.crowded {
-                    fence.within.push(key);
-                    self.inside += 1;
-                    if self.inside == self.room {
-                        self.tighten();
-                    }
+                fence.within.push(key);
+                self.inside += 1;
+                if self.inside == self.room {
+                    self.tighten();
                 }
                 return;
             }
@@ -76,9 +72,6 @@ impl Selection {
 
     /// The values of these of the ranks; `None` if they must be looked for in another way.
     pub(crate) fn find(mut self, ranks: &[u64]) -> Option<Vec<f64>> {
-        if self.crowded {
-            return None;
-        }
         for fence in &mut self.fences {
             fence.within.sort_unstable();
         }
@@ -119,7 +112,6 @@ impl Selection {
         self.inside = self.fences.iter().map(|fence| fence.within.len()).sum();
         // Where many values are the same, all may be inside: then there is no end to them, or the next time comes too soon.
         if self.inside > self.room / 4 * 3 {
-            self.crowded = true;
             self.fences.clear();
         }
     }
