@@ -8,10 +8,8 @@ use crate::model::What;
 impl Engine<'_> {
     /// Begins the streams of a checkpoint that is written or read.
     pub(super) fn move_data(&mut self, place: u32, tier: Tier) {
-        let Some((_, count)) = self
-            .kind(tier)
-            .and_then(|kind| kind.bandwidth.map(|bandwidth| (bandwidth, kind.count)))
-        else {
+        let kind = self.kind(tier).filter(|kind| kind.bandwidth.is_some());
+        let Some(count) = kind.map(|kind| kind.count) else {
             self.moved(place);
             return;
         };

@@ -38,7 +38,7 @@ impl Engine<'_> {
         job.done = left;
         job.lost_at.get_or_insert(now);
         let failures = job.failures;
-        if let (Some(watch), Some(job)) = (&mut self.watch, &self.jobs[place as usize]) {
+        if let Some((watch, job)) = self.watched(place) {
             watch.lose(job, lost);
         }
         if failures > most {

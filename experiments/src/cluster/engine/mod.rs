@@ -220,18 +220,24 @@ impl Engine<'_> {
 
     /// Accounts for a job's time until now.
     fn charge(&mut self, place: u32) {
-        let job = self.jobs[place as usize].as_mut();
-        let job = job.expect("events of a job are cancelled when it ends");
-        if let Some(watch) = &mut self.watch {
-            watch.charge(job, self.now);
+        let now = self.now;
+        if let Some((watch, job)) = self.watched(place) {
+            watch.charge(job, now);
         }
-        job.charge(self.now);
+        self.job(place).charge(now);
     }
 
     fn note(&mut self, place: u32, what: What) {
-        if let (Some(watch), Some(job)) = (&mut self.watch, &self.jobs[place as usize]) {
-            watch.happened(job, self.now, what);
+        let now = self.now;
+        if let Some((watch, job)) = self.watched(place) {
+            watch.happened(job, now, what);
         }
+    }
+
+    /// A job and who is to be told of it, if anybody is.
+    fn watched(&mut self, place: u32) -> Option<(&mut Watch, &Job)> {
+        let watch = self.watch.as_deref_mut()?;
+        Some((watch, self.jobs[place as usize].as_ref()?))
     }
 }
 
