@@ -20,14 +20,14 @@ pub(super) fn join(
 ) -> Result<(), RunError> {
     let mut begun = CellHistogram::new();
     for &shard in shards {
-        let part = plan.part(shard);
         let mut log = Log::open(&Folder::of(&shard.folder(whole)), name)?;
-        for (index, cell) in part.cells.iter().enumerate() {
-            let trials = part.range(index);
+        for index in shard.cells(plan.cells.len()) {
+            let cell = &plan.cells[index];
+            let trials = shard.trials(index, plan.cells.len(), cell.trials);
             if trials.is_empty() {
                 continue;
             }
-            let line = if part.is_whole(index) {
+            let line = if trials == (0..cell.trials) {
                 log.line_of(cell)?
             } else {
                 log.add_part(cell, &mut begun)?;
