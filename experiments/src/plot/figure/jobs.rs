@@ -1,8 +1,7 @@
 //! The jobs of a cluster, a row each: what the time of each was spent on since its submission, and what happened when.
 
-use super::caption;
 use super::timeline::{
-    EDGE, LEGEND_LINE, legend, paint_bar, paint_event, paint_legend, steps, stretches, which,
+    EDGE, LEGEND_LINE, closing, legend, paint_bar, paint_event, paint_legend, steps, stretches, which,
 };
 use super::{Column, Figure, page};
 use crate::plot::draw::axis::{AxisSpec, Frame};
@@ -10,8 +9,8 @@ use crate::plot::draw::font::Face;
 use crate::plot::draw::scale::Scale;
 use crate::plot::draw::scene::{Anchor, Rect, Scene, at};
 use crate::plot::draw::style::SMALL;
-use crate::plot::draw::ticks::{Kind, Unit, duration};
-use crate::run::{JobTimeline, Timeline, TimelineEvent, TimelineSpan};
+use crate::plot::draw::ticks::{Kind, Unit};
+use crate::run::{JobTimeline, Timeline, TimelineSpan};
 
 /// As many jobs as fit a page.
 const JOBS_MAX: usize = 40;
@@ -36,8 +35,8 @@ pub(super) fn figure(timeline: &Timeline, column: Column, face: &Face) -> Figure
         .iter()
         .map(|job| stretches(&span.shifted(&job.spans), area_width, span.length_s(), 1).remove(0))
         .collect();
-    let events: Vec<TimelineEvent> = jobs.iter().flat_map(|job| job.events.iter().cloned()).collect();
-    let legend = legend(bars.iter().flatten(), &events, face, width);
+    let events = jobs.iter().flat_map(|job| &job.events);
+    let legend = legend(bars.iter().flatten(), events, face, width);
     let top = EDGE + LEGEND_LINE * legend.last().map_or(0.0, |entry| entry.line + 1.0) + 2.0;
     let area = Rect {
         left,
@@ -144,12 +143,5 @@ fn text(timeline: &Timeline, jobs: &[JobTimeline], span: &Span, column: Column) 
         text.push_str(&format!("timeline.json tells of {all} jobs.\n"));
     }
     let step_s = span.length_s() / steps(page::width(column)) as f64;
-    text.push_str(&format!(
-        "Phases shorter than {} are drawn longer than they are, or not at all where they are many. Downtime includes the detection of a \
-         failure. Hatched: work that a later failure threw away.\n",
-        duration(step_s)
-    ));
-    let again = caption::regenerate(column);
-    text.push_str(&again.replace("summary.csv", "summary.csv and replay/"));
-    text
+    text + &closing(step_s, "Downtime includes the detection of a failure. ", column)
 }

@@ -27,7 +27,7 @@ const LEAST: f64 = 0.5;
 /// Share of the strip up to which a phase may be widened.
 const WIDENED_MAX: f64 = 0.2;
 /// Bars are painted in steps of this width, a pixel at 600 dpi.
-pub(super) const STEP: f64 = 0.12;
+const STEP: f64 = 0.12;
 const HATCH: f64 = 2.2;
 const RADIUS: f64 = 2.2;
 pub(super) const LEGEND_LINE: f64 = 10.5;
@@ -313,13 +313,14 @@ enum Sign {
 /// What can be seen.
 pub(super) fn legend<'a>(
     bars: impl Iterator<Item = &'a Stretch>,
-    events: &[TimelineEvent],
+    events: impl IntoIterator<Item = &'a TimelineEvent>,
     face: &Face,
     width: f64,
 ) -> Vec<Entry> {
     const SIGN: f64 = 14.0;
     const AFTER: f64 = 8.0;
     let shown: BTreeSet<usize> = bars.map(|stretch| stretch.phase).collect();
+    let happened: BTreeSet<&str> = events.into_iter().map(|event| event.what.as_str()).collect();
     let phases = PHASES
         .iter()
         .enumerate()
@@ -327,7 +328,7 @@ pub(super) fn legend<'a>(
     let phases = phases.map(|(index, (_, label, ..))| (Sign::Phase(index), *label));
     let events = EVENTS
         .iter()
-        .filter(|(what, ..)| events.iter().any(|event| event.what == *what))
+        .filter(|(what, ..)| happened.contains(what))
         .map(|(_, label, shape, fill)| (Sign::Event(*shape, *fill), *label));
     let (mut x, mut line) = (EDGE, 0.0);
     let mut entries = Vec::new();
@@ -391,14 +392,17 @@ fn text(timeline: &Timeline, rows: usize, row_s: f64, column: Column) -> String 
         text.push_str(&format!("Time runs along the rows, {} each.\n", duration(row_s)));
     }
     let step_s = row_s / steps(page::width(column)) as f64;
-    text.push_str(&format!(
-        "Phases shorter than {} are drawn longer than they are, or not at all where they are many. Hatched: work that a later \
-         failure threw away.\n",
-        duration(step_s)
-    ));
-    let again = caption::regenerate(column);
-    text.push_str(&again.replace("summary.csv", "summary.csv and replay/"));
-    text
+    text + &closing(step_s, "", column)
+}
+
+/// How to read bars that are painted in steps of so many seconds, with what more there is to say, and how to draw them again.
+pub(super) fn closing(step_s: f64, more: &str, column: Column) -> String {
+    let step = duration(step_s);
+    let again = caption::regenerate(column).replace("summary.csv", "summary.csv and replay/");
+    format!(
+        "Phases shorter than {step} are drawn longer than they are, or not at all where they are many. {more}Hatched: work that a later \
+         failure threw away.\n{again}"
+    )
 }
 
 /// Which trial it is of.

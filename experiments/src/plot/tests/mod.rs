@@ -406,6 +406,45 @@ fn a_replayed_trial_is_drawn_beside_its_timeline() {
     }
 }
 
+/// Two jobs of a cluster, of which one waits and one is struck.
+const JOBS: &str = r#"{
+  "experiment": "e", "point": 0, "level": "cluster", "policy": "young", "trial": 3, "seed": 7, "makespan_s": 900.0,
+  "spans": [], "events": [],
+  "jobs": [
+    { "job": 5, "submit_s": 100.0, "slots": 1,
+      "spans": [{ "start_s": 100.0, "end_s": 300.0, "phase": "work" }, { "start_s": 300.0, "end_s": 320.0, "phase": "lost" },
+                { "start_s": 320.0, "end_s": 400.0, "phase": "downtime" }],
+      "events": [{ "t_s": 320.0, "what": "failure", "kind": "host-crash" }] },
+    { "job": 6, "submit_s": 150.0, "slots": 2, "spans": [{ "start_s": 150.0, "end_s": 500.0, "phase": "waiting" }], "events": [] }
+  ]
+}"#;
+
+#[test]
+fn jobs_of_a_replayed_cluster_have_a_row_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let replay = folder.path().join("replay/point-0-cluster-trial-3");
+    fs::create_dir_all(&replay).unwrap();
+    fs::write(replay.join("timeline.json"), JOBS).unwrap();
+    plot_dir(folder.path(), &options(&[Format::Svg], Column::One)).unwrap();
+    let svg = fs::read_to_string(replay.join("timeline.svg")).unwrap();
+    for wanted in [
+        ">Job 5<",
+        ">Job 6<",
+        ">Waiting for hosts<",
+        ">Work lost<",
+        ">Failure<",
+    ] {
+        assert!(svg.contains(wanted), "{wanted}");
+    }
+    assert!(!svg.contains(">Checkpoint<"), "only what occurs");
+    let caption = fs::read_to_string(replay.join("timeline.txt")).unwrap();
+    assert!(caption.contains("jobs 5 to 6 of trial 3"), "{caption}");
+    let late = JOBS.replacen("\"end_s\": 500.0", "\"end_s\": 1e9", 1);
+    fs::write(replay.join("timeline.json"), late).unwrap();
+    let error = plot_dir(folder.path(), &options(&[Format::Svg], Column::One)).unwrap_err();
+    assert!(error.to_string().contains("job 6: spans[0]"), "{error}");
+}
+
 #[test]
 fn makespans_are_drawn_where_the_trials_are_there() {
     let folder = World::default().write();
