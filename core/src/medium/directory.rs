@@ -125,7 +125,8 @@ impl Medium for DirectoryMedium {
             if found.is_file() {
                 Ok(found.len())
             } else {
-                Err(io::Error::other("not a regular file"))
+                // What opens although it is no file: a directory, a device, a FIFO.
+                Err(not_a_file())
             }
         });
         let len_bytes = found.map_err(|e| MediumError::from_io("open", path, e))?;
@@ -213,6 +214,10 @@ impl Medium for DirectoryMedium {
             statvfs(&self.root).map_err(|e| MediumError::from_io("ask for free space of", "", e.into()))?;
         Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
     }
+}
+
+fn not_a_file() -> io::Error {
+    Errno::NXIO.into()
 }
 
 #[derive(Debug)]

@@ -5,6 +5,8 @@ mod directory;
 use std::fmt;
 use std::io;
 
+use rustix::io::Errno;
+
 pub use directory::DirectoryMedium;
 
 /// Where a store keeps its files: a directory, later an object store, or a simulated disk. File-system verbs,
@@ -97,6 +99,11 @@ pub enum MediumErrorKind {
     Denied,
     /// The file ends before what was to be read.
     UnexpectedEnd,
+    /// What has the name is not what belongs there: a link, a device, a FIFO or a directory in the place of a file, or
+    /// no directory where one is expected. Links are never followed.
+    NotAFile,
+    /// The process or the machine has no more open files or memory to give. Nothing is wrong with the file.
+    Exhausted,
     /// The machine under the caller has stopped (simulated world).
     Halted,
     /// Anything else: an I/O error.
@@ -121,19 +128,62 @@ pub struct MediumError {
 impl MediumError {
     /// An error from an operating system's, its kind derived.
     pub fn from_io(operation: &'static str, path: &str, source: io::Error) -> Self {
-        let kind = match source.kind() {
+        MediumError {
+            operation,
+            path: path.to_owned(),
+            kind: MediumErrorKind::of(&source),
+            source,
+        }
+    }
+}
+
+impl MediumErrorKind {
+    fn of(error: &io::Error) -> Self {
+        match error.kind() {
             io::ErrorKind::NotFound => MediumErrorKind::NotFound,
             io::ErrorKind::AlreadyExists => MediumErrorKind::AlreadyExists,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => MediumErrorKind::Full,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => MediumErrorKind::Denied,
             io::ErrorKind::UnexpectedEof => MediumErrorKind::UnexpectedEnd,
-            _ => MediumErrorKind::Other,
-        };
-        MediumError {
-            operation,
-            path: path.to_owned(),
-            kind,
-            source,
+            io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => MediumErrorKind::NotAFile,
+            io::ErrorKind::OutOfMemory => MediumErrorKind::Exhausted,
+            // Kinds that the standard library has no name for.
+            _ => match Errno::from_io_error(error) {
+                // `open` without following links; a FIFO that nobody reads, a device that is not there.
+                Some(Errno::LOOP | Errno::NXIO | Errno::NODEV) => MediumErrorKind::NotAFile,
+                Some(Errno::MFILE | Errno::NFILE) => MediumErrorKind::Exhausted,
+                _ => MediumErrorKind::Other,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_that_a_caller_can_act_on_has_a_kind() {
+        let expected = [
+            (Errno::NOENT, MediumErrorKind::NotFound),
+            (Errno::EXIST, MediumErrorKind::AlreadyExists),
+            (Errno::NOSPC, MediumErrorKind::Full),
+            (Errno::DQUOT, MediumErrorKind::Full),
+            (Errno::ACCESS, MediumErrorKind::Denied),
+            (Errno::PERM, MediumErrorKind::Denied),
+            (Errno::ROFS, MediumErrorKind::Denied),
+            (Errno::LOOP, MediumErrorKind::NotAFile),
+            (Errno::NXIO, MediumErrorKind::NotAFile),
+            (Errno::ISDIR, MediumErrorKind::NotAFile),
+            (Errno::NOTDIR, MediumErrorKind::NotAFile),
+            (Errno::MFILE, MediumErrorKind::Exhausted),
+            (Errno::NFILE, MediumErrorKind::Exhausted),
+            (Errno::NOMEM, MediumErrorKind::Exhausted),
+            (Errno::IO, MediumErrorKind::Other),
+        ];
+        for (errno, kind) in expected {
+            let error = MediumError::from_io("open", "x", errno.into());
+            assert_eq!(error.kind, kind, "{errno:?}");
         }
     }
 }

@@ -291,13 +291,15 @@ fn stored(run: PackedRun, segments: &[SegmentName]) -> Option<(SegmentName, Rang
     }
 }
 
-/// Takes damage out of an error. A file that the medium fails to read is damaged too: a bad sector.
+/// Takes damage out of an error. A file that the medium fails to read is damaged too, a bad sector, and so is what is no file.
 fn damage<T>(result: Result<T, StoreError>) -> Result<Result<T, Finding>, StoreError> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(StoreError::Damaged(finding)) => Ok(Err(*finding)),
         Err(StoreError::NotAStore { path }) => Ok(Err(Finding::new(path, None, "the file is missing"))),
-        Err(StoreError::Medium(error)) if error.kind == MediumErrorKind::Other => {
+        Err(StoreError::Medium(error))
+            if matches!(error.kind, MediumErrorKind::Other | MediumErrorKind::NotAFile) =>
+        {
             let what = format!("cannot be read: {}", error.source);
             Ok(Err(Finding::new(error.path, None, what)))
         }

@@ -26,10 +26,10 @@ fn a_name_is_a_file_or_a_directory() {
     put(&medium, "f", b"file");
     assert_eq!(kind(medium.create_new("d")), Some(MediumErrorKind::AlreadyExists));
     assert_eq!(kind(medium.create_dir("f")), Some(MediumErrorKind::AlreadyExists));
-    assert_eq!(kind(medium.rename("f", "d")), Some(MediumErrorKind::Other));
+    assert_eq!(kind(medium.rename("f", "d")), Some(MediumErrorKind::NotAFile));
     assert_eq!(
         kind(medium.try_lock("d", LockMode::Shared)),
-        Some(MediumErrorKind::Other)
+        Some(MediumErrorKind::NotAFile)
     );
     assert_eq!(kind(medium.create_dir("")), Some(MediumErrorKind::Other));
     medium.rename("f", "f").unwrap();
