@@ -6,15 +6,12 @@
 use std::collections::BTreeMap;
 
 use super::files::{self, CHECKPOINTS, SEGMENTS, TMP, checkpoint_path, segment_path};
-use super::frame::{self, FrameEntry};
+use super::frame::FrameEntry;
 use super::manifest::Manifest;
 use super::page_map::{Run, Source};
-use super::segment::{SegmentReader, SegmentWriter};
+use super::segment::{SegmentReader, SegmentRewriter};
 use super::{CheckpointId, CheckpointInfo, Finding, Retention, SegmentName, Store, StoreError};
 use crate::medium::LockMode;
-
-/// Bytes copied in one go when a segment is rewritten.
-const COPY_BYTES: usize = 1 << 20;
 
 /// How to collect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -254,25 +251,12 @@ impl Store {
     /// Rewrites a segment with these frames alone.
     fn compact(&self, name: SegmentName, frames: &[FrameEntry]) -> Result<(), StoreError> {
         let segment = SegmentReader::open(&self.medium, name)?;
-        let mut writer = SegmentWriter::create(&*self.medium)?;
-        let (mut bytes, mut copied) = (Vec::new(), Vec::new());
-        for (i, entry) in frames.iter().enumerate() {
-            let start = bytes.len();
-            bytes.resize(start + entry.len_bytes as usize, 0);
-            segment.file.read_at(entry.offset, &mut bytes[start..])?;
-            frame::check(&bytes[start..], entry)
-                .map_err(|e| segment.file.finding(entry.offset + e.at, e.what))?;
-            copied.push((entry.first_slot, entry.pages, entry.len_bytes));
-            if bytes.len() >= COPY_BYTES || i + 1 == frames.len() {
-                writer.append(&bytes, &copied)?;
-                bytes.clear();
-                copied.clear();
-            }
-        }
-        writer.inherit(segment.footer.digests);
-        let sealed = writer.seal()?;
-        debug_assert_eq!(sealed.name, name, "the digests are all still there");
-        Ok(sealed.file.publish(&segment_path(name))?)
+        let (digests, level) = (segment.footer.digests.clone(), self.options.compression_level);
+        let mut rewriter = SegmentRewriter::begin(&*self.medium, name, digests, level)?;
+        frames
+            .iter()
+            .try_for_each(|frame| rewriter.copy(&segment, frame))?;
+        rewriter.publish().map(drop)
     }
 }
 

@@ -2,10 +2,12 @@
 
 mod footer;
 mod reader;
+mod rewrite;
 mod writer;
 
 pub(super) use footer::Footer;
 pub(super) use reader::SegmentReader;
+pub(super) use rewrite::SegmentRewriter;
 pub(super) use writer::{SealedSegment, SegmentWriter};
 
 /// First bytes of a segment.

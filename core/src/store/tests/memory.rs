@@ -11,7 +11,7 @@ type Bytes = Rc<RefCell<Vec<u8>>>;
 
 /// Files by path, one lock, and a log of what was called.
 #[derive(Debug, Default)]
-pub(super) struct MemoryMedium {
+pub(in crate::store) struct MemoryMedium {
     files: RefCell<BTreeMap<String, Bytes>>,
     /// Shared holders, or -1.
     holders: Rc<Cell<i32>>,
@@ -21,7 +21,7 @@ pub(super) struct MemoryMedium {
 }
 
 impl MemoryMedium {
-    pub(super) fn new() -> Rc<Self> {
+    pub(in crate::store) fn new() -> Rc<Self> {
         let medium = MemoryMedium::default();
         medium.room.set(usize::MAX);
         Rc::new(medium)

@@ -5,6 +5,6 @@ mod commit;
 mod copies;
 mod damage;
 mod differences;
-mod memory;
+pub(in crate::store) mod memory;
 mod round_trip;
 mod support;
