@@ -1,4 +1,5 @@
 //! Fixtures shared by the claims.
 
+pub mod contents;
 pub mod rig;
 pub mod stores;
