@@ -3,7 +3,9 @@
 //!
 //! Every function wants a fresh, empty medium and panics, naming the clause, if the contract is broken.
 
-use crate::medium::{DirEntry, LockMode, Medium, MediumErrorKind};
+use std::time::Duration;
+
+use crate::medium::{DirEntry, EntryKind, LockAttempt, LockMode, Medium, MediumErrorKind, MediumLock};
 
 /// All the judges, each with a medium of its own.
 pub fn all<M: Medium>(mut fresh: impl FnMut() -> M) {
@@ -14,7 +16,10 @@ pub fn all<M: Medium>(mut fresh: impl FnMut() -> M) {
     rename_replaces(&fresh());
     open_readers_keep_what_they_opened(&fresh());
     directories_may_be_made_again(&fresh());
+    directories_are_no_files(&fresh());
     locks_exclude(&fresh());
+    locks_go_with_their_file(&fresh());
+    a_wait_for_a_lock_ends(&fresh());
     paths_stay_inside(&fresh());
 }
 
@@ -137,7 +142,7 @@ pub fn what_is_not_there_is_not_found(medium: &dyn Medium) {
     );
 }
 
-/// `list` gives files with their lengths, in ascending order of names, and nothing for a missing directory.
+/// `list` gives files with their lengths and directories, in ascending order of names, and nothing for a missing directory.
 pub fn listings_are_sorted_and_complete(medium: &dyn Medium) {
     assert_eq!(
         medium.list("nowhere").expect("a missing directory lists"),
@@ -158,12 +163,22 @@ pub fn listings_are_sorted_and_complete(medium: &dyn Medium) {
     let found = medium.list("d").expect("a directory lists");
     let expected = ["10", "2", "a", "a.x", "b"].map(|name| DirEntry {
         name: name.to_owned(),
+        kind: EntryKind::File,
         len_bytes: name.len() as u64,
     });
     assert_eq!(
         found, expected,
         "files of the directory alone, sorted, with lengths"
     );
+    write(medium, "e", b"");
+    let found = medium.list("").expect("the root lists");
+    let found: Vec<_> = found.iter().map(|e| (e.name.as_str(), e.kind)).collect();
+    let expected = [
+        ("d", EntryKind::Directory),
+        ("e", EntryKind::File),
+        ("other", EntryKind::Directory),
+    ];
+    assert_eq!(found, expected, "directories are listed, and told from files");
 }
 
 /// `rename` moves a file, also between directories, and replaces what had the name.
@@ -225,9 +240,43 @@ pub fn directories_may_be_made_again(medium: &dyn Medium) {
     );
 }
 
+/// A directory is not opened, renamed, removed or locked as if it were a file, nor a file listed, synced or made as a directory.
+pub fn directories_are_no_files(medium: &dyn Medium) {
+    medium.create_dir("d").expect("a directory is made");
+    write(medium, "d/in", b"x");
+    write(medium, "f", b"x");
+    let found = [
+        kind(medium.open("d"), "a directory is not opened"),
+        kind(medium.remove("d"), "a directory is not removed"),
+        kind(medium.rename("d", "e"), "a directory is not renamed"),
+        kind(medium.rename("f", "d"), "a directory is not replaced"),
+        kind(
+            medium.try_lock("d", LockMode::Shared, Duration::ZERO),
+            "a directory is not locked",
+        ),
+        kind(medium.list("f"), "a file is not listed"),
+        kind(medium.sync_dir("f"), "a file is not synced as a directory"),
+        kind(medium.create_dir("f"), "a file is not made a directory"),
+        kind(medium.open("f/x"), "there is nothing in a file"),
+        kind(medium.create_new("f/x"), "nothing is made in a file"),
+    ];
+    assert_eq!(found, [MediumErrorKind::NotAFile; 10], "of kind NotAFile");
+    assert_eq!(
+        (read(medium, "d/in"), read(medium, "f")),
+        (b"x".to_vec(), b"x".to_vec()),
+        "what was refused has changed nothing"
+    );
+}
+
+/// Asks for the lock of that name, and does not wait.
+fn lock(medium: &dyn Medium, mode: LockMode) -> Option<Box<dyn MediumLock>> {
+    let attempt = medium.try_lock("lock", mode, Duration::ZERO);
+    attempt.expect("asking for a lock works").held()
+}
+
 /// Shared holders exclude an exclusive one and the other way round; dropping the guard releases; names are independent.
 pub fn locks_exclude(medium: &dyn Medium) {
-    let lock = |mode| medium.try_lock("lock", mode).expect("asking for a lock works");
+    let lock = |mode| lock(medium, mode);
     let (first, second) = (lock(LockMode::Shared), lock(LockMode::Shared));
     assert!(
         first.is_some() && second.is_some(),
@@ -242,6 +291,11 @@ pub fn locks_exclude(medium: &dyn Medium) {
         lock(LockMode::Exclusive).is_none(),
         "one of two shared holders is still there"
     );
+    let second = second.expect("looked at above");
+    assert!(
+        second.excludes() && second.still_held().expect("a guard tells"),
+        "a lock whose file nobody touched is held"
+    );
     drop(second);
     let alone = lock(LockMode::Exclusive);
     assert!(alone.is_some(), "a dropped guard releases the lock");
@@ -250,14 +304,62 @@ pub fn locks_exclude(medium: &dyn Medium) {
         "exclusive is alone"
     );
     let other = medium
-        .try_lock("other-lock", LockMode::Exclusive)
+        .try_lock("other-lock", LockMode::Exclusive, Duration::ZERO)
         .expect("asking for a lock works");
-    assert!(other.is_some(), "locks of different names are independent");
+    assert!(other.held().is_some(), "locks of different names are independent");
     drop(alone);
     assert!(
         lock(LockMode::Shared).is_some(),
         "a dropped guard releases the lock"
     );
+}
+
+/// A lock is on a file: when that is removed or replaced its holder can tell, others lock what has the name now, and the old
+/// guard does not release theirs.
+pub fn locks_go_with_their_file(medium: &dyn Medium) {
+    let lock = |mode| lock(medium, mode);
+    for mode in [LockMode::Shared, LockMode::Exclusive] {
+        for replaced in [false, true] {
+            let old = lock(mode).expect("nobody is in the way");
+            if replaced {
+                write(medium, "new", b"");
+                medium.rename("new", "lock").expect("a file is replaced");
+            } else {
+                medium.remove("lock").expect("a file is removed");
+            }
+            assert!(
+                !old.still_held().expect("a guard tells"),
+                "a lock whose file is gone is not held"
+            );
+            let new = lock(LockMode::Exclusive).expect("the name is free");
+            assert!(
+                !old.still_held().expect("a guard tells"),
+                "what has the name now is another's"
+            );
+            drop(old);
+            assert!(
+                lock(LockMode::Shared).is_none() && new.still_held().expect("a guard tells"),
+                "the old guard releases nothing of the new"
+            );
+        }
+    }
+}
+
+/// Who waits for a lock that nobody releases is told so in the end.
+pub fn a_wait_for_a_lock_ends(medium: &dyn Medium) {
+    let held = lock(medium, LockMode::Exclusive);
+    assert!(held.is_some(), "nobody is in the way");
+    for mode in [LockMode::Shared, LockMode::Exclusive] {
+        let attempt = medium.try_lock("lock", mode, Duration::from_millis(5));
+        let attempt = attempt.expect("asking for a lock works");
+        assert!(
+            matches!(attempt, LockAttempt::Busy(_)),
+            "a wait ends without the lock"
+        );
+    }
+    drop(held);
+    let shared = lock(medium, LockMode::Shared);
+    assert!(shared.is_some(), "who waited in vain is in nobody's way");
 }
 
 /// Paths of another form than the contract's are refused, before they reach anything outside.

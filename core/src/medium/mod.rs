@@ -4,6 +4,7 @@ mod directory;
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -24,15 +25,20 @@ pub use directory::DirectoryMedium;
 ///   Open readers of a replaced or removed file go on reading what they opened.
 /// - `append` returns when the bytes are accepted; bandwidth may work on behind it.
 /// - After a failed `sync` the file must be thrown away: nothing may be concluded about its bytes.
-/// - `list` gives names in ascending order; a missing directory lists as empty.
-/// - A lock goes when its guard is dropped and when its holder dies, and is otherwise exclusive between
-///   processes that share the medium.
+/// - `list` gives every entry, whatever it is, in ascending order of names; a missing directory lists as empty.
+/// - Links are never followed and nothing that is no file is read, written, renamed or removed: such an attempt is an error of
+///   kind [`MediumErrorKind::NotAFile`], and returns at once.
+/// - A lock goes when its guard is dropped and when its holder dies, and is otherwise exclusive between processes that
+///   share the medium. It is a lock on the file that has the name: whoever removes or replaces that file takes the lock away, which
+///   its guard tells. The name with `.next` behind it, and what else begins with the name and a dot, are the medium's own.
+/// - `try_lock` waits for `wait` at most, and on a medium where nobody could let go meanwhile not at all. While somebody waits
+///   for an exclusive lock nobody gets a shared one.
 pub trait Medium: fmt::Debug {
     /// Makes a new, empty, writable file.
     fn create_new(&self, path: &str) -> Result<Box<dyn MediumWriter>, MediumError>;
     /// Opens a file for reading at any offset.
     fn open(&self, path: &str) -> Result<Box<dyn MediumReader>, MediumError>;
-    /// Names and lengths of the files in a directory.
+    /// What is in a directory.
     fn list(&self, dir: &str) -> Result<Vec<DirEntry>, MediumError>;
     /// Gives a file another name, replacing what had that name.
     fn rename(&self, from: &str, to: &str) -> Result<(), MediumError>;
@@ -42,8 +48,10 @@ pub trait Medium: fmt::Debug {
     fn create_dir(&self, dir: &str) -> Result<(), MediumError>;
     /// Makes the names in a directory durable. The empty string names the medium's root.
     fn sync_dir(&self, dir: &str) -> Result<(), MediumError>;
-    /// Tries to take a lock on a name, making the lock file where it can; `None` if another holder is in the way.
-    fn try_lock(&self, path: &str, mode: LockMode) -> Result<Option<Box<dyn MediumLock>>, MediumError>;
+    /// Tries for so long to take a lock on a name, making the lock file where it can. A medium that has no locks
+    /// gives a shared one that [excludes nobody](MediumLock::excludes) and refuses an exclusive one with
+    /// [`MediumErrorKind::Unsupported`].
+    fn try_lock(&self, path: &str, mode: LockMode, wait: Duration) -> Result<LockAttempt, MediumError>;
     /// Bytes that still fit, where the medium knows.
     fn free_bytes(&self) -> Result<Option<u64>, MediumError>;
 }
@@ -66,7 +74,46 @@ pub trait MediumReader: fmt::Debug {
 }
 
 /// A held lock, released by dropping it.
-pub trait MediumLock: fmt::Debug {}
+pub trait MediumLock: fmt::Debug {
+    /// Is the file that is locked still the one that has the name? If not, somebody else may hold the lock as well.
+    fn still_held(&self) -> Result<bool, MediumError>;
+    /// False of a shared lock on a medium that has no locks: it is good to read by, and not to write by.
+    fn excludes(&self) -> bool;
+}
+
+/// What became of an attempt to take a lock.
+#[derive(Debug)]
+pub enum LockAttempt {
+    /// It is held as long as the guard lives.
+    Held(Box<dyn MediumLock>),
+    /// Others are in the way: those of them that are known.
+    Busy(Vec<LockHolder>),
+}
+
+impl LockAttempt {
+    /// The guard, if there is one.
+    pub fn held(self) -> Option<Box<dyn MediumLock>> {
+        match self {
+            LockAttempt::Held(guard) => Some(guard),
+            LockAttempt::Busy(_) => None,
+        }
+    }
+}
+
+/// A process that holds a lock, or waits for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LockHolder {
+    /// Its number on its host.
+    pub pid: u32,
+    /// The host's name.
+    pub host: String,
+}
+
+impl fmt::Display for LockHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} on {}", self.pid, self.host)
+    }
+}
 
 /// Who may hold a lock at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,13 +124,52 @@ pub enum LockMode {
     Exclusive,
 }
 
-/// A file in a directory.
+/// An entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirEntry {
-    /// Name without the directory.
+    /// Name without the directory. What is not UTF-8 in it is shown as U+FFFD.
     pub name: String,
-    /// Length in bytes.
+    /// What it is.
+    pub kind: EntryKind,
+    /// Length in bytes, of a file.
     pub len_bytes: u64,
+}
+
+impl DirEntry {
+    /// A regular file with a name that a medium's file can have. Nobody can reach anything else through the medium.
+    pub fn is_file(&self) -> bool {
+        self.kind == EntryKind::File && is_component(&self.name)
+    }
+}
+
+/// What an entry of a directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A FIFO, socket or device.
+    Other,
+}
+
+impl fmt::Display for EntryKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EntryKind::File => "a file",
+            EntryKind::Directory => "a directory",
+            EntryKind::Link => "a symbolic link",
+            EntryKind::Other => "a device, FIFO or socket",
+        })
+    }
+}
+
+/// Is this one component of a path: of `[a-z0-9._-]`, and neither `.` nor `..`?
+pub fn is_component(name: &str) -> bool {
+    let good = |c: u8| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+    !matches!(name, "" | "." | "..") && name.bytes().all(good)
 }
 
 /// What kind of trouble, as far as a caller can act on it.
@@ -104,6 +190,8 @@ pub enum MediumErrorKind {
     NotAFile,
     /// The process or the machine has no more open files or memory to give. Nothing is wrong with the file.
     Exhausted,
+    /// The medium cannot do this at all: locks, on some network file systems.
+    Unsupported,
     /// The machine under the caller has stopped (simulated world).
     Halted,
     /// Anything else: an I/O error.
@@ -147,11 +235,13 @@ impl MediumErrorKind {
             io::ErrorKind::UnexpectedEof => MediumErrorKind::UnexpectedEnd,
             io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => MediumErrorKind::NotAFile,
             io::ErrorKind::OutOfMemory => MediumErrorKind::Exhausted,
+            io::ErrorKind::Unsupported => MediumErrorKind::Unsupported,
             // Kinds that the standard library has no name for.
             _ => match Errno::from_io_error(error) {
                 // `open` without following links; a FIFO that nobody reads, a device that is not there.
                 Some(Errno::LOOP | Errno::NXIO | Errno::NODEV) => MediumErrorKind::NotAFile,
                 Some(Errno::MFILE | Errno::NFILE) => MediumErrorKind::Exhausted,
+                Some(Errno::NOLCK) => MediumErrorKind::Unsupported,
                 _ => MediumErrorKind::Other,
             },
         }
@@ -179,6 +269,9 @@ mod tests {
             (Errno::MFILE, MediumErrorKind::Exhausted),
             (Errno::NFILE, MediumErrorKind::Exhausted),
             (Errno::NOMEM, MediumErrorKind::Exhausted),
+            (Errno::NOLCK, MediumErrorKind::Unsupported),
+            (Errno::NOSYS, MediumErrorKind::Unsupported),
+            (Errno::NOTSUP, MediumErrorKind::Unsupported),
             (Errno::IO, MediumErrorKind::Other),
         ];
         for (errno, kind) in expected {

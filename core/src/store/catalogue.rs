@@ -4,17 +4,13 @@ use std::rc::Rc;
 
 use super::files::CHECKPOINTS;
 use super::manifest::{Head, Manifest};
-use super::{CheckpointId, CheckpointInfo, Finding, Listing, Store, StoreError};
+use super::{CheckpointId, CheckpointInfo, Listing, Store, StoreError};
 
 impl Store {
     /// Committed checkpoints, oldest first; manifests whose head cannot be read become findings. Reads every head anew.
     pub fn list(&self) -> Result<Listing, StoreError> {
-        let (ids, damaged) = self.ids()?;
-        let mut listing = Listing {
-            checkpoints: Vec::new(),
-            damaged,
-        };
-        for id in ids {
+        let mut listing = Listing::default();
+        for id in self.ids()? {
             match Manifest::open(&self.medium, id) {
                 Ok(manifest) => listing.checkpoints.push(manifest.head.info),
                 Err(StoreError::Damaged(finding)) => listing.damaged.push(*finding),
@@ -29,8 +25,10 @@ impl Store {
 
     /// The checkpoint whose hex id starts with `prefix`, which no other does.
     pub fn find(&self, prefix: &str) -> Result<CheckpointId, StoreError> {
-        let (ids, _) = self.ids()?;
-        let mut matching = ids.into_iter().filter(|id| id.to_hex().starts_with(prefix));
+        let mut matching = self
+            .ids()?
+            .into_iter()
+            .filter(|id| id.to_hex().starts_with(prefix));
         match (matching.next(), matching.count()) {
             (None, _) => Err(StoreError::NoSuchCheckpoint(prefix.to_owned())),
             (Some(id), 0) => Ok(id),
@@ -63,23 +61,16 @@ impl Store {
         Ok(of_guest.max_by_key(|info| info.age_key()).map(|info| info.id))
     }
 
-    /// Ids of all manifests, ascending, and findings for files that cannot be one.
-    pub(super) fn ids(&self) -> Result<(Vec<CheckpointId>, Vec<Finding>), StoreError> {
-        let (mut ids, mut strange) = (Vec::new(), Vec::new());
-        for entry in self.medium.list(CHECKPOINTS)? {
-            if let Ok(id) = entry.name.parse() {
-                ids.push(id);
-            } else {
-                let what = "no checkpoint has such a name: expected 64 hex digits";
-                strange.push(Finding::new(format!("{CHECKPOINTS}/{}", entry.name), None, what));
-            }
-        }
-        Ok((ids, strange))
+    /// Ids of all manifests, ascending. What has such a name and is no file is among them: it is where a manifest was, and what
+    /// that needs may not be removed.
+    pub(super) fn ids(&self) -> Result<Vec<CheckpointId>, StoreError> {
+        let entries = self.medium.list(CHECKPOINTS)?.into_iter();
+        Ok(entries.filter_map(|entry| entry.name.parse().ok()).collect())
     }
 
     /// All readable heads, from memory where they have been read before.
     pub(super) fn heads(&self) -> Result<Vec<Rc<Head>>, StoreError> {
-        let (ids, _) = self.ids()?;
+        let ids = self.ids()?;
         let mut known = self.heads.borrow_mut();
         known.retain(|id, _| ids.binary_search(id).is_ok());
         let mut heads = Vec::with_capacity(ids.len());

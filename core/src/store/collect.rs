@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use super::files::{self, CHECKPOINTS, SEGMENTS, TMP, checkpoint_path, segment_path};
+use super::files::{CHECKPOINTS, SEGMENTS, TMP, TmpFile, checkpoint_path, segment_path, tmp_path};
 use super::frame::FrameEntry;
 use super::manifest::Manifest;
 use super::page_map::{Run, Source};
 use super::segment::{SegmentReader, SegmentRewriter};
-use super::{CheckpointId, CheckpointInfo, Finding, Retention, SegmentName, Store, StoreError};
-use crate::medium::LockMode;
+use super::{CheckpointId, CheckpointInfo, Finding, Retention, SegmentName, Store, StoreError, entries};
+
+/// Bytes copied in one go when a segment gets its content back.
+const COPY_BYTES: u64 = 1 << 20;
 
 /// How to collect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,6 +62,9 @@ struct Plan {
     report: Collected,
 }
 
+/// An error once the lock on the store was taken away.
+type Alone<'a> = &'a dyn Fn() -> Result<(), StoreError>;
+
 /// Which slots of which segments are needed: a bit a slot.
 #[derive(Debug, Default)]
 struct Live(BTreeMap<SegmentName, Vec<u64>>);
@@ -95,12 +100,11 @@ impl Store {
         split: impl FnOnce(Vec<CheckpointInfo>) -> Result<(Vec<CheckpointInfo>, Vec<CheckpointInfo>), StoreError>,
     ) -> Result<Pruned, StoreError> {
         self.check_writable()?;
-        let mode = if options.dry_run {
-            LockMode::Shared
+        let lock = if options.dry_run {
+            self.share(operation)?
         } else {
-            LockMode::Exclusive
+            self.exclude(operation)?
         };
-        let _lock = files::lock(&*self.medium, mode, operation)?;
         let listing = self.list()?;
         let (kept, dropped) = split(listing.checkpoints)?;
         let mut damaged = listing.damaged;
@@ -119,7 +123,7 @@ impl Store {
         let collected = if options.dry_run {
             plan.report
         } else {
-            self.carry_out(plan)?
+            self.carry_out(plan, &|| lock.check(operation))?
         };
         Ok(Pruned {
             kept,
@@ -179,18 +183,14 @@ impl Store {
             .into_iter()
             .filter(|finding| !finding.checkpoints.is_empty())
             .collect();
-        for entry in self.medium.list(TMP)? {
-            plan.report.freed_bytes += entry.len_bytes;
-            plan.remains.push(format!("{TMP}/{}", entry.name));
+        for (number, len_bytes) in entries::tmp(&*self.medium)?.own {
+            plan.report.freed_bytes += len_bytes;
+            plan.remains.push(tmp_path(number));
         }
         plan.report.remains_removed = plan.remains.len() as u64;
-        for entry in self.medium.list(SEGMENTS)? {
-            // What has a strange name was not made by a store.
-            let Some(name) = SegmentName::parse(&entry.name) else {
-                continue;
-            };
+        for (name, len_bytes) in entries::contents(&*self.medium, SEGMENTS, SegmentName::parse)?.own {
             if !live.0.contains_key(&name) {
-                plan.report.freed_bytes += entry.len_bytes;
+                plan.report.freed_bytes += len_bytes;
                 plan.segments.push(name);
             } else if let Some((frames, freed)) = self.worth_compacting(name, live, thorough)? {
                 plan.report.freed_bytes += freed;
@@ -230,15 +230,17 @@ impl Store {
         Ok((worth && !frames.is_empty()).then(|| (frames, all - kept)))
     }
 
-    fn carry_out(&self, plan: Plan) -> Result<Collected, StoreError> {
+    /// Stops as soon as `alone` tells that others may be at work in the store. What they can have learnt of pages they learnt
+    /// from manifests that are still there, because these are removed before the pages that only they need.
+    fn carry_out(&self, plan: Plan, alone: Alone<'_>) -> Result<Collected, StoreError> {
         let medium = &*self.medium;
-        remove_all(self, CHECKPOINTS, &plan.manifests)?;
+        remove_all(self, CHECKPOINTS, &plan.manifests, alone)?;
         let segments: Vec<String> = plan.segments.iter().map(|&name| segment_path(name)).collect();
-        remove_all(self, SEGMENTS, &segments)?;
-        remove_all(self, TMP, &plan.remains)?;
+        remove_all(self, SEGMENTS, &segments, alone)?;
+        remove_all(self, TMP, &plan.remains, alone)?;
         let mut report = plan.report;
         for (name, frames) in &plan.compact {
-            match self.compact(*name, frames) {
+            match self.compact(*name, frames, alone) {
                 Ok(()) => medium.sync_dir(SEGMENTS)?,
                 // A damaged frame is not copied as if it were sound; verify tells of it.
                 Err(StoreError::Damaged(_)) => report.segments_compacted -= 1,
@@ -249,22 +251,46 @@ impl Store {
     }
 
     /// Rewrites a segment with these frames alone.
-    fn compact(&self, name: SegmentName, frames: &[FrameEntry]) -> Result<(), StoreError> {
+    fn compact(&self, name: SegmentName, frames: &[FrameEntry], alone: Alone<'_>) -> Result<(), StoreError> {
         let segment = SegmentReader::open(&self.medium, name)?;
         let (digests, level) = (segment.footer.digests.clone(), self.options.compression_level);
         let mut rewriter = SegmentRewriter::begin(&*self.medium, name, digests, level)?;
         frames
             .iter()
             .try_for_each(|frame| rewriter.copy(&segment, frame))?;
-        rewriter.publish().map(drop)
+        alone()?;
+        rewriter.publish()?;
+        let still_alone = alone();
+        if still_alone.is_err() {
+            // Who was let in before may have found a page in a frame that is gone now, and share it.
+            self.put_back(name, &segment)?;
+        }
+        still_alone
+    }
+
+    /// Gives a segment the content again that is still open for reading.
+    fn put_back(&self, name: SegmentName, segment: &SegmentReader) -> Result<(), StoreError> {
+        let mut file = TmpFile::create(&*self.medium)?;
+        let mut at = 0;
+        while at < segment.file.len_bytes() {
+            let len = COPY_BYTES.min(segment.file.len_bytes() - at);
+            file.append(&segment.file.read_vec(at, len, "the segment")?)?;
+            at += len;
+        }
+        file.seal()?;
+        file.publish(&segment_path(name))?;
+        Ok(self.medium.sync_dir(SEGMENTS)?)
     }
 }
 
-fn remove_all(store: &Store, dir: &str, paths: &[String]) -> Result<(), StoreError> {
+fn remove_all(store: &Store, dir: &str, paths: &[String], alone: Alone<'_>) -> Result<(), StoreError> {
     if paths.is_empty() {
         return Ok(());
     }
-    paths.iter().try_for_each(|path| store.medium.remove(path))?;
+    for path in paths {
+        alone()?;
+        store.medium.remove(path)?;
+    }
     Ok(store.medium.sync_dir(dir)?)
 }
 

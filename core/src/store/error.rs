@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::CheckpointId;
-use crate::medium::{MediumError, MediumErrorKind};
+use crate::medium::{LockHolder, MediumError, MediumErrorKind};
 use crate::units::Pfn;
 
 /// Damage found: a value, not an error.
@@ -100,16 +100,48 @@ pub enum StoreError {
         matches: usize,
     },
     /// The lock is taken.
-    #[error("cannot {operation}: {}", if *.exclusive {
+    #[error("cannot {operation}: {}{}", if *.exclusive {
         "a writer or reader has the store open"
     } else {
-        "garbage collection has the store locked"
-    })]
+        "garbage collection has the store locked, or waits for it"
+    }, named(.holders))]
     Busy {
         /// What was asked for.
         operation: &'static str,
         /// Whether it needs the store for itself.
         exclusive: bool,
+        /// Those in the way, as far as they are known.
+        holders: Vec<LockHolder>,
+    },
+    /// The lock's file was removed or replaced while the lock was held, so that others may have been let in. What was
+    /// committed before is as it was.
+    #[error(
+        "cannot {operation}: somebody removed or replaced the file {path} of the store meanwhile, \
+         so others may be changing it. Nobody may touch that file while the store is used"
+    )]
+    LockLost {
+        /// What was being done; it was not finished.
+        operation: &'static str,
+        /// The lock's file.
+        path: &'static str,
+    },
+    /// The medium has no locks.
+    #[error(
+        "cannot {operation}: the file system has no locks, without which a prune may remove what is being written. \
+         Mount it with locks (NFS: without nolock, and with a lock manager), or put the store on another"
+    )]
+    NoLocks {
+        /// What was asked for.
+        operation: &'static str,
+    },
+    /// A segment that the new checkpoint was to share with earlier ones is not what it was when it was begun. The checkpoint was
+    /// not made.
+    #[error(
+        "{path} was removed or changed while a checkpoint was made that needs it: the checkpoint was not kept"
+    )]
+    SegmentLost {
+        /// The segment's file.
+        path: String,
     },
     /// A write to this staging failed before; it can only be dropped.
     #[error("an earlier write of this checkpoint failed")]
@@ -176,6 +208,16 @@ impl StoreError {
             StoreError::Damaged(finding) => Some(finding),
             _ => None,
         }
+    }
+}
+
+/// ` (process 4711 on host)`.
+fn named(holders: &[LockHolder]) -> String {
+    let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", names.join(", "))
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
+use super::entries;
 use super::{CheckpointId, Finding, SegmentName, StoreError};
-use crate::medium::{LockMode, Medium, MediumError, MediumErrorKind, MediumLock, MediumReader, MediumWriter};
+use crate::medium::{Medium, MediumError, MediumErrorKind, MediumReader, MediumWriter};
 
 pub(super) const HEADER: &str = "revenant-store";
 pub(super) const LOCK: &str = "lock";
@@ -19,12 +20,17 @@ pub(super) fn checkpoint_path(id: CheckpointId) -> String {
     format!("{CHECKPOINTS}/{}", id.to_hex())
 }
 
+pub(super) fn tmp_path(number: u64) -> String {
+    format!("{TMP}/{number}")
+}
+
 /// A file under a name in `tmp`. It gets its real name only once it is whole and durable; if it never does, dropping it
 /// removes it as far as the medium still works.
 #[derive(Debug)]
 pub(super) struct TmpFile<'m> {
     medium: &'m dyn Medium,
     path: String,
+    number: u64,
     writer: Option<Box<dyn MediumWriter>>,
     len_bytes: u64,
     published: bool,
@@ -34,19 +40,32 @@ impl<'m> TmpFile<'m> {
     /// Takes the number behind the largest there is, so that names depend on nothing but what is there; if another
     /// writer takes it first, the next.
     pub(super) fn create(medium: &'m dyn Medium) -> Result<Self, MediumError> {
-        let taken = medium
-            .list(TMP)?
+        let taken = entries::tmp(medium)?
+            .own
             .into_iter()
-            .filter_map(|entry| entry.name.parse::<u64>().ok())
+            .map(|(number, _)| number)
             .max();
-        let mut number = taken.map_or(0, |last| last.saturating_add(1));
+        Self::create_from(medium, taken.map_or(0, |last| last.saturating_add(1)))
+    }
+
+    /// Takes this number, or if that is taken the next that is not.
+    pub(super) fn create_from(medium: &'m dyn Medium, mut number: u64) -> Result<Self, MediumError> {
         loop {
-            let path = format!("{TMP}/{number}");
-            match medium.create_new(&path) {
+            let path = tmp_path(number);
+            let created = match medium.create_new(&path) {
+                // Tools that copy files alone leave empty directories behind.
+                Err(error) if error.kind == MediumErrorKind::NotFound => {
+                    make_dir(medium, TMP)?;
+                    medium.create_new(&path)
+                }
+                created => created,
+            };
+            match created {
                 Ok(writer) => {
                     return Ok(TmpFile {
                         medium,
                         path,
+                        number,
                         writer: Some(writer),
                         len_bytes: 0,
                         published: false,
@@ -58,6 +77,11 @@ impl<'m> TmpFile<'m> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// What it is called until it is published.
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), MediumError> {
@@ -80,7 +104,15 @@ impl<'m> TmpFile<'m> {
     /// Gives the sealed file its name. The name is durable after the `sync_dir` that the caller owes.
     pub(super) fn publish(mut self, path: &str) -> Result<(), MediumError> {
         debug_assert!(self.writer.is_none(), "only a durable file gets a name");
-        self.medium.rename(&self.path, path)?;
+        match self.medium.rename(&self.path, path) {
+            Err(error) if error.kind == MediumErrorKind::NotFound => {
+                if let Some((dir, _)) = path.split_once('/') {
+                    make_dir(self.medium, dir)?;
+                }
+                self.medium.rename(&self.path, path)?;
+            }
+            renamed => renamed?,
+        }
         self.published = true;
         Ok(())
     }
@@ -95,33 +127,26 @@ impl Drop for TmpFile<'_> {
     }
 }
 
+/// Makes a directory of the store that got lost, durably.
+fn make_dir(medium: &dyn Medium, dir: &str) -> Result<(), MediumError> {
+    medium.create_dir(dir)?;
+    medium.sync_dir("")
+}
+
 /// Writes a small file as a whole: durable, then named, then the name durable.
 pub(super) fn write_whole(
-    medium: &dyn Medium,
+    mut file: TmpFile<'_>,
     dir: &str,
     path: &str,
     parts: &[&[u8]],
 ) -> Result<(), MediumError> {
-    let mut file = TmpFile::create(medium)?;
+    let medium = file.medium;
     for part in parts {
         file.append(part)?;
     }
     file.seal()?;
     file.publish(path)?;
     medium.sync_dir(dir)
-}
-
-/// Takes the store's lock or says who is in the way.
-pub(super) fn lock(
-    medium: &dyn Medium,
-    mode: LockMode,
-    operation: &'static str,
-) -> Result<Box<dyn MediumLock>, StoreError> {
-    let busy = StoreError::Busy {
-        operation,
-        exclusive: mode == LockMode::Exclusive,
-    };
-    medium.try_lock(LOCK, mode)?.ok_or(busy)
 }
 
 /// A file of the store open for reading: what is missing or short is damage, not an I/O error.

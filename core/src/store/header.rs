@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use super::files::{self, StoreFile};
+use super::files::{self, StoreFile, TmpFile};
 use super::id::digest;
 use super::wire::Put;
 use super::{Finding, StoreError};
-use crate::medium::{Medium, MediumErrorKind};
+use crate::medium::{DirEntry, Medium, MediumErrorKind};
 use crate::units::PAGE_SIZE;
 
 /// The version written, and the only one read.
@@ -31,7 +31,12 @@ pub(super) fn create(medium: &dyn Medium) -> Result<(), StoreError> {
         Err(error) => return Err(error.into()),
     }
     for dir in [files::SEGMENTS, files::CHECKPOINTS] {
-        if !medium.list(dir)?.is_empty() {
+        // Whatever a file manager has put there says nothing of a store.
+        let files = medium.list(dir)?.into_iter();
+        if files
+            .filter(DirEntry::is_file)
+            .any(|file| !file.name.starts_with('.'))
+        {
             return Err(StoreError::HeaderLost {
                 path: files::HEADER,
                 dir,
@@ -42,7 +47,8 @@ pub(super) fn create(medium: &dyn Medium) -> Result<(), StoreError> {
         medium.create_dir(dir)?;
     }
     medium.sync_dir("")?;
-    Ok(files::write_whole(medium, "", files::HEADER, &[&encode()])?)
+    let file = TmpFile::create(medium)?;
+    Ok(files::write_whole(file, "", files::HEADER, &[&encode()])?)
 }
 
 /// Reads and checks the header.

@@ -1,6 +1,7 @@
 //! What callers say about a checkpoint, and what the catalogue tells them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{CheckpointId, Finding};
 use crate::guest::{DISKS_MAX, MachineKind, SPACE_FRAMES};
@@ -15,16 +16,19 @@ pub struct StoreOptions {
     pub compression_level: i32,
     /// Pages whose digests are kept in memory to recognise equal ones, at most; 34 bytes each.
     pub dedup_pages_max: usize,
+    /// How long to wait for others that have the store locked.
+    pub lock_wait: Duration,
 }
 
 impl Default for StoreOptions {
     /// One worker, zstd level 1, 7 GiB of different pages recognised: the largest index whose hash table takes
-    /// 2^21 buckets.
+    /// 2^21 buckets. Waits for nobody.
     fn default() -> Self {
         StoreOptions {
             workers: 1,
             compression_level: 1,
             dedup_pages_max: 1_800_000,
+            lock_wait: Duration::ZERO,
         }
     }
 }

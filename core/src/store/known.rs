@@ -1,6 +1,6 @@
 //! What is known of pages stored earlier.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::dedup::{DedupIndex, Location, SegmentTable};
@@ -26,6 +26,19 @@ impl Known {
             segments: SegmentTable::default(),
             loaded: BTreeMap::new(),
         }
+    }
+
+    /// Is every segment here one that a checkpoint needs? Others may be removed, at any time by a garbage collection whose lock
+    /// was taken away.
+    fn is_needed(&self, heads: &[Rc<Head>]) -> bool {
+        let mut unneeded: BTreeSet<SegmentName> = self.loaded.keys().copied().collect();
+        for name in heads.iter().flat_map(|head| &head.segments) {
+            unneeded.remove(name);
+            if unneeded.is_empty() {
+                return true;
+            }
+        }
+        unneeded.is_empty()
     }
 
     /// Adds the pages of a finished segment.
@@ -57,7 +70,7 @@ impl Store {
         base: Option<CheckpointId>,
     ) -> Result<Known, StoreError> {
         let mut known = match self.known.take() {
-            Some(known) if self.still_there(&known)? => known,
+            Some(known) if self.still_there(&known)? && known.is_needed(heads) => known,
             _ => Known::new(self.options.dedup_pages_max),
         };
         let mut order: Vec<&Head> = heads.iter().map(AsRef::as_ref).collect();

@@ -17,6 +17,7 @@ mod copy;
 mod dedup;
 mod diff;
 mod encode;
+mod entries;
 mod error;
 mod expand;
 mod files;
@@ -25,6 +26,7 @@ mod header;
 mod id;
 mod info;
 mod known;
+mod locks;
 mod manifest;
 mod page_map;
 mod pages;
@@ -41,11 +43,12 @@ mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 pub use collect::{CollectOptions, Collected, Pruned};
 pub use copy::CopyError;
 pub use diff::{Difference, RecordChange, RecordDifference};
+pub use entries::Stranger;
 pub use error::{Finding, StoreError};
 pub use id::{CheckpointId, ParseIdError};
 pub use info::{CheckpointInfo, DiskInfo, Listing, NewCheckpoint, StoreOptions};
@@ -56,6 +59,7 @@ pub use verify::{Remains, Verification};
 
 use id::SegmentName;
 use known::Known;
+use locks::StoreLock;
 use manifest::Head;
 
 use crate::clock::Clock;
@@ -73,6 +77,10 @@ pub struct Store {
     heads: RefCell<BTreeMap<CheckpointId, Rc<Head>>>,
     /// What the last committed staging knew of stored pages.
     known: RefCell<Option<Known>>,
+    /// The lock that readers and stagings of this store share.
+    shared: RefCell<Weak<StoreLock>>,
+    /// No shared lock was refused so far.
+    guarded: Cell<bool>,
 }
 
 impl Store {
@@ -106,6 +114,8 @@ impl Store {
             header_ok: Cell::new(header_ok),
             heads: RefCell::default(),
             known: RefCell::default(),
+            shared: RefCell::default(),
+            guarded: Cell::new(true),
         })
     }
 

@@ -6,9 +6,11 @@ use std::rc::Rc;
 
 use super::cache::Cache;
 use super::expand::Chunk;
-use super::files::{self, segment_path};
+use super::files::segment_path;
+
 use super::frame::FrameEntry;
 use super::id::Digest;
+use super::locks::StoreLock;
 use super::manifest::{Body, Manifest, about, count};
 use super::page_map::{PackedRun, Run, Source};
 use super::pool::Pool;
@@ -16,7 +18,7 @@ use super::segment::SegmentReader;
 use super::sweep::{Segments, Sweep, frame_of};
 use super::{CheckpointId, CheckpointInfo, Finding, SegmentName, Store, StoreError};
 use crate::guest::{MemoryLayout, PageBatch, PageTag, Space, StateRecord};
-use crate::medium::{LockMode, Medium, MediumLock};
+use crate::medium::Medium;
 use crate::units::{PAGE_SIZE, Page, Pfn};
 
 /// Open segments, and expanded frames (64 KiB each), kept for random access.
@@ -37,7 +39,7 @@ pub struct CheckpointReader {
     sweep: Option<Sweep>,
     pool: Pool<Chunk>,
     spare: Vec<Chunk>,
-    _lock: Box<dyn MediumLock>,
+    _lock: Rc<StoreLock>,
 }
 
 /// The segments of a checkpoint, opened when they are needed.
@@ -100,7 +102,7 @@ enum Place {
 impl Store {
     /// Opens a checkpoint for reading. Garbage collection waits until the reader is dropped.
     pub fn read(&self, id: CheckpointId) -> Result<CheckpointReader, StoreError> {
-        let lock = files::lock(&*self.medium, LockMode::Shared, "read a checkpoint")?;
+        let lock = self.share("read a checkpoint")?;
         let manifest = Manifest::open(&self.medium, id)?;
         let body = manifest.body()?;
         Ok(CheckpointReader {

@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::files::{self, CHECKPOINTS, SEGMENTS, checkpoint_path, segment_path};
+use super::files::{self, CHECKPOINTS, SEGMENTS, TmpFile, checkpoint_path, segment_path};
 use super::id::Digest;
 use super::known::Known;
+use super::locks::StoreLock;
 use super::manifest::{self, BodyWriter, Head, Manifest, check_facts, check_name, check_record};
 use super::page_map::{Journal, Merged, Run, SEGMENTS_MAX, Source};
 use super::pages::{FinishedPages, PageWriter};
 use super::segment::SealedSegment;
-use super::{CheckpointId, CheckpointInfo, DiskInfo, NewCheckpoint, Store, StoreError};
+use super::{CheckpointId, CheckpointInfo, DiskInfo, NewCheckpoint, SegmentName, Store, StoreError, entries};
 use crate::guest::{MemoryLayout, PageBatch, PageTag, Space, StateRecord};
-use crate::medium::{LockMode, MediumLock};
 use crate::units::Timestamp;
+
+/// What a commit is called where it is refused.
+const COMMIT: &str = "commit the checkpoint";
 
 /// A checkpoint being written. Dropping it abandons it; nothing of it is ever listed. Once a call has failed every later
 /// one fails too.
@@ -30,7 +33,7 @@ pub struct Staging<'s> {
     records: Vec<StateRecord>,
     record_bytes: u64,
     /// Last, so that it is released when all else is gone.
-    _lock: Box<dyn MediumLock>,
+    lock: Rc<StoreLock>,
 }
 
 /// A place in a staging's history of page writes.
@@ -44,7 +47,7 @@ impl Store {
         check_name(&new.guest)?;
         check_name(&new.machine.0)?;
         check_facts(&new.facts)?;
-        let lock = files::lock(&*self.medium, LockMode::Shared, "begin a checkpoint")?;
+        let lock = self.share_to_write("begin a checkpoint")?;
         let begun = self.clock.now();
         let heads = self.heads()?;
         let sequence = heads
@@ -75,7 +78,7 @@ impl Store {
             layout: None,
             records: Vec::new(),
             record_bytes: 0,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -229,18 +232,27 @@ impl<'s> Staging<'s> {
         written?;
         body.records(&self.records)?;
         let all_used = sealed.iter().all(|(number, _)| usage.index.contains_key(number));
+        self.lock.check(COMMIT)?;
+        // The manifest takes the name that the first of them gives up: looking for a free one would take another listing.
+        let number = sealed.iter().map(|(_, segment)| segment.file.number()).min();
         let own = publish_segments(self.store, sealed, &usage, &mut known)?;
         usage
             .order
             .iter()
             .for_each(|&number| debug_assert!(known.segments.name(number).is_some()));
-        let names = usage
+        let names: Vec<SegmentName> = usage
             .order
             .iter()
             .filter_map(|&number| known.segments.name(number))
             .collect();
-        let head = Head::new(self.info(&usage, new_pages), names);
-        let info = self.publish_manifest(head, body, own)?;
+        let head = Head::new(self.info(&usage, new_pages), names.clone());
+        let head = self.publish_manifest(head, body, own, number)?;
+        let info = head.info.clone();
+        if let Err(error) = self.confirm(&names, &known) {
+            self.withdraw(info.id);
+            return Err(error);
+        }
+        self.store.heads.borrow_mut().insert(info.id, Rc::new(head));
         // An index that knows pages of a segment that was thrown away must not outlive it.
         *self.store.known.borrow_mut() = all_used.then_some(known);
         Ok(info)
@@ -264,19 +276,56 @@ impl<'s> Staging<'s> {
     }
 
     /// Steps 4 to 6 of the commit.
-    fn publish_manifest(&self, head: Head, body: BodyWriter, own: u64) -> Result<CheckpointInfo, StoreError> {
+    fn publish_manifest(
+        &self,
+        head: Head,
+        body: BodyWriter,
+        own: u64,
+        number: Option<u64>,
+    ) -> Result<Head, StoreError> {
         let (manifest, mut head) = manifest::encode(head, body, own)?;
+        let medium = &*self.store.medium;
+        let file = match number {
+            Some(number) => TmpFile::create_from(medium, number)?,
+            None => TmpFile::create(medium)?,
+        };
         let path = checkpoint_path(manifest.id);
-        files::write_whole(
-            &*self.store.medium,
-            CHECKPOINTS,
-            &path,
-            &[&manifest.head, &manifest.body],
-        )?;
+        files::write_whole(file, CHECKPOINTS, &path, &[&manifest.head, &manifest.body])?;
         head.info.id = manifest.id;
-        let info = head.info.clone();
-        self.store.heads.borrow_mut().insert(info.id, Rc::new(head));
-        Ok(info)
+        Ok(head)
+    }
+
+    /// Step 7 of the commit. Whoever collects garbage now sees the manifest; one who did so before, because the lock was taken
+    /// away or excludes nobody, has removed what he was to remove, or sees that he has lost the lock.
+    fn confirm(&self, names: &[SegmentName], known: &Known) -> Result<(), StoreError> {
+        self.lock.check(COMMIT)?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        let found = entries::contents(&*self.store.medium, SEGMENTS, SegmentName::parse)?;
+        let found: BTreeMap<SegmentName, u64> = found.own.into_iter().collect();
+        let lost = names
+            .iter()
+            .find(|name| match (found.get(name), known.loaded.get(name)) {
+                (Some(found), Some(loaded)) => found != loaded,
+                // Its pages were taken over from the base's map, unseen.
+                (Some(_), None) => false,
+                (None, _) => true,
+            });
+        match lost {
+            None => Ok(()),
+            Some(&name) => Err(StoreError::SegmentLost {
+                path: segment_path(name),
+            }),
+        }
+    }
+
+    /// Takes back what cannot be promised, as far as the medium still works.
+    fn withdraw(&self, id: CheckpointId) {
+        let medium = &*self.store.medium;
+        if medium.remove(&checkpoint_path(id)).is_ok() {
+            let _ = medium.sync_dir(CHECKPOINTS);
+        }
     }
 
     fn with_pages<T>(

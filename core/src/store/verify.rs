@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::expand::{Chunk, WrongFrame};
-use super::files::{self, SEGMENTS, TMP, segment_path};
+use super::files::{self, CHECKPOINTS, SEGMENTS, segment_path, tmp_path};
 use super::frame::FrameEntry;
 use super::manifest::Manifest;
 use super::page_map::{PackedRun, Run, Source};
 use super::pool::Pool;
 use super::segment::SegmentReader;
-use super::{CheckpointId, Finding, SegmentName, Store, StoreError, header};
-use crate::medium::{LockMode, MediumErrorKind};
+use super::{CheckpointId, Finding, SegmentName, Store, StoreError, Stranger, entries, header};
+use crate::medium::MediumErrorKind;
 
 /// Frames expanded together, and how many of these bundles at the same time.
 const CHUNK_FRAMES: usize = 32;
@@ -24,6 +24,8 @@ pub struct Verification {
     pub findings: Vec<Finding>,
     /// Files that no checkpoint needs: left by a crash or by a writer at work. No damage; `collect` removes them.
     pub remains: Vec<Remains>,
+    /// What no store made, as far as it is unusual. No damage either; nobody reads or removes it.
+    pub strangers: Vec<Stranger>,
     /// Manifests that were read.
     pub checkpoints: u64,
     /// Segments that were read.
@@ -69,7 +71,7 @@ impl Store {
     /// Reads a checkpoint with all it needs, or (`None`) the whole store, and checks every byte. Damage is found, not
     /// returned as an error; an error means that the verification could not be done.
     pub fn verify(&self, id: Option<CheckpointId>) -> Result<Verification, StoreError> {
-        let _lock = files::lock(&*self.medium, LockMode::Shared, "verify the store")?;
+        let _lock = self.share("verify the store")?;
         let pool = Pool::new(self.options.workers);
         let seen = Verification::default();
         let mut verifier = Verifier {
@@ -82,13 +84,7 @@ impl Store {
         if let Some(finding) = damage(header::check(&self.medium))?.err() {
             verifier.seen.findings.push(finding);
         }
-        let ids = if let Some(id) = id {
-            vec![id]
-        } else {
-            let (ids, strange) = self.ids()?;
-            verifier.seen.findings.extend(strange);
-            ids
-        };
+        let ids = if let Some(id) = id { vec![id] } else { self.ids()? };
         let manifests = verifier.heads(&ids, id.is_some())?;
         if id.is_none() {
             verifier.other_files()?;
@@ -134,29 +130,38 @@ impl Verifier<'_> {
 
     /// Files that no manifest leads to.
     fn other_files(&mut self) -> Result<(), StoreError> {
-        for entry in self.store.medium.list(SEGMENTS)? {
-            let path = format!("{SEGMENTS}/{}", entry.name);
-            match SegmentName::parse(&entry.name) {
-                None => {
-                    let what = "no segment has such a name: expected 32 hex digits";
-                    self.seen.findings.push(Finding::new(path, None, what));
-                }
-                Some(name) if !self.needed.contains_key(&name) => {
-                    self.seen.remains.push(Remains {
-                        path,
-                        len_bytes: entry.len_bytes,
-                    });
-                }
-                Some(_) => {}
+        let medium = &*self.store.medium;
+        let segments = entries::contents(medium, SEGMENTS, SegmentName::parse)?;
+        let checkpoints = entries::contents(medium, CHECKPOINTS, |name| name.parse::<CheckpointId>().ok())?;
+        let tmp = entries::tmp(medium)?;
+        let unused = segments
+            .own
+            .into_iter()
+            .filter(|(name, _)| !self.needed.contains_key(name));
+        let unused = unused.map(|(name, len_bytes)| (segment_path(name), len_bytes));
+        let unfinished = tmp
+            .own
+            .into_iter()
+            .map(|(number, len_bytes)| (tmp_path(number), len_bytes));
+        self.seen.remains = unused
+            .chain(unfinished)
+            .map(|(path, len_bytes)| Remains { path, len_bytes })
+            .collect();
+        // What is in the place of a manifest or of a segment that is needed is damage.
+        let is_needed = |path: &String| {
+            let (dir, name) = path.split_once('/').unwrap_or_default();
+            match dir {
+                CHECKPOINTS => name.parse::<CheckpointId>().is_ok(),
+                SEGMENTS => SegmentName::parse(name).is_some_and(|name| self.needed.contains_key(&name)),
+                _ => false,
             }
-        }
-        for entry in self.store.medium.list(TMP)? {
-            let path = format!("{TMP}/{}", entry.name);
-            self.seen.remains.push(Remains {
-                path,
-                len_bytes: entry.len_bytes,
-            });
-        }
+        };
+        let all = [checkpoints.strangers, segments.strangers, tmp.strangers];
+        self.seen.strangers = all
+            .into_iter()
+            .flatten()
+            .filter(|stranger| !is_needed(&stranger.path))
+            .collect();
         Ok(())
     }
 

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use revenant_core::Medium;
-use revenant_core::medium::{DirEntry, LockMode, MediumError, MediumLock, MediumReader, MediumWriter};
+use revenant_core::medium::{DirEntry, LockAttempt, LockMode, MediumError, MediumReader, MediumWriter};
 
 use super::hypervisor::flip_bit;
 use super::inject::Faults;
@@ -112,8 +113,8 @@ impl Medium for FaultyMedium {
         })
     }
 
-    fn try_lock(&self, path: &str, mode: LockMode) -> Result<Option<Box<dyn MediumLock>>, MediumError> {
-        self.call(Call::Lock, path, |_| self.inner.try_lock(path, mode))
+    fn try_lock(&self, path: &str, mode: LockMode, wait: Duration) -> Result<LockAttempt, MediumError> {
+        self.call(Call::Lock, path, |_| self.inner.try_lock(path, mode, wait))
     }
 
     fn free_bytes(&self) -> Result<Option<u64>, MediumError> {

@@ -1,10 +1,9 @@
 //! The state behind all handles of one boot of a machine with a simulated disk.
 
-use std::collections::BTreeMap;
 use std::io;
 
 use revenant_core::Timestamp;
-use revenant_core::medium::{DirEntry, LockMode, MediumError};
+use revenant_core::medium::{DirEntry, EntryKind, MediumError};
 
 use super::file::File;
 use super::image::Image;
@@ -13,15 +12,8 @@ use super::path::dir_of;
 use super::{Moment, failed, halted};
 
 #[derive(Debug, Default)]
-struct Holders {
-    shared: u32,
-    exclusive: bool,
-}
-
-#[derive(Debug, Default)]
 pub(super) struct Disk {
     pub(super) names: Names,
-    locks: BTreeMap<String, Holders>,
     pub(super) capacity_bytes: Option<u64>,
     pub(super) read_only: bool,
     pub(super) halted: bool,
@@ -61,7 +53,6 @@ impl Disk {
 
     pub(super) fn halt(&mut self) {
         self.halted = true;
-        self.locks.clear();
     }
 
     pub(super) fn need_power(&self, operation: &'static str, path: &str) -> Result<(), MediumError> {
@@ -94,28 +85,53 @@ impl Disk {
 
     /// The directory of a file that is to be made.
     pub(super) fn need_dir_of(&self, operation: &'static str, path: &str) -> Result<(), MediumError> {
-        if self.names.live().has_dir_of(path) {
-            Ok(())
-        } else {
-            Err(failed(operation, path, io::ErrorKind::NotFound))
+        let live = self.names.live();
+        if live.has_dir_of(path) {
+            return Ok(());
         }
+        let kind = if live.files.contains_key(dir_of(path)) {
+            io::ErrorKind::NotADirectory
+        } else {
+            io::ErrorKind::NotFound
+        };
+        Err(failed(operation, path, kind))
     }
 
     pub(super) fn find(&self, operation: &'static str, path: &str) -> Result<File, MediumError> {
-        let file = self.names.live().files.get(path).cloned();
-        file.ok_or_else(|| failed(operation, path, io::ErrorKind::NotFound))
+        self.need_dir_of(operation, path)?;
+        let live = self.names.live();
+        let kind = if live.dirs.contains(path) {
+            io::ErrorKind::IsADirectory
+        } else {
+            io::ErrorKind::NotFound
+        };
+        let file = live.files.get(path).cloned();
+        file.ok_or_else(|| failed(operation, path, kind))
     }
 
-    pub(super) fn list(&self, dir: &str) -> Vec<DirEntry> {
-        let files = self.names.live().files.iter();
-        let in_dir = files.filter(|(path, _)| dir_of(path) == dir);
+    pub(super) fn list(&self, dir: &str) -> Result<Vec<DirEntry>, MediumError> {
+        let Tree { files, dirs } = self.names.live();
+        if files.contains_key(dir) {
+            return Err(failed("list", dir, io::ErrorKind::NotADirectory));
+        }
         let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-        in_dir
+        let files = files.iter().filter(|(path, _)| dir_of(path) == dir);
+        let mut entries: Vec<DirEntry> = files
             .map(|(path, file)| DirEntry {
                 name: name(path),
+                kind: EntryKind::File,
                 len_bytes: file.len_bytes(),
             })
-            .collect()
+            .collect();
+        if dir.is_empty() {
+            entries.extend(dirs.iter().map(|dir| DirEntry {
+                name: dir.clone(),
+                kind: EntryKind::Directory,
+                len_bytes: 0,
+            }));
+            entries.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        Ok(entries)
     }
 
     /// Bytes that still fit; without a limit none are counted.
@@ -124,26 +140,6 @@ impl Disk {
             let used: u64 = self.names.live().files.values().map(File::len_bytes).sum();
             capacity.saturating_sub(used)
         })
-    }
-
-    pub(super) fn lock(&mut self, path: &str, mode: LockMode) -> bool {
-        let holders = self.locks.entry(path.to_owned()).or_default();
-        match mode {
-            LockMode::Shared if !holders.exclusive => holders.shared += 1,
-            LockMode::Exclusive if !holders.exclusive && holders.shared == 0 => holders.exclusive = true,
-            LockMode::Shared | LockMode::Exclusive => return false,
-        }
-        true
-    }
-
-    pub(super) fn unlock(&mut self, path: &str, mode: LockMode) {
-        // A lock that went with the power is not there any more.
-        if let Some(holders) = self.locks.get_mut(path) {
-            match mode {
-                LockMode::Shared => holders.shared = holders.shared.saturating_sub(1),
-                LockMode::Exclusive => holders.exclusive = false,
-            }
-        }
     }
 
     pub(super) fn live_image(&self) -> Image {

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use revenant_core::medium::LockMode;
+
 use super::image::Bytes;
 
 /// A file's content, shared by its names and handles.
@@ -15,6 +17,14 @@ struct Content {
     bytes: Rc<Vec<u8>>,
     /// So many of them are durable.
     synced: usize,
+    locks: Locks,
+}
+
+/// Who holds locks on it.
+#[derive(Debug, Default)]
+struct Locks {
+    shared: u32,
+    exclusive: bool,
 }
 
 /// What becomes of bytes that were not synced.
@@ -57,7 +67,8 @@ impl File {
     /// A file all of whose bytes are durable.
     pub(super) fn durable(Bytes(bytes): Bytes) -> Self {
         let synced = bytes.len();
-        File(Rc::new(RefCell::new(Content { bytes, synced })))
+        let locks = Locks::default();
+        File(Rc::new(RefCell::new(Content { bytes, synced, locks })))
     }
 
     pub(super) fn len_bytes(&self) -> u64 {
@@ -91,6 +102,25 @@ impl File {
     /// What the running machine reads.
     pub(super) fn live(&self) -> Bytes {
         Bytes(Rc::clone(&self.0.borrow().bytes))
+    }
+
+    /// Takes a lock on it, if nobody is in the way.
+    pub(super) fn lock(&self, mode: LockMode) -> bool {
+        let Locks { shared, exclusive } = &mut self.0.borrow_mut().locks;
+        match mode {
+            LockMode::Shared if !*exclusive => *shared += 1,
+            LockMode::Exclusive if !*exclusive && *shared == 0 => *exclusive = true,
+            LockMode::Shared | LockMode::Exclusive => return false,
+        }
+        true
+    }
+
+    pub(super) fn unlock(&self, mode: LockMode) {
+        let Locks { shared, exclusive } = &mut self.0.borrow_mut().locks;
+        match mode {
+            LockMode::Shared => *shared -= 1,
+            LockMode::Exclusive => *exclusive = false,
+        }
     }
 
     /// The same for all handles of one file, different for others.

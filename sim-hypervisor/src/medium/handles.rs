@@ -109,6 +109,8 @@ pub(super) struct Lock {
     pub(super) disk: Rc<RefCell<Disk>>,
     pub(super) path: String,
     pub(super) mode: LockMode,
+    /// The file that is locked; `None`: nobody can make one.
+    pub(super) file: Option<File>,
 }
 
 impl fmt::Debug for Lock {
@@ -120,10 +122,24 @@ impl fmt::Debug for Lock {
     }
 }
 
-impl MediumLock for Lock {}
+impl MediumLock for Lock {
+    fn still_held(&self) -> Result<bool, MediumError> {
+        const VERB: &str = "look at the lock";
+        let disk = self.disk.borrow();
+        disk.need_power(VERB, &self.path)?;
+        let named = disk.names.live().files.get(&self.path);
+        Ok(named.map(File::identity) == self.file.as_ref().map(File::identity))
+    }
+
+    fn excludes(&self) -> bool {
+        true
+    }
+}
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        self.disk.borrow_mut().unlock(&self.path, self.mode);
+        if let Some(file) = &self.file {
+            file.unlock(self.mode);
+        }
     }
 }

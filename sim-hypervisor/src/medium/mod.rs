@@ -16,9 +16,10 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use revenant_core::medium::{
-    DirEntry, LockMode, MediumError, MediumErrorKind, MediumLock, MediumReader, MediumWriter,
+    DirEntry, LockAttempt, LockMode, MediumError, MediumErrorKind, MediumReader, MediumWriter,
 };
 use revenant_core::{Medium, Timestamp};
 
@@ -257,7 +258,7 @@ impl Medium for SimMedium {
     fn list(&self, dir: &str) -> Result<Vec<DirEntry>, MediumError> {
         path::check_dir("list", dir)?;
         self.begin("list", dir, Cost::Name)?;
-        Ok(self.disk.borrow().list(dir))
+        self.disk.borrow().list(dir)
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), MediumError> {
@@ -293,7 +294,7 @@ impl Medium for SimMedium {
         self.change(VERB, dir, Cost::Name, |disk| {
             let live = disk.names.live();
             if live.files.contains_key(dir) {
-                return Err(failed(VERB, dir, io::ErrorKind::AlreadyExists));
+                return Err(failed(VERB, dir, io::ErrorKind::NotADirectory));
             }
             if !live.dirs.contains(dir) {
                 disk.names.make_dir(dir);
@@ -306,15 +307,17 @@ impl Medium for SimMedium {
         const VERB: &str = "sync directory";
         path::check_dir(VERB, dir)?;
         self.change(VERB, dir, Cost::Sync, |disk| {
-            if !dir.is_empty() && !disk.names.live().dirs.contains(dir) {
-                return Err(failed(VERB, dir, io::ErrorKind::NotFound));
+            if !dir.is_empty() {
+                // As if there were a file in it.
+                disk.need_dir_of(VERB, &format!("{dir}/x"))?;
             }
             disk.names.sync_dir(dir);
             Ok(())
         })
     }
 
-    fn try_lock(&self, path: &str, mode: LockMode) -> Result<Option<Box<dyn MediumLock>>, MediumError> {
+    /// Does not wait: all that happens in a simulated world happens on the caller's own thread.
+    fn try_lock(&self, path: &str, mode: LockMode, _: Duration) -> Result<LockAttempt, MediumError> {
         const VERB: &str = "lock";
         path::check(VERB, path)?;
         self.powered(VERB, path)?;
@@ -340,13 +343,15 @@ impl Medium for SimMedium {
         } else {
             self.begin(VERB, path, Cost::Name)?;
         }
-        if !self.disk.borrow_mut().lock(path, mode) {
-            return Ok(None);
+        let file = self.disk.borrow().names.live().files.get(path).cloned();
+        if file.as_ref().is_some_and(|file| !file.lock(mode)) {
+            return Ok(LockAttempt::Busy(Vec::new()));
         }
-        Ok(Some(Box::new(Lock {
+        Ok(LockAttempt::Held(Box::new(Lock {
             disk: Rc::clone(&self.disk),
             path: path.to_owned(),
             mode,
+            file,
         })))
     }
 

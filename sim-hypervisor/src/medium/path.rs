@@ -2,18 +2,18 @@
 
 use std::io;
 
-use revenant_core::medium::MediumError;
+use revenant_core::medium::{MediumError, is_component};
 
 /// A file: one or two components.
 pub(super) fn check(operation: &'static str, path: &str) -> Result<(), MediumError> {
     let mut components = path.split('/');
-    let good = components.by_ref().take(2).all(component_is_good) && components.next().is_none();
+    let good = components.by_ref().take(2).all(is_component) && components.next().is_none();
     if good { Ok(()) } else { Err(bad(operation, path)) }
 }
 
 /// A directory: one component, or the root as the empty string.
 pub(super) fn check_dir(operation: &'static str, dir: &str) -> Result<(), MediumError> {
-    if dir.is_empty() || component_is_good(dir) {
+    if dir.is_empty() || is_component(dir) {
         Ok(())
     } else {
         Err(bad(operation, dir))
@@ -22,7 +22,7 @@ pub(super) fn check_dir(operation: &'static str, dir: &str) -> Result<(), Medium
 
 /// A directory that can be made: not the root.
 pub(super) fn check_new_dir(operation: &'static str, dir: &str) -> Result<(), MediumError> {
-    if component_is_good(dir) {
+    if is_component(dir) {
         Ok(())
     } else {
         Err(bad(operation, dir))
@@ -32,11 +32,6 @@ pub(super) fn check_new_dir(operation: &'static str, dir: &str) -> Result<(), Me
 /// The directory of a file.
 pub(super) fn dir_of(path: &str) -> &str {
     path.split_once('/').map_or("", |(dir, _)| dir)
-}
-
-fn component_is_good(component: &str) -> bool {
-    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
-    !component.is_empty() && component != "." && component != ".." && component.chars().all(good)
 }
 
 fn bad(operation: &'static str, path: &str) -> MediumError {

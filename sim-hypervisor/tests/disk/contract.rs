@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use revenant_core::Medium;
 use revenant_core::conformance;
@@ -73,10 +74,16 @@ fn a_read_only_disk_is_read_and_no_more() {
         kind(medium.remove("d/x")),
         kind(medium.create_dir("e")),
         kind(medium.sync_dir("d")),
-        kind(medium.try_lock("lock", LockMode::Exclusive)),
+        kind(medium.try_lock("lock", LockMode::Exclusive, Duration::ZERO)),
     ];
     assert_eq!(refused, [Some(MediumErrorKind::Denied); 8]);
-    assert!(medium.try_lock("lock", LockMode::Shared).unwrap().is_some());
+    assert!(
+        medium
+            .try_lock("lock", LockMode::Shared, Duration::ZERO)
+            .unwrap()
+            .held()
+            .is_some()
+    );
     assert_eq!(medium.list("d").unwrap().len(), 1);
     assert_eq!(medium.image(), before);
 }
@@ -87,7 +94,10 @@ fn without_power_nothing_works_and_locks_are_gone() {
     put(&medium, "d/x", b"x");
     let mut writer = medium.create_new("w").unwrap();
     let reader = medium.open("d/x").unwrap();
-    let lock = medium.try_lock("lock", LockMode::Exclusive).unwrap();
+    let lock = medium
+        .try_lock("lock", LockMode::Exclusive, Duration::ZERO)
+        .unwrap()
+        .held();
     assert!(lock.is_some());
     let next = medium.operations() + 1;
     medium.crash_at(next, Moment::Before);
@@ -102,7 +112,7 @@ fn without_power_nothing_works_and_locks_are_gone() {
         kind(medium.rename("d/x", "y")),
         kind(medium.create_dir("e")),
         kind(medium.sync_dir("d")),
-        kind(medium.try_lock("lock", LockMode::Shared)),
+        kind(medium.try_lock("lock", LockMode::Shared, Duration::ZERO)),
         kind(medium.free_bytes()),
     ];
     assert_eq!(outcomes, [Some(MediumErrorKind::Halted); 12]);
@@ -113,11 +123,18 @@ fn without_power_nothing_works_and_locks_are_gone() {
         "what fails for want of power is no operation"
     );
     let rebooted = SimMedium::new(medium.image());
-    let again = rebooted.try_lock("lock", LockMode::Exclusive).unwrap();
+    let again = rebooted
+        .try_lock("lock", LockMode::Exclusive, Duration::ZERO)
+        .unwrap()
+        .held();
     assert!(again.is_some(), "a lock dies with its holder's machine");
     drop(lock);
     assert!(
-        rebooted.try_lock("lock", LockMode::Shared).unwrap().is_none(),
+        rebooted
+            .try_lock("lock", LockMode::Shared, Duration::ZERO)
+            .unwrap()
+            .held()
+            .is_none(),
         "an old guard frees no new lock"
     );
 }
@@ -129,8 +146,18 @@ fn operations_are_counted_and_named() {
     medium.create_dir("d").unwrap();
     put(&medium, "d/x", b"x");
     medium.rename("d/x", "y").unwrap();
-    let held = medium.try_lock("lock", LockMode::Shared).unwrap();
-    assert!(held.is_some() && medium.try_lock("lock", LockMode::Shared).unwrap().is_some());
+    let held = medium
+        .try_lock("lock", LockMode::Shared, Duration::ZERO)
+        .unwrap()
+        .held();
+    assert!(
+        held.is_some()
+            && medium
+                .try_lock("lock", LockMode::Shared, Duration::ZERO)
+                .unwrap()
+                .held()
+                .is_some()
+    );
     medium.open("y").unwrap();
     medium.remove("y").unwrap();
     medium.sync_dir("").unwrap();

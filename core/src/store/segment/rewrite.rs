@@ -136,7 +136,9 @@ mod tests {
             segment.file.read_at(entry.offset, &mut stored).unwrap();
             let mut pages = vec![0; entry.page_bytes()];
             let digests = segment.footer.digests_of(entry);
-            Codec::default().decode(&stored, entry, digests, &mut pages).unwrap();
+            Codec::default()
+                .decode(&stored, entry, digests, &mut pages)
+                .unwrap();
             for (page, slot) in pages.as_chunks().0.iter().zip(entry.first_slot as usize..) {
                 found[slot] = Some(*page);
             }

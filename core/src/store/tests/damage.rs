@@ -128,9 +128,43 @@ fn a_missing_segment_or_header_is_noticed_and_one_that_is_another_too() {
     let mut swapped = image.clone();
     swapped.insert(segments[0].clone(), image[segments[1]].clone());
     assert_noticed(&swapped, segments[0], "a segment in another's place", &done);
-    let mut strange = image.clone();
-    strange.insert("segments/README".to_owned(), Vec::new());
-    assert_noticed(&strange, "segments/README", "a strange file", &done);
+}
+
+#[test]
+fn strangers_are_named_and_in_nobodys_way() {
+    let (mut image, done) = small_store();
+    let named = ["checkpoints/README", "segments/README", "tmp/007", "tmp/notes"];
+    let usual = [".nfs0001", ".DS_Store", "lost+found"]
+        .map(|name| ["checkpoints", "segments", "tmp"].map(|dir| format!("{dir}/{name}")));
+    let strangers: Vec<String> = named
+        .map(str::to_owned)
+        .into_iter()
+        .chain(usual.concat())
+        .collect();
+    for path in &strangers {
+        image.insert(path.clone(), b"precious".to_vec());
+    }
+    let medium = MemoryMedium::holding(&image);
+    let store = store_on(medium.clone(), options(0));
+    let seen = store.verify(None).unwrap();
+    assert_eq!((seen.findings, seen.remains), (Vec::new(), Vec::new()));
+    let found: Vec<_> = seen
+        .strangers
+        .iter()
+        .map(|stranger| stranger.path.as_str())
+        .collect();
+    assert_eq!(found, named);
+    let listing = store.list().unwrap();
+    assert_eq!(
+        (listing.checkpoints.len(), listing.damaged),
+        (done.len(), Vec::new())
+    );
+    store.begin(new("new", None)).unwrap().commit().unwrap();
+    let all: Vec<CheckpointId> = listing.checkpoints.iter().map(|info| info.id).collect();
+    store.remove(&all, CollectOptions::default()).unwrap();
+    for path in &strangers {
+        assert_eq!(medium.get(path).as_deref(), Some(&b"precious"[..]), "{path}");
+    }
 }
 
 #[test]

@@ -4,8 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
-use crate::medium::{DirEntry, LockMode, Medium, MediumError, MediumLock, MediumReader, MediumWriter};
+use crate::medium::{
+    DirEntry, EntryKind, LockAttempt, LockMode, Medium, MediumError, MediumLock, MediumReader, MediumWriter,
+};
 
 type Bytes = Rc<RefCell<Vec<u8>>>;
 
@@ -96,6 +99,7 @@ impl Medium for MemoryMedium {
             let (found, name) = path.split_once('/').unwrap_or(("", path));
             let entry = DirEntry {
                 name: name.to_owned(),
+                kind: EntryKind::File,
                 len_bytes: bytes.borrow().len() as u64,
             };
             (found == dir).then_some(entry)
@@ -131,15 +135,15 @@ impl Medium for MemoryMedium {
         Ok(())
     }
 
-    fn try_lock(&self, _: &str, mode: LockMode) -> Result<Option<Box<dyn MediumLock>>, MediumError> {
+    fn try_lock(&self, _: &str, mode: LockMode, _: Duration) -> Result<LockAttempt, MediumError> {
         let held = self.holders.get();
         let now = match mode {
             LockMode::Shared if held >= 0 => held + 1,
             LockMode::Exclusive if held == 0 => -1,
-            _ => return Ok(None),
+            _ => return Ok(LockAttempt::Busy(Vec::new())),
         };
         self.holders.set(now);
-        Ok(Some(Box::new(Lock(Rc::clone(&self.holders)))))
+        Ok(LockAttempt::Held(Box::new(Lock(Rc::clone(&self.holders)))))
     }
 
     fn free_bytes(&self) -> Result<Option<u64>, MediumError> {
@@ -195,7 +199,15 @@ impl MediumReader for Reader {
 #[derive(Debug)]
 struct Lock(Rc<Cell<i32>>);
 
-impl MediumLock for Lock {}
+impl MediumLock for Lock {
+    fn still_held(&self) -> Result<bool, MediumError> {
+        Ok(true)
+    }
+
+    fn excludes(&self) -> bool {
+        true
+    }
+}
 
 impl Drop for Lock {
     fn drop(&mut self) {

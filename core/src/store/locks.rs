@@ -1,0 +1,85 @@
+//! Who may use a store at the same time: writers and readers share it, garbage collection has it alone.
+
+use std::rc::Rc;
+
+use super::files::LOCK;
+use super::{Store, StoreError};
+use crate::medium::{LockAttempt, LockHolder, LockMode, MediumErrorKind, MediumLock};
+
+/// A lock on the store, held as long as it lives. Whoever shares the store twice holds one lock: if the second had to be taken, it
+/// would queue behind a garbage collection that waits for the first.
+#[derive(Debug)]
+pub(super) struct StoreLock(Box<dyn MediumLock>);
+
+impl StoreLock {
+    /// That nobody took it away: whoever removes or replaces the file lets others in.
+    pub(super) fn check(&self, operation: &'static str) -> Result<(), StoreError> {
+        if self.0.still_held()? {
+            Ok(())
+        } else {
+            Err(StoreError::LockLost {
+                operation,
+                path: LOCK,
+            })
+        }
+    }
+}
+
+impl Store {
+    /// False once something was read on a medium that has no locks: nothing kept a garbage collection away meanwhile.
+    pub fn is_guarded(&self) -> bool {
+        self.guarded.get()
+    }
+
+    /// Shares the store with other readers and writers.
+    pub(super) fn share(&self, operation: &'static str) -> Result<Rc<StoreLock>, StoreError> {
+        let held = self.shared.borrow().upgrade();
+        if let Some(held) = held.filter(|held| held.0.still_held().unwrap_or(false)) {
+            return Ok(held);
+        }
+        let lock = Rc::new(self.lock(LockMode::Shared, operation)?);
+        if !lock.0.excludes() {
+            self.guarded.set(false);
+        }
+        *self.shared.borrow_mut() = Rc::downgrade(&lock);
+        Ok(lock)
+    }
+
+    /// Shares the store to write to it. Without locks a garbage collection might remove what is being written.
+    pub(super) fn share_to_write(&self, operation: &'static str) -> Result<Rc<StoreLock>, StoreError> {
+        let lock = self.share(operation)?;
+        if lock.0.excludes() {
+            Ok(lock)
+        } else {
+            Err(StoreError::NoLocks { operation })
+        }
+    }
+
+    /// Takes the store for itself.
+    pub(super) fn exclude(&self, operation: &'static str) -> Result<Rc<StoreLock>, StoreError> {
+        if self.shared.borrow().strong_count() > 0 {
+            // Whoever holds it would have to let go while we wait here.
+            return Err(busy(LockMode::Exclusive, operation, Vec::new()));
+        }
+        Ok(Rc::new(self.lock(LockMode::Exclusive, operation)?))
+    }
+
+    fn lock(&self, mode: LockMode, operation: &'static str) -> Result<StoreLock, StoreError> {
+        match self.medium.try_lock(LOCK, mode, self.options.lock_wait) {
+            Ok(LockAttempt::Held(guard)) => Ok(StoreLock(guard)),
+            Ok(LockAttempt::Busy(holders)) => Err(busy(mode, operation, holders)),
+            Err(error) if error.kind == MediumErrorKind::Unsupported => {
+                Err(StoreError::NoLocks { operation })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn busy(mode: LockMode, operation: &'static str, holders: Vec<LockHolder>) -> StoreError {
+    StoreError::Busy {
+        operation,
+        exclusive: mode == LockMode::Exclusive,
+        holders,
+    }
+}
