@@ -517,6 +517,12 @@ pub(crate) struct ShowArgs {
 pub(crate) struct VerifyArgs {
     /// The checkpoint; the whole store if left out
     pub(crate) id: Option<String>,
+    /// Heal what is damaged with equal pages from elsewhere in the store
+    #[arg(long, conflicts_with = "id")]
+    pub(crate) repair: bool,
+    /// Heal from this store too: a backup of the damaged one, or one that has copies of its checkpoints
+    #[arg(long, value_name = "STORE", requires = "repair")]
+    pub(crate) from: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) store: StoreArg,
     /// Machine-readable output

@@ -20,6 +20,16 @@ pub(crate) fn print_json(value: &serde_json::Value) -> io::Result<()> {
     print(&format!("{value:#}\n"))
 }
 
+/// Prints a JSON document like [`print_json`] as it comes to be, for one that may be long.
+pub(crate) fn print_json_of(value: &impl serde::Serialize) -> io::Result<()> {
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    let written = serde_json::to_writer_pretty(&mut stdout, value).map_err(io::Error::from);
+    match written.and_then(|()| writeln!(stdout)).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
 /// Columns padded to their widest cell, two blanks apart. Columns named in `right` are flush right.
 pub(crate) fn table(header: &[&str], right: &[usize], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();

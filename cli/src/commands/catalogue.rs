@@ -1,18 +1,20 @@
 //! What is in a store, whether it is whole, and what may go.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 use anyhow::Result;
 use revenant_core::guest::{MemoryLayout, Space};
 use revenant_core::store::{
-    CheckpointId, CheckpointInfo, CollectOptions, Difference, DiskInfo, Finding, RecordChange, Retention,
+    CheckpointId, CheckpointInfo, CollectOptions, Difference, DiskInfo, Finding, RecordChange, RecordSummary,
+    Repaired, Retention, Survey,
 };
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use super::{duration, open_store};
 use crate::Outcome;
 use crate::args::{DiffArgs, ListArgs, PruneArgs, ShowArgs, VerifyArgs};
-use crate::output::{bytes, instant, print, print_json, table};
+use crate::output::{bytes, instant, print, print_json, print_json_of, table};
 
 pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
     let mut listing = open_store(&args.store.store)?.list()?;
@@ -69,30 +71,10 @@ fn disks_size(info: &CheckpointInfo) -> String {
 
 pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
     let store = open_store(&args.store.store)?;
-    let mut reader = store.read(store.find(&args.id)?)?;
-    reader.select(Space::Memory)?;
-    let info = reader.info();
-    let records: BTreeMap<&str, (usize, usize)> =
-        reader.records().iter().fold(BTreeMap::new(), |mut all, record| {
-            let entry: &mut (usize, usize) = all.entry(&record.name).or_default();
-            *entry = (entry.0 + 1, entry.1 + record.bytes.len());
-            all
-        });
+    let survey = store.survey(store.find(&args.id)?)?;
+    let info = survey.info();
     if args.json {
-        let records: Vec<Value> = records
-            .iter()
-            .map(|(name, (count, len))| json!({ "name": name, "count": count, "bytes": len }))
-            .collect();
-        let layout: Vec<Value> = reader
-            .layout()
-            .ranges()
-            .iter()
-            .map(|range| json!([range.start, range.end]))
-            .collect();
-        let mut value = info_json(info);
-        value["records"] = records.into();
-        value["layout_pfns"] = layout.into();
-        print_json(&value)?;
+        print_json_of(&Shown(&survey))?;
         return Ok(Outcome::Done);
     }
     let mut text = String::new();
@@ -112,7 +94,7 @@ pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
         "written anew",
         format!("{} pages, {}", info.new_pages, bytes(info.stored_bytes)),
     );
-    line("layout", ranges(&reader.layout()));
+    line("layout", ranges(survey.ranges(Space::Memory)));
     for disk in info.disks() {
         line(&format!("disk {}", disk.name), pages(disk.blocks));
     }
@@ -120,17 +102,61 @@ pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
     for (key, value) in facts.filter(|(key, _)| !DiskInfo::is_fact(key)) {
         line(key, value.clone());
     }
-    for (name, (count, len)) in records {
-        line(name, format!("{count} records, {len} bytes"));
+    for RecordSummary { name, count, bytes } in survey.records() {
+        line(name, format!("{count} records, {bytes} bytes"));
     }
     print(&text)?;
     Ok(Outcome::Done)
 }
 
+/// A checkpoint for machines. The layout may be long and is written as it is read.
+struct Shown<'s>(&'s Survey);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        const LAYOUT: &str = "layout_pfns";
+        let records = self.0.records().iter();
+        let records: Vec<Value> = records
+            .map(|record| json!({ "name": record.name, "count": record.count, "bytes": record.bytes }))
+            .collect();
+        let mut value = info_json(self.0.info());
+        value["records"] = records.into();
+        value[LAYOUT] = Value::Null;
+        let fields = value.as_object().into_iter().flatten();
+        let mut map = serializer.serialize_map(None)?;
+        for (key, field) in fields {
+            if key == LAYOUT {
+                map.serialize_entry(key, &Layout(self.0))?;
+            } else {
+                map.serialize_entry(key, field)?;
+            }
+        }
+        map.end()
+    }
+}
+
+struct Layout<'s>(&'s Survey);
+
+impl Serialize for Layout<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let ranges = self.0.ranges(Space::Memory);
+        serializer.collect_seq(ranges.map(|range| [range.start, range.end]))
+    }
+}
+
 pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
     let store = open_store(&args.store.store)?;
     let id = args.id.as_deref().map(|prefix| store.find(prefix)).transpose()?;
-    let seen = store.verify(id)?;
+    let mut seen = store.verify(id)?;
+    let mut repaired = None;
+    if args.repair {
+        let from = args.from.as_deref().map(open_store).transpose()?;
+        let done = store.repair(from.as_ref())?;
+        if !done.is_empty() {
+            seen = store.verify(None)?;
+        }
+        repaired = Some(done);
+    }
     if args.json {
         let findings: Vec<Value> = seen.findings.iter().map(finding_json).collect();
         let remains: Vec<Value> = seen
@@ -145,8 +171,13 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
             "bytes": seen.bytes,
             "findings": findings,
             "remains": remains,
+            "not_noted": seen.not_noted,
+            "repaired": repaired.as_ref().map(repaired_json),
         }))?;
     } else {
+        if let Some(done) = &repaired {
+            print(&repaired_text(done))?;
+        }
         let verdict = if seen.findings.is_empty() {
             "no damage"
         } else {
@@ -167,8 +198,34 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
             ))?;
         }
         report(&seen.findings);
+        if let Some(why) = seen.not_noted.filter(|_| !seen.findings.is_empty()) {
+            eprintln!("note: later checkpoints may share what is damaged, it could not be noted: {why}");
+        }
     }
     Ok(outcome(&seen.findings))
+}
+
+fn repaired_json(done: &Repaired) -> Value {
+    let manifests: Vec<String> = done.manifests.iter().map(CheckpointId::to_hex).collect();
+    json!({
+        "header": done.header,
+        "manifests": manifests,
+        "segments": done.segments,
+        "pages": done.pages,
+        "left": done.left.iter().map(finding_json).collect::<Vec<_>>(),
+    })
+}
+
+fn repaired_text(done: &Repaired) -> String {
+    let header = if done.header { "the header, " } else { "" };
+    let left = done.left.iter().map(|finding| format!("not healed: {finding}\n"));
+    format!(
+        "healed: {header}{} manifests, {} pages in {} segments\n{}",
+        done.manifests.len(),
+        done.pages,
+        done.segments,
+        left.collect::<String>()
+    )
 }
 
 pub(crate) fn diff(args: &DiffArgs) -> Result<Outcome> {
@@ -189,7 +246,7 @@ pub(crate) fn diff(args: &DiffArgs) -> Result<Outcome> {
         let detail = if what == "same" {
             String::new()
         } else {
-            format!("  {}", ranges(frames))
+            format!("  {}", ranges(frames.ranges().iter().cloned()))
         };
         text.push_str(&format!("{what:<20} {:>10} pages{detail}\n", frames.page_count()));
     }
@@ -232,6 +289,7 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
             "segments_compacted": collected.segments_compacted,
             "remains_removed": collected.remains_removed,
             "freed_bytes": collected.freed_bytes,
+            "pages_healed": collected.pages_healed,
         }))?;
         return Ok(Outcome::Done);
     }
@@ -251,6 +309,9 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
     }
     for finding in &collected.damaged_dropped {
         text.push_str(&format!("{drops} damaged {finding}\n"));
+    }
+    if collected.pages_healed > 0 {
+        text.push_str(&format!("healed {} damaged pages\n", collected.pages_healed));
     }
     let (kept, freed) = (pruned.kept.len(), bytes(collected.freed_bytes));
     text.push_str(&format!("{kept} checkpoints kept, {frees} {freed}\n"));
@@ -320,15 +381,13 @@ fn change(change: RecordChange) -> &'static str {
 }
 
 /// The first few ranges of frame numbers.
-fn ranges(layout: &MemoryLayout) -> String {
+fn ranges(mut all: impl Iterator<Item = Range<u64>>) -> String {
     const SHOWN: usize = 6;
-    let all = layout.ranges();
-    let shown: Vec<String> = all
-        .iter()
+    let shown: Vec<String> = (&mut all)
         .take(SHOWN)
         .map(|range| format!("{:#x}..{:#x}", range.start, range.end))
         .collect();
-    let more = all.len().saturating_sub(SHOWN);
+    let more = all.count();
     let tail = if more > 0 {
         format!(" and {more} more ranges")
     } else {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use revenant_core::Store;
 use revenant_core::store::{CheckpointId, CheckpointInfo};
 
-use super::{find, open_or_create_store, open_store};
+use super::{find, heal, open_or_create_store, open_store};
 use crate::Outcome;
 use crate::args::CopyArgs;
 use crate::output::{bytes, instant, print, print_json};
@@ -20,12 +20,13 @@ pub(crate) fn copy(args: &CopyArgs) -> Result<Outcome> {
     }
     let about = || format!("cannot copy {id} to {}", args.to.display());
     let copy = target.copy_from(&source, id).with_context(about)?;
+    heal(&target);
     said(args, &copy, "copied")
 }
 
 /// The copy that is there, if one is. A copy becomes the newest checkpoint of its guest: none is made after a later one.
 fn checked(source: &Store, target: &Store, id: CheckpointId) -> Result<Option<CheckpointInfo>> {
-    let info = source.read(id)?.info().clone();
+    let info = source.survey(id)?.info().clone();
     let all = target.list()?.checkpoints;
     let of_guest = all.into_iter().filter(|other| other.guest == info.guest);
     let mut of_guest: Vec<CheckpointInfo> = of_guest.collect();

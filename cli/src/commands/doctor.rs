@@ -9,6 +9,7 @@ use revenant_core::capture::Method;
 use revenant_core::medium::DirectoryMedium;
 use revenant_core::policy::Fixed;
 use revenant_core::protect::Options;
+use revenant_core::store::BadCounts;
 use revenant_sim::driver::{Rules, Scenario, run};
 use revenant_sim::fault::{FaultPlan, Loss};
 use revenant_sim::{CostProfile, GuestSpec, Program};
@@ -75,10 +76,11 @@ fn store_line(dir: &Path) -> (Line, bool) {
     let name = format!("store {}", dir.display());
     let seen = open_store(dir).and_then(|store| {
         let listing = store.list()?;
-        Ok((listing, DirectoryMedium::open(dir)?.free_bytes()?))
+        let free = DirectoryMedium::open(dir)?.free_bytes()?;
+        Ok((listing, store.known_bad()?, free))
     });
     match seen {
-        Ok((listing, free)) if listing.damaged.is_empty() => {
+        Ok((listing, bad, free)) if listing.damaged.is_empty() && bad == BadCounts::default() => {
             let free = free.map_or_else(|| "unknown".to_owned(), bytes);
             let found = format!("{} checkpoints, {free} free", listing.checkpoints.len());
             (
@@ -91,9 +93,14 @@ fn store_line(dir: &Path) -> (Line, bool) {
                 false,
             )
         }
-        Ok((listing, _)) => {
-            let found = format!("{} damaged files", listing.damaged.len());
-            let remedy = "revenant verify names them".to_owned();
+        Ok((listing, bad, _)) => {
+            let found = format!(
+                "{} damaged files, {} known bad frames, {} unreadable segments",
+                listing.damaged.len(),
+                bad.frames,
+                bad.segments
+            );
+            let remedy = "revenant verify names them, --repair heals what it can".to_owned();
             (
                 Line {
                     name,

@@ -37,6 +37,7 @@ pub(crate) fn import(args: &ImportArgs) -> Result<Outcome> {
     let imported = read_save_file(Counted::new(input, bar.clone()), &store, &options);
     bar.finish_and_clear();
     let imported = imported.with_context(|| format!("cannot import {}", args.file.display()))?;
+    super::heal(&store);
     let info = &imported.info;
     if let Some(offset) = imported.broke_off_at {
         eprintln!("note: the stream breaks off at byte {offset}; its last complete checkpoint was taken");

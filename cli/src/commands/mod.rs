@@ -99,6 +99,18 @@ fn find(store: &Store, text: &str) -> Result<CheckpointId> {
     }
 }
 
+/// What came with a new checkpoint may be what older ones lack. It is there already: that this fails is no failure of the
+/// command.
+fn heal(store: &Store) {
+    match store.heal() {
+        Ok(Some(repaired)) if repaired.pages > 0 => {
+            eprintln!("note: {} damaged pages of older checkpoints were healed", repaired.pages);
+        }
+        Ok(_) => {}
+        Err(error) => eprintln!("note: damaged pages of older checkpoints could not be healed: {error}"),
+    }
+}
+
 /// A duration as people write it, named by the flag it came with.
 fn duration(flag: &str, text: &str) -> Result<Duration> {
     let period: Period = text.parse().with_context(|| format!("--{flag} {text:?}"))?;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::files::{CHECKPOINTS, SEGMENTS, TMP, TmpFile, checkpoint_path, segment_path, tmp_path};
 use super::frame::FrameEntry;
+use super::live::Live;
 use super::manifest::Manifest;
-use super::page_map::{Run, Source};
 use super::segment::{SegmentReader, SegmentRewriter};
 use super::{CheckpointId, CheckpointInfo, Finding, Retention, SegmentName, Store, StoreError, entries};
 
@@ -39,6 +39,8 @@ pub struct Collected {
     pub damaged_dropped: Vec<Finding>,
     /// Bytes given back by all of this.
     pub freed_bytes: u64,
+    /// Pages that were known to be bad and were made whole again, from equal ones, before anything else.
+    pub pages_healed: u64,
 }
 
 /// What a prune kept and dropped.
@@ -64,10 +66,6 @@ struct Plan {
 
 /// An error once the lock on the store was taken away.
 type Alone<'a> = &'a dyn Fn() -> Result<(), StoreError>;
-
-/// Which slots of which segments are needed: a bit a slot.
-#[derive(Debug, Default)]
-struct Live(BTreeMap<SegmentName, Vec<u64>>);
 
 impl Store {
     /// Drops the checkpoints that no rule keeps, then collects.
@@ -105,6 +103,12 @@ impl Store {
         } else {
             self.exclude(operation)?
         };
+        // What is to be dropped may have the pages that something else lacks.
+        let pages_healed = if options.dry_run {
+            0
+        } else {
+            self.heal_locked(&lock)?.pages
+        };
         let listing = self.list()?;
         let (kept, dropped) = split(listing.checkpoints)?;
         let mut damaged = listing.damaged;
@@ -119,7 +123,8 @@ impl Store {
             .into_iter()
             .filter(|c| damaged.iter().all(|d| !d.checkpoints.contains(&c.id)))
             .collect();
-        let plan = self.plan(&dropped, damaged, &live, options.thorough)?;
+        let mut plan = self.plan(&dropped, damaged, &live, options.thorough)?;
+        plan.report.pages_healed = pages_healed;
         let collected = if options.dry_run {
             plan.report
         } else {
@@ -134,22 +139,18 @@ impl Store {
 
     /// Marks what checkpoints need; those whose map cannot be read are added to `damaged`.
     fn live(&self, kept: &[CheckpointInfo], damaged: &mut Vec<Finding>) -> Result<Live, StoreError> {
-        let mut live = Live::default();
+        let mut live = Live::new(self.medium.list(SEGMENTS)?);
         for info in kept {
-            let read =
-                Manifest::open(&self.medium, info.id).and_then(|m| m.body().map(|body| (m.head, body)));
-            let (head, body) = match read {
-                Ok(read) => read,
-                Err(StoreError::Damaged(finding)) => {
-                    damaged.push(*finding);
-                    continue;
-                }
+            let read = Manifest::open(&self.medium, info.id).and_then(|manifest| {
+                let names = &manifest.head.segments;
+                let body = manifest.body()?;
+                body.runs().try_for_each(|run| run.map(|run| live.mark(names, &run)))
+            });
+            match read {
+                Ok(()) => {}
+                // What was marked for it before the damage keeps too much, which does no harm.
+                Err(StoreError::Damaged(finding)) => damaged.push(*finding),
                 Err(error) => return Err(error),
-            };
-            for run in body.runs.iter().map(|&run| Run::from(run)) {
-                if let Source::Stored { segment, slot } = run.source {
-                    live.mark(head.segments[segment as usize], slot, run.count);
-                }
             }
         }
         Ok(live)
@@ -189,7 +190,7 @@ impl Store {
         }
         plan.report.remains_removed = plan.remains.len() as u64;
         for (name, len_bytes) in entries::contents(&*self.medium, SEGMENTS, SegmentName::parse)?.own {
-            if !live.0.contains_key(&name) {
+            if !live.needs(name) {
                 plan.report.freed_bytes += len_bytes;
                 plan.segments.push(name);
             } else if let Some((frames, freed)) = self.worth_compacting(name, live, thorough)? {
@@ -292,22 +293,4 @@ fn remove_all(store: &Store, dir: &str, paths: &[String], alone: Alone<'_>) -> R
         store.medium.remove(path)?;
     }
     Ok(store.medium.sync_dir(dir)?)
-}
-
-impl Live {
-    fn mark(&mut self, name: SegmentName, slot: u32, count: u32) {
-        let bits = self.0.entry(name).or_default();
-        let end = (slot + count) as usize;
-        bits.resize(bits.len().max(end.div_ceil(64)), 0);
-        (slot as usize..end).for_each(|slot| bits[slot / 64] |= 1 << (slot % 64));
-    }
-
-    fn any_of(&self, name: SegmentName, frame: &FrameEntry) -> bool {
-        let bits = self.0.get(&name);
-        let is_live = |slot: usize| {
-            bits.and_then(|bits| bits.get(slot / 64))
-                .is_some_and(|word| word >> (slot % 64) & 1 == 1)
-        };
-        (frame.first_slot as usize..frame.end_slot() as usize).any(is_live)
-    }
 }

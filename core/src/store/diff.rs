@@ -47,6 +47,9 @@ pub enum RecordChange {
     Content,
 }
 
+/// Ranges in a difference at most, 16 bytes each: pages that differ one by one over 256 GiB.
+const RANGES_MAX: usize = 1 << 26;
+
 #[derive(Debug, Default)]
 struct Ranges {
     only_a: Vec<Range<u64>>,
@@ -79,6 +82,7 @@ fn compare_memory(a: &mut CheckpointReader, b: &mut CheckpointReader) -> Result<
     let mut ranges = Ranges::default();
     let (mut a_rest, mut b_rest) = (Rest::new(a_runs), Rest::new(b_runs));
     loop {
+        ranges.check_len()?;
         let (end, into) = match (a_rest.first, b_rest.first) {
             (None, None) => return Ok(ranges),
             (Some(x), None) => (x.end(), &mut ranges.only_a),
@@ -156,6 +160,21 @@ fn compare_runs(
         );
     }
     Ok(())
+}
+
+impl Ranges {
+    fn check_len(&self) -> Result<(), StoreError> {
+        let all = [&self.only_a, &self.only_b, &self.changed, &self.same];
+        let found: usize = all.iter().map(|ranges| ranges.len()).sum();
+        if found > RANGES_MAX {
+            return Err(StoreError::Limit {
+                what: "ranges of frames in a difference",
+                found: found as u64,
+                limit: RANGES_MAX as u64,
+            });
+        }
+        Ok(())
+    }
 }
 
 fn push(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {

@@ -11,9 +11,14 @@ pub(super) const LOCK: &str = "lock";
 pub(super) const TMP: &str = "tmp";
 pub(super) const SEGMENTS: &str = "segments";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
+pub(super) const BAD: &str = "bad";
 
 pub(super) fn segment_path(name: SegmentName) -> String {
     format!("{SEGMENTS}/{name}")
+}
+
+pub(super) fn bad_path(segment: SegmentName) -> String {
+    format!("{BAD}/{segment}")
 }
 
 pub(super) fn checkpoint_path(id: CheckpointId) -> String {

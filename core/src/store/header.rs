@@ -47,6 +47,11 @@ pub(super) fn create(medium: &dyn Medium) -> Result<(), StoreError> {
         medium.create_dir(dir)?;
     }
     medium.sync_dir("")?;
+    write(medium)
+}
+
+/// Writes the header, in the place of what may be there.
+pub(super) fn write(medium: &dyn Medium) -> Result<(), StoreError> {
     let file = TmpFile::create(medium)?;
     Ok(files::write_whole(file, "", files::HEADER, &[&encode()])?)
 }

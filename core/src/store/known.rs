@@ -1,8 +1,10 @@
 //! What is known of pages stored earlier.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::rc::Rc;
 
+use super::bad::{self, KnownBad};
 use super::dedup::{DedupIndex, Location, SegmentTable};
 use super::files::SEGMENTS;
 use super::manifest::Head;
@@ -17,14 +19,17 @@ pub(super) struct Known {
     /// Segments whose pages went into the index, and how long their files were. Garbage collection that drops pages
     /// from a segment makes it shorter.
     pub(super) loaded: BTreeMap<SegmentName, u64>,
+    /// What was known to be bad when they went in: it did not.
+    bad: KnownBad,
 }
 
 impl Known {
-    fn new(capacity: usize) -> Self {
+    fn new(capacity: usize, bad: KnownBad) -> Self {
         Known {
             index: DedupIndex::new(capacity),
             segments: SegmentTable::default(),
             loaded: BTreeMap::new(),
+            bad,
         }
     }
 
@@ -41,10 +46,17 @@ impl Known {
         unneeded.is_empty()
     }
 
-    /// Adds the pages of a finished segment.
+    /// Is one of the pages of a run, of this segment, known to be bad?
+    pub(super) fn is_bad(&self, name: SegmentName, slots: &Range<u32>) -> bool {
+        self.bad.any_of(name, slots)
+    }
+
+    /// Adds the pages of a finished segment, but for what is known to be bad of it.
     fn load(&mut self, name: SegmentName, segment: &SegmentReader) {
         let number = self.segments.number(name);
-        for frame in &segment.footer.frames {
+        let listed = self.bad.of(name);
+        let frames = segment.footer.frames.iter();
+        for frame in frames.filter(|frame| !bad::any_of(listed, &(frame.first_slot..frame.end_slot()))) {
             for (slot, digest) in (frame.first_slot..).zip(segment.footer.digests_of(frame)) {
                 if self.index.find(digest).is_none() {
                     self.index.insert(
@@ -69,9 +81,10 @@ impl Store {
         heads: &[Rc<Head>],
         base: Option<CheckpointId>,
     ) -> Result<Known, StoreError> {
+        let bad = KnownBad::read(&self.medium)?;
         let mut known = match self.known.take() {
-            Some(known) if self.still_there(&known)? && known.is_needed(heads) => known,
-            _ => Known::new(self.options.dedup_pages_max),
+            Some(known) if known.bad == bad && self.still_there(&known)? && known.is_needed(heads) => known,
+            _ => Known::new(self.options.dedup_pages_max, bad),
         };
         let mut order: Vec<&Head> = heads.iter().map(AsRef::as_ref).collect();
         order.sort_by_key(|head| std::cmp::Reverse((Some(head.info.id) == base, head.info.age_key())));

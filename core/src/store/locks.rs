@@ -1,6 +1,7 @@
 //! Who may use a store at the same time: writers and readers share it, garbage collection has it alone.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::files::LOCK;
 use super::{Store, StoreError};
@@ -64,8 +65,29 @@ impl Store {
         Ok(Rc::new(self.lock(LockMode::Exclusive, operation)?))
     }
 
+    /// The same, without waiting for anybody; `None` if somebody has it.
+    pub(super) fn exclude_at_once(&self, operation: &'static str) -> Result<Option<Rc<StoreLock>>, StoreError> {
+        if self.shared.borrow().strong_count() > 0 {
+            return Ok(None);
+        }
+        match self.lock_within(LockMode::Exclusive, operation, Duration::ZERO) {
+            Ok(lock) => Ok(Some(Rc::new(lock))),
+            Err(StoreError::Busy { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn lock(&self, mode: LockMode, operation: &'static str) -> Result<StoreLock, StoreError> {
-        match self.medium.try_lock(LOCK, mode, self.options.lock_wait) {
+        self.lock_within(mode, operation, self.options.lock_wait)
+    }
+
+    fn lock_within(
+        &self,
+        mode: LockMode,
+        operation: &'static str,
+        wait: Duration,
+    ) -> Result<StoreLock, StoreError> {
+        match self.medium.try_lock(LOCK, mode, wait) {
             Ok(LockAttempt::Held(guard)) => Ok(StoreLock(guard)),
             Ok(LockAttempt::Busy(holders)) => Err(busy(mode, operation, holders)),
             Err(error) if error.kind == MediumErrorKind::Unsupported => {

@@ -9,6 +9,8 @@
 //! Zero pages are not stored, equal pages once, whichever checkpoint they came with; each checkpoint is nevertheless
 //! complete by itself, because its manifest names every page it needs.
 
+mod bad;
+mod blame;
 mod cache;
 mod catalogue;
 mod chunked;
@@ -26,15 +28,20 @@ mod header;
 mod id;
 mod info;
 mod known;
+mod live;
 mod locks;
 mod manifest;
 mod page_map;
 mod pages;
 mod pool;
 mod reader;
+mod repair;
 mod retention;
+mod scrub;
 mod segment;
+mod slots;
 mod staging;
+mod survey;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -45,6 +52,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
+pub use bad::BadCounts;
 pub use collect::{CollectOptions, Collected, Pruned};
 pub use copy::CopyError;
 pub use diff::{Difference, RecordChange, RecordDifference};
@@ -52,15 +60,20 @@ pub use entries::Stranger;
 pub use error::{Finding, StoreError};
 pub use id::{CheckpointId, ParseIdError};
 pub use info::{CheckpointInfo, DiskInfo, Listing, NewCheckpoint, StoreOptions};
+pub use manifest::RecordSummary;
 pub use reader::CheckpointReader;
+pub use repair::Repaired;
 pub use retention::Retention;
+pub use scrub::{ScrubCursor, Scrubbed};
 pub use staging::{Mark, Staging};
+pub use survey::Survey;
 pub use verify::{Remains, Verification};
 
 use id::SegmentName;
 use known::Known;
 use locks::StoreLock;
 use manifest::Head;
+use repair::Sought;
 
 use crate::clock::Clock;
 use crate::medium::Medium;
@@ -81,6 +94,8 @@ pub struct Store {
     shared: RefCell<Weak<StoreLock>>,
     /// No shared lock was refused so far.
     guarded: Cell<bool>,
+    /// What the last attempt to heal looked through.
+    sought: RefCell<Option<Sought>>,
 }
 
 impl Store {
@@ -116,6 +131,7 @@ impl Store {
             known: RefCell::default(),
             shared: RefCell::default(),
             guarded: Cell::new(true),
+            sought: RefCell::default(),
         })
     }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
+use super::bad;
 use super::cache::Cache;
-use super::expand::Chunk;
+use super::expand::{Chunk, WrongFrame};
 use super::files::segment_path;
-
 use super::frame::FrameEntry;
 use super::id::Digest;
 use super::locks::StoreLock;
@@ -85,6 +85,15 @@ impl Segments for OpenSegments {
         }
         Ok(self.open.get(number).expect("just opened"))
     }
+
+    /// Notes them, so that no later checkpoint shares them. That may fail: nothing depends on it here, and verification notes
+    /// them as well.
+    fn found_bad(&mut self, number: u32, frames: &[WrongFrame]) {
+        for frame in frames {
+            let slots = frame.entry.first_slot..frame.entry.end_slot();
+            let _ = bad::add_to_list(&self.medium, self.name(number), &[slots]);
+        }
+    }
 }
 
 /// Where a page that was asked for comes from.
@@ -104,7 +113,7 @@ impl Store {
     pub fn read(&self, id: CheckpointId) -> Result<CheckpointReader, StoreError> {
         let lock = self.share("read a checkpoint")?;
         let manifest = Manifest::open(&self.medium, id)?;
-        let body = manifest.body()?;
+        let body = manifest.body()?.hold()?;
         Ok(CheckpointReader {
             info: manifest.head.info,
             selected: 0..body.runs.len(),
@@ -313,6 +322,7 @@ impl CheckpointReader {
         // All results are taken up, also after an error: none may be left behind in the pool.
         for (key, ticket) in tickets {
             let chunk = self.pool.wait(ticket);
+            self.segments.found_bad(key.0, &chunk.wrong);
             if result.is_ok() {
                 result = self
                     .segments

@@ -8,11 +8,13 @@ use super::files::{self, CHECKPOINTS, SEGMENTS, TmpFile, checkpoint_path, segmen
 use super::id::Digest;
 use super::known::Known;
 use super::locks::StoreLock;
-use super::manifest::{self, BodyWriter, Head, Manifest, check_facts, check_name, check_record};
+use super::manifest::{self, BodyWriter, Head, Manifest, RecordTotals, check_facts, check_name};
 use super::page_map::{Journal, Merged, Run, SEGMENTS_MAX, Source};
 use super::pages::{FinishedPages, PageWriter};
 use super::segment::SealedSegment;
-use super::{CheckpointId, CheckpointInfo, DiskInfo, NewCheckpoint, SegmentName, Store, StoreError, entries};
+use super::{
+    CheckpointId, CheckpointInfo, DiskInfo, Finding, NewCheckpoint, SegmentName, Store, StoreError, entries,
+};
 use crate::guest::{MemoryLayout, PageBatch, PageTag, Space, StateRecord};
 use crate::units::Timestamp;
 
@@ -31,7 +33,7 @@ pub struct Staging<'s> {
     pages: Result<PageWriter<'s>, Option<StoreError>>,
     layout: Option<MemoryLayout>,
     records: Vec<StateRecord>,
-    record_bytes: u64,
+    record_totals: RecordTotals,
     /// Last, so that it is released when all else is gone.
     lock: Rc<StoreLock>,
 }
@@ -41,7 +43,8 @@ pub struct Staging<'s> {
 pub struct Mark(usize);
 
 impl Store {
-    /// Begins a checkpoint. With a base, memory starts as the base's. Garbage collection waits from here to commit.
+    /// Begins a checkpoint. With a base, memory starts as the base's; one that
+    /// needs pages that are known to be bad is damage. Garbage collection waits from here to commit.
     pub fn begin(&self, new: NewCheckpoint) -> Result<Staging<'_>, StoreError> {
         self.check_writable()?;
         check_name(&new.guest)?;
@@ -77,7 +80,7 @@ impl Store {
             pages: Ok(pages),
             layout: None,
             records: Vec::new(),
-            record_bytes: 0,
+            record_totals: RecordTotals::default(),
             lock,
         })
     }
@@ -92,9 +95,14 @@ impl Store {
             .map(|&name| known.segments.number(name))
             .collect();
         let mut journal = Journal::new();
-        for &run in &manifest.body()?.runs {
-            let mut run = Run::from(run);
-            if let Source::Stored { segment, .. } = &mut run.source {
+        for run in manifest.body()?.runs() {
+            let mut run = run?;
+            if let Source::Stored { segment, slot } = &mut run.source {
+                let name = manifest.head.segments[*segment as usize];
+                if known.is_bad(name, &(*slot..*slot + run.count)) {
+                    let what = "pages of the base are known to be bad";
+                    return Err(Finding::new(segment_path(name), None, what).of(base).into());
+                }
                 *segment = numbers[*segment as usize];
             }
             journal.push(run);
@@ -163,9 +171,10 @@ impl<'s> Staging<'s> {
         self.new.base
     }
 
-    /// Adds a machine-state record; order is kept. Large ones (MiB) are fine, 256 MiB together are the limit.
+    /// Adds a machine-state record; order is kept. Large ones (MiB) are fine; 256 MiB together are the limit,
+    /// and 65,536 of them.
     pub fn put_record(&mut self, record: StateRecord) -> Result<(), StoreError> {
-        self.record_bytes = check_record(&record, self.record_bytes)?;
+        self.record_totals = self.record_totals.with(&record)?;
         self.records.push(record);
         self.with_pages(|_| Ok(()))
     }
@@ -173,7 +182,7 @@ impl<'s> Staging<'s> {
     /// Drops all records put so far (a later epoch of the same stream replaces them).
     pub fn clear_records(&mut self) {
         self.records.clear();
-        self.record_bytes = 0;
+        self.record_totals = RecordTotals::default();
     }
 
     /// Adds or replaces a fact for the catalogue. 1 MiB together are the limit, checked at commit.

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::StoreError;
-use super::expand::Chunk;
+use super::expand::{Chunk, WrongFrame};
 use super::frame::FrameEntry;
 use super::page_map::{PackedRun, Run, Source};
 use super::pool::{Pool, Ticket};
@@ -145,6 +145,7 @@ impl Sweep {
                     return Ok(());
                 };
                 let chunk = pool.wait(ticket);
+                segments.found_bad(segment, &chunk.wrong);
                 chunk.check(segments.get(segment)?.file.path())?;
                 self.current = Some(Emitting {
                     segment,
@@ -269,6 +270,8 @@ impl Sweep {
 pub(super) trait Segments {
     /// The segment of a number in the map.
     fn get(&mut self, number: u32) -> Result<&SegmentReader, StoreError>;
+    /// Frames of it were found to be damaged.
+    fn found_bad(&mut self, number: u32, frames: &[WrongFrame]);
 }
 
 /// The frame that holds a slot; a segment without it does not belong to the map.

@@ -1,15 +1,18 @@
 //! Reads everything and says what is wrong with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
+use super::bad::{self, BadSlots, KnownBad};
+use super::blame::Blame;
 use super::expand::{Chunk, WrongFrame};
 use super::files::{self, CHECKPOINTS, SEGMENTS, segment_path, tmp_path};
 use super::frame::FrameEntry;
 use super::manifest::Manifest;
-use super::page_map::{PackedRun, Run, Source};
+use super::page_map::{Run, Source};
 use super::pool::Pool;
 use super::segment::SegmentReader;
+use super::slots::SlotSet;
 use super::{CheckpointId, Finding, SegmentName, Store, StoreError, Stranger, entries, header};
 use crate::medium::MediumErrorKind;
 
@@ -34,6 +37,9 @@ pub struct Verification {
     pub pages: u64,
     /// Bytes of manifests and segments that were read.
     pub bytes: u64,
+    /// Why the bad frames that were found could not be noted, if so. Noted ones are not shared by later checkpoints, and are
+    /// what `repair` heals.
+    pub not_noted: Option<String>,
 }
 
 /// A file that no checkpoint needs.
@@ -50,8 +56,11 @@ pub struct Remains {
 struct Judged {
     /// Slots that have a frame, ascending.
     present: Vec<Range<u32>>,
-    /// Damaged slots and the finding about them.
-    damaged: Vec<(Range<u32>, usize)>,
+    /// Slots of damaged frames, ascending, and the findings about them: one each, the first of them this one.
+    damaged: Vec<Range<u32>>,
+    findings: usize,
+    /// How many slots there are.
+    slots: u32,
     /// The segment as a whole cannot be read; the finding names all who need it.
     unreadable: bool,
 }
@@ -65,6 +74,8 @@ struct Verifier<'s> {
     /// Segments needed, by whom.
     needed: BTreeMap<SegmentName, Vec<CheckpointId>>,
     judged: BTreeMap<SegmentName, Judged>,
+    /// Slots that a checkpoint needs and that have no frame.
+    missing: BTreeMap<SegmentName, SlotSet>,
 }
 
 impl Store {
@@ -72,6 +83,11 @@ impl Store {
     /// returned as an error; an error means that the verification could not be done.
     pub fn verify(&self, id: Option<CheckpointId>) -> Result<Verification, StoreError> {
         let _lock = self.share("verify the store")?;
+        self.verify_locked(id)
+    }
+
+    /// The same for a caller that has a lock.
+    pub(super) fn verify_locked(&self, id: Option<CheckpointId>) -> Result<Verification, StoreError> {
         let pool = Pool::new(self.options.workers);
         let seen = Verification::default();
         let mut verifier = Verifier {
@@ -80,7 +96,10 @@ impl Store {
             seen,
             needed: BTreeMap::new(),
             judged: BTreeMap::new(),
+            missing: BTreeMap::new(),
         };
+        let known = KnownBad::read(&self.medium)?;
+        verifier.seen.findings.extend(known.damaged.iter().cloned());
         if let Some(finding) = damage(header::check(&self.medium))?.err() {
             verifier.seen.findings.push(finding);
         }
@@ -96,6 +115,7 @@ impl Store {
         manifests
             .into_iter()
             .try_for_each(|manifest| verifier.body(&manifest))?;
+        verifier.seen.not_noted = verifier.note(&known, id.is_none()).err().map(|error| error.to_string());
         let mut seen = verifier.seen;
         if id.is_some() {
             // A damaged frame that this checkpoint has no page in is not its damage.
@@ -183,28 +203,22 @@ impl Verifier<'_> {
             }
         };
         self.seen.bytes += segment.file.len_bytes();
-        let mut judged = Judged::default();
+        let mut judged = Judged {
+            slots: u32::try_from(segment.footer.digests.len()).expect("at most 2^20 slots"),
+            ..Judged::default()
+        };
         for frame in &segment.footer.frames {
             match judged.present.last_mut() {
                 Some(last) if last.end == frame.first_slot => last.end = frame.end_slot(),
                 _ => judged.present.push(frame.first_slot..frame.end_slot()),
             }
         }
-        match damage(self.frames(&segment))? {
-            Ok(wrong) => {
-                for wrong in wrong {
-                    let slots = wrong.entry.first_slot..wrong.entry.end_slot();
-                    judged.damaged.push((slots, self.seen.findings.len()));
-                    self.seen.findings.push(wrong.finding(&segment_path(name)));
-                }
-            }
-            Err(finding) => {
-                self.seen.findings.push(Finding {
-                    checkpoints: users,
-                    ..finding
-                });
-                judged.unreadable = true;
-            }
+        judged.findings = self.seen.findings.len();
+        for wrong in self.frames(&segment)? {
+            judged
+                .damaged
+                .push(wrong.entry.first_slot..wrong.entry.end_slot());
+            self.seen.findings.push(wrong.finding(&segment_path(name)));
         }
         Ok(judged)
     }
@@ -212,19 +226,27 @@ impl Verifier<'_> {
     /// Expands every frame of a segment; gives the damaged ones.
     fn frames(&mut self, segment: &SegmentReader) -> Result<Vec<WrongFrame>, StoreError> {
         let mut wrong = Vec::new();
-        let mut ahead = std::collections::VecDeque::new();
+        let mut ahead = VecDeque::new();
         let mut spare: Vec<Chunk> = Vec::new();
-        let mut bundles = segment.footer.frames.chunks(CHUNK_FRAMES);
+        let mut bundles: VecDeque<&[FrameEntry]> = segment.footer.frames.chunks(CHUNK_FRAMES).collect();
         let mut result = Ok(());
         loop {
-            while let Some(frames) = bundles.next().filter(|_| result.is_ok()) {
+            while ahead.len() < AHEAD && result.is_ok() {
+                let Some(frames) = bundles.pop_front() else { break };
                 let mut chunk = spare.pop().unwrap_or_default();
-                result = chunk.read(segment, frames);
-                if result.is_ok() {
-                    ahead.push_back(self.pool.submit(chunk));
-                }
-                if ahead.len() >= AHEAD {
-                    break;
+                match damage(chunk.read(segment, frames)) {
+                    Ok(Ok(())) => ahead.push_back(self.pool.submit(chunk)),
+                    // Which of them is it?
+                    Ok(Err(_)) if frames.len() > 1 => {
+                        let each = frames.chunks(1).rev();
+                        each.for_each(|frame| bundles.push_front(frame));
+                    }
+                    Ok(Err(finding)) => wrong.push(WrongFrame {
+                        entry: frames[0],
+                        offset: frames[0].offset,
+                        what: finding.what,
+                    }),
+                    Err(error) => result = Err(error),
                 }
             }
             let Some(ticket) = ahead.pop_front() else { break };
@@ -237,6 +259,7 @@ impl Verifier<'_> {
             wrong.append(&mut chunk.wrong);
             spare.push(chunk);
         }
+        wrong.sort_by_key(|wrong| wrong.entry.first_slot);
         result.map(|()| wrong)
     }
 
@@ -244,38 +267,23 @@ impl Verifier<'_> {
     fn body(&mut self, manifest: &Manifest) -> Result<(), StoreError> {
         let id = manifest.head.info.id;
         self.seen.checkpoints += 1;
-        let body = match damage(manifest.body())? {
-            Ok(body) => body,
-            Err(finding) => {
-                self.seen.findings.push(finding.of(id));
-                return Ok(());
-            }
-        };
-        let mut missing: BTreeMap<SegmentName, u32> = BTreeMap::new();
-        for (name, slots) in body
-            .runs
-            .iter()
-            .filter_map(|&run| stored(run, &manifest.head.segments))
-        {
-            let judged = &self.judged[&name];
-            if judged.unreadable {
-                continue;
-            }
-            for (damaged, finding) in &judged.damaged {
-                let users = &mut self.seen.findings[*finding].checkpoints;
-                if damaged.start < slots.end && slots.start < damaged.end && !users.contains(&id) {
-                    users.push(id);
-                }
-            }
-            let after = judged
-                .present
-                .partition_point(|present| present.end <= slots.start);
-            let present = judged.present.get(after);
-            if !present.is_some_and(|present| present.start <= slots.start && slots.end <= present.end) {
-                missing.entry(name).or_insert(slots.start);
+        let mut needs = Needs::default();
+        let read = manifest.body().and_then(|body| {
+            let names = &manifest.head.segments;
+            body.runs()
+                .try_for_each(|run| run.map(|run| needs.note(&self.judged, &mut self.missing, names, &run)))
+        });
+        if let Some(finding) = damage(read)?.err() {
+            self.seen.findings.push(finding.of(id));
+            return Ok(());
+        }
+        for (name, blame) in needs.damaged {
+            let first = self.judged[&name].findings;
+            for position in blame.needed() {
+                self.seen.findings[first + position].checkpoints.push(id);
             }
         }
-        for (name, slot) in missing {
+        for (name, slot) in needs.missing {
             let what = format!(
                 "expected frames with the pages in slot {slot} and behind, which the checkpoint needs"
             );
@@ -287,17 +295,87 @@ impl Verifier<'_> {
     }
 }
 
-/// Segment and slots of a stored run.
-fn stored(run: PackedRun, segments: &[SegmentName]) -> Option<(SegmentName, Range<u32>)> {
-    let run = Run::from(run);
-    match run.source {
-        Source::Zero => None,
-        Source::Stored { segment, slot } => Some((segments[segment as usize], slot..slot + run.count)),
+impl Verifier<'_> {
+    /// Makes the lists of bad frames say what was found. A list of a segment that was not looked at stays, unless the segment
+    /// is gone.
+    fn note(&self, known: &KnownBad, everything: bool) -> Result<(), StoreError> {
+        let medium = &self.store.medium;
+        let mut lists: BTreeMap<SegmentName, BadSlots> = BTreeMap::new();
+        for (&name, judged) in &self.judged {
+            let slots = if judged.unreadable {
+                vec![bad::WHOLE]
+            } else {
+                let missing = self.missing.get(&name).map(SlotSet::ranges).unwrap_or_default();
+                // Another checkpoint may need what has no frame.
+                let listed = if everything { &[][..] } else { known.of(name) };
+                let without_frame = bad::minus(&bad::union(&missing, listed), &judged.present);
+                bad::union(&judged.damaged, &without_frame)
+            };
+            lists.insert(name, slots);
+        }
+        if everything && !known.is_empty() {
+            let there = medium.list(SEGMENTS)?;
+            let there: Vec<_> = there.iter().filter_map(|entry| SegmentName::parse(&entry.name)).collect();
+            let gone = known.segments.keys().filter(|name| !there.contains(name));
+            for &name in gone {
+                lists.entry(name).or_default();
+            }
+        }
+        lists.retain(|&name, slots| slots != known.of(name) || !known.damaged.is_empty());
+        if !lists.is_empty() {
+            self.store.check_writable()?;
+        }
+        lists
+            .iter()
+            .try_for_each(|(&name, slots)| bad::write_list(medium, name, slots))
+    }
+}
+
+/// What a checkpoint needs of what is not right.
+#[derive(Debug, Default)]
+struct Needs<'j> {
+    /// Damaged frames.
+    damaged: BTreeMap<SegmentName, Blame<'j>>,
+    /// The first slot that has no frame.
+    missing: BTreeMap<SegmentName, u32>,
+}
+
+impl<'j> Needs<'j> {
+    fn note(
+        &mut self,
+        judged: &'j BTreeMap<SegmentName, Judged>,
+        missing: &mut BTreeMap<SegmentName, SlotSet>,
+        names: &[SegmentName],
+        run: &Run,
+    ) {
+        let Source::Stored { segment, slot } = run.source else {
+            return;
+        };
+        let (name, slots) = (names[segment as usize], slot..slot + run.count);
+        let segment = &judged[&name];
+        if segment.unreadable {
+            return;
+        }
+        if !segment.damaged.is_empty() {
+            let blame = self.damaged.entry(name);
+            blame.or_insert_with(|| Blame::new(&segment.damaged)).need(&slots);
+        }
+        let after = segment
+            .present
+            .partition_point(|present| present.end <= slots.start);
+        let present = segment.present.get(after);
+        if !present.is_some_and(|present| present.start <= slots.start && slots.end <= present.end) {
+            self.missing.entry(name).or_insert(slots.start);
+            let missing = missing.entry(name);
+            missing
+                .or_insert_with(|| SlotSet::below(segment.slots))
+                .add(slots);
+        }
     }
 }
 
 /// Takes damage out of an error. A file that the medium fails to read is damaged too, a bad sector, and so is what is no file.
-fn damage<T>(result: Result<T, StoreError>) -> Result<Result<T, Finding>, StoreError> {
+pub(super) fn damage<T>(result: Result<T, StoreError>) -> Result<Result<T, Finding>, StoreError> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(StoreError::Damaged(finding)) => Ok(Err(*finding)),

@@ -109,6 +109,11 @@ impl Disk {
         file.ok_or_else(|| failed(operation, path, kind))
     }
 
+    pub(super) fn has(&self, path: &str) -> bool {
+        let live = self.names.live();
+        live.dirs.contains(path) || live.files.contains_key(path)
+    }
+
     pub(super) fn list(&self, dir: &str) -> Result<Vec<DirEntry>, MediumError> {
         let Tree { files, dirs } = self.names.live();
         if files.contains_key(dir) {

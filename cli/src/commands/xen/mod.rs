@@ -61,6 +61,7 @@ pub(crate) fn checkpoint(args: &CheckpointArgs) -> Result<Outcome> {
         &request,
     )
     .with_context(|| format!("cannot checkpoint {name}"))?;
+    super::heal(&store);
     if args.json {
         print_json(&captured_json(&captured))?;
     } else {

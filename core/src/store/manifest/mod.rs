@@ -2,10 +2,13 @@
 
 mod body;
 mod head;
+mod stored;
 
 use std::rc::Rc;
 
-pub(super) use body::{Body, BodyWriter, check_record, count};
+pub(super) use body::{Body, BodyWriter, RecordTotals, count};
+pub use stored::RecordSummary;
+pub(super) use stored::StoredBody;
 pub(super) use head::{Head, check_facts, check_name};
 
 use super::files::{StoreFile, checkpoint_path};
@@ -134,35 +137,14 @@ impl Manifest {
         self.file.len_bytes()
     }
 
-    /// Reads the map and the records.
-    pub(super) fn body(&self) -> Result<Body, StoreError> {
-        self.read_body().map_err(|error| about(error, self.head.info.id))
+    /// The whole file as it is.
+    pub(super) fn bytes(&self) -> Result<Vec<u8>, StoreError> {
+        self.file.read_vec(0, self.file.len_bytes(), "manifest")
     }
 
-    fn read_body(&self) -> Result<Body, StoreError> {
-        let head = &self.head;
-        let stored = self.file.read_vec(self.body_at, head.body_len, "manifest body")?;
-        if *blake3::hash(&stored).as_bytes() != head.body_digest {
-            return Err(self
-                .file
-                .finding(self.body_at, "manifest body: checksum mismatch")
-                .into());
-        }
-        let segments = u32::try_from(head.segments.len()).expect("at most 2^18");
-        let body = Body::decode(&stored, head.body_raw_len, segments).map_err(|e| {
-            self.file.finding(
-                self.body_at,
-                format!("manifest body, byte {} of the raw form: {}", e.at, e.what),
-            )
-        })?;
-        let (pages, zero) = body.count();
-        if (pages, zero) != (head.info.pages, head.info.zero_pages) {
-            let what = format!(
-                "manifest body: has {pages} pages, {zero} of them zero, which is not what the head says"
-            );
-            return Err(self.file.finding(self.body_at, what).into());
-        }
-        Ok(body)
+    /// Reads the body, which is held against its digest and not unfolded yet.
+    pub(super) fn body(&self) -> Result<StoredBody, StoreError> {
+        StoredBody::read(self).map_err(|error| about(error, self.head.info.id))
     }
 }
 

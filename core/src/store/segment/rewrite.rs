@@ -56,11 +56,19 @@ impl<'m> SegmentRewriter<'m> {
         segment: &SegmentReader,
         entry: &FrameEntry,
     ) -> Result<(), StoreError> {
-        let start = self.gathered.len();
-        self.gathered.resize(start + entry.len_bytes as usize, 0);
-        segment.file.read_at(entry.offset, &mut self.gathered[start..])?;
+        let start = self.read(segment, entry)?;
         frame::check(&self.gathered[start..], entry)
             .map_err(|e| segment.file.finding(entry.offset + e.at, e.what))?;
+        self.put(entry.first_slot, entry.pages, entry.len_bytes)
+    }
+
+    /// Takes over a damaged frame as it is: it stays damaged, and what is left of it is not lost.
+    pub(in crate::store) fn copy_damaged(
+        &mut self,
+        segment: &SegmentReader,
+        entry: &FrameEntry,
+    ) -> Result<(), StoreError> {
+        self.read(segment, entry)?;
         self.put(entry.first_slot, entry.pages, entry.len_bytes)
     }
 
@@ -85,6 +93,14 @@ impl<'m> SegmentRewriter<'m> {
         let len_bytes = sealed.file.len_bytes();
         sealed.file.publish(&files::segment_path(self.name))?;
         Ok(len_bytes)
+    }
+
+    /// Reads a frame behind what is gathered; tells where that is.
+    fn read(&mut self, segment: &SegmentReader, entry: &FrameEntry) -> Result<usize, StoreError> {
+        let start = self.gathered.len();
+        self.gathered.resize(start + entry.len_bytes as usize, 0);
+        segment.file.read_at(entry.offset, &mut self.gathered[start..])?;
+        Ok(start)
     }
 
     /// Notes what was put behind `gathered`.
