@@ -634,6 +634,9 @@ pub(crate) struct ProtectArgs {
     /// How many checkpoints to keep
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) keep_last: u32,
+    /// Read the store again in the background at this rate, to find what rots while it can be healed: 10MiB/s
+    #[arg(long, value_name = "RATE")]
+    pub(crate) scrub: Option<String>,
     /// The guest hangs if it shows no progress for this long
     #[arg(long, value_name = "TIME")]
     pub(crate) hang_timeout: Option<String>,

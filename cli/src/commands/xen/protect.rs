@@ -13,6 +13,7 @@ use revenant_core::capture::{CaptureRequest, Method};
 use revenant_core::clock::SystemClock;
 use revenant_core::policy::{Fixed, INTERVAL_MIN, IntervalPolicy};
 use revenant_core::protect::Options;
+use revenant_core::quantity::Size;
 use revenant_xen::KeeperProgram;
 use revenant_xen::protect::{Ended, Entry, Progress, Protection, Sign, protect as protect_guest, stand_by};
 use serde_json::Value;
@@ -125,11 +126,22 @@ fn protection(args: &ProtectArgs) -> Result<Protection> {
         },
         progress,
         keep_last: args.keep_last,
+        scrub_bytes_per_s: args.scrub.as_deref().map(|text| rate("scrub", text)).transpose()?,
         suspend_timeout: duration("suspend-timeout", &args.suspend_timeout)?,
         helper: KeeperProgram::this(HELPER)?,
         take_over: false,
         options,
     })
+}
+
+/// Bytes a second as people write them (`10MiB/s`), named by the flag they came with.
+fn rate(flag: &str, text: &str) -> Result<u64> {
+    let size: Size = text
+        .strip_suffix("/s")
+        .with_context(|| format!("--{flag} {text:?}: expected a rate such as 10MiB/s"))?
+        .parse()
+        .with_context(|| format!("--{flag} {text:?}"))?;
+    Ok(size.bytes)
 }
 
 /// Waits for the other host to be lost and makes sure that it is. `false`: asked to stop before.

@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::journal::{Entry, Journal, details, seconds};
 use super::lease::{Lease, LeaseError};
+use super::scrub::Scrub;
 use super::watch::{Look, Progress, Watch, nap};
 use crate::live::domain::{FindError, LiveDomain};
 use crate::live::keeper::KeeperProgram;
@@ -45,6 +46,8 @@ pub struct Protection {
     pub progress: Option<Progress>,
     /// How many checkpoints to keep; two are kept in any case.
     pub keep_last: u32,
+    /// Read the store again in the background, so many bytes a second; `None`: not.
+    pub scrub_bytes_per_s: Option<u64>,
     /// How long the guest may take to suspend itself.
     pub suspend_timeout: Duration,
     /// How to start the processes that look after the guest if this one dies.
@@ -92,12 +95,15 @@ pub fn protect(
     stop: &AtomicBool,
 ) -> Result<(Ended, Tally), ProtectError> {
     let mut machine = Protect::new(policy, protection.options);
+    let clock = SystemClock::new();
+    let scrub = protection.scrub_bytes_per_s;
     let mut driver = Driver {
+        scrub: scrub.map(|bytes_per_s| Scrub::new(bytes_per_s, clock.now())),
         protection,
         store,
         journal,
         stop,
-        clock: SystemClock::new(),
+        clock,
         session: Session::continuous(),
         guest: None,
         watch: Watch::new(protection.progress.clone()),
@@ -148,6 +154,7 @@ struct Driver<'a> {
     guest: Option<Guest>,
     watch: Watch,
     lease: Lease,
+    scrub: Option<Scrub>,
     /// When the guest was noticed to be lost, while it is not back.
     lost_at: Option<Timestamp>,
     /// The checkpoint that was taken or restored last: until the guest shows that it goes on, it may be one of a guest that
@@ -230,8 +237,23 @@ impl Driver<'_> {
             if until.is_some_and(|until| now >= until) || self.stopped() {
                 return Event::TimerExpired;
             }
+            self.scrub(now);
             let next = now + LOOK_EVERY;
             nap(&self.clock, until.map_or(next, |until| until.min(next)), || true);
+        }
+    }
+
+    /// Reads the store again, a slice at a time. What it finds is not shared by later checkpoints, and pruning heals what it can.
+    fn scrub(&mut self, now: Timestamp) {
+        let slice = self.scrub.as_mut().and_then(|scrub| scrub.go_on(self.store, now));
+        match slice {
+            None | Some(Err(StoreError::Busy { .. })) => {}
+            Some(Ok(slice)) => {
+                for finding in slice.findings {
+                    self.note("damage-found", json!({ "finding": finding.to_string() }));
+                }
+            }
+            Some(Err(error)) => self.note("scrub-failed", json!({ "error": with_causes(&error) })),
         }
     }
 

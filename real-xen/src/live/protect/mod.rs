@@ -6,6 +6,7 @@
 mod driver;
 mod journal;
 mod lease;
+mod scrub;
 mod watch;
 
 pub use driver::{Ended, ProtectError, Protection, protect};
