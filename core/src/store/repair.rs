@@ -98,6 +98,10 @@ impl Store {
             ..Repaired::default()
         };
         self.check_writable()?;
+        if done.header {
+            // Nothing could be noted in a store without one.
+            self.verify_locked(None)?;
+        }
         if let Some(from) = from {
             self.take_manifests(from, &mut done)?;
             // What only they need has not been looked at.
