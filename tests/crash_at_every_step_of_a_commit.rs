@@ -94,6 +94,7 @@ impl Known {
                     keep_within: None,
                 };
                 let pruned = store.prune(&rule, CollectOptions::default())?;
+                assert_eq!(pruned.collected.shortcomings(), None);
                 let dropped: Vec<_> = pruned.dropped.iter().map(|info| info.id).collect();
                 assert_eq!(
                     dropped,
@@ -253,7 +254,7 @@ fn pages(first: u64, count: u32, number: u32) -> Vec<(u64, u8, u32)> {
 }
 
 /// Two guests and every kind of change: full, incremental, shared pages, abandoned, dropped; a segment that loses most of
-/// its frames and one that loses all.
+/// its frames and pages of others, and one that loses all.
 fn scenario() -> Vec<Step> {
     let mut full = pages(0, 36, 1);
     full.extend([
@@ -264,8 +265,11 @@ fn scenario() -> Vec<Step> {
         (43, 2, 37),
         (1 << 30, 0, 36),
     ]);
+    // Of these every second one goes: their frame is taken apart.
+    full.extend(pages(50, 6, 1100));
     let mut increment = pages(0, 32, 101);
     increment.extend([(33, 1, 34), (40, 0, 1002), (42, 0, 0)]);
+    increment.extend([(50, 0, 7), (52, 0, 7), (54, 0, 7)]);
     let mut other = pages(1000, 18, 201);
     other.extend([(8, 0, 35), (9, 4, 0)]);
     vec![
@@ -323,6 +327,11 @@ fn the_scenario_compacts_a_segment_and_removes_one() {
         before.keys().filter(|path| !after.contains_key(*path)).count()
     };
     assert_eq!((shrunk(&sizes[4], &sizes[5]), gone(&sizes[4], &sizes[5])), (1, 0));
+    let rewritten = sizes[5].iter().find(|(path, len)| sizes[4][*path] != **len);
+    assert!(
+        rewritten.is_some_and(|(_, &len)| (3 * 4096..5 * 4096).contains(&len)),
+        "three pages of six stay: {rewritten:?}"
+    );
     assert_eq!((shrunk(&sizes[6], &sizes[7]), gone(&sizes[6], &sizes[7])), (0, 1));
 }
 

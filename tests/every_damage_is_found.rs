@@ -91,7 +91,10 @@ fn judge(image: &Image, what: &str, held: &[Held]) -> Vec<Finding> {
     }
     let mut after = disk.image();
     after.files.retain(|path, _| !path.starts_with("bad/"));
-    assert!(after.files == image.files, "{what}: reading changes nothing but notes");
+    assert!(
+        after.files == image.files,
+        "{what}: reading changes nothing but notes"
+    );
     findings
 }
 

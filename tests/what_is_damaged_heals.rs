@@ -69,7 +69,10 @@ fn heal_by_import(image: &Image, held: &[Held], what: &str) {
     for (_, expected) in held {
         let id = expected.stage(&store, None).unwrap().commit().unwrap().id;
         all.push((id, expected.clone()));
-        assert!(is_whole(&store, all.last().unwrap()), "{what}: what was bad is shared");
+        assert!(
+            is_whole(&store, all.last().unwrap()),
+            "{what}: what was bad is shared"
+        );
     }
     store.heal().unwrap();
     assert_all_whole(&store, &all, what);
@@ -99,7 +102,10 @@ fn equal_content_heals_every_place() {
 #[test]
 fn what_a_restore_or_a_scrub_finds_is_not_shared_either_and_prune_heals_it() {
     let (image, held) = small_store();
-    let path = paths(&image, "segments/").into_iter().max_by_key(|path| image.files[path].len()).unwrap();
+    let path = paths(&image, "segments/")
+        .into_iter()
+        .max_by_key(|path| image.files[path].len())
+        .unwrap();
     let mut damaged = image.clone();
     assert!(damaged.corrupt(&path, 40, 1));
     for scrub in [false, true] {
@@ -114,7 +120,10 @@ fn what_a_restore_or_a_scrub_finds_is_not_shared_either_and_prune_heals_it() {
                 break;
             }
         }
-        assert_eq!(found.iter().filter(|finding| finding.path == path).count(), usize::from(scrub));
+        assert_eq!(
+            found.iter().filter(|finding| finding.path == path).count(),
+            usize::from(scrub)
+        );
         let lost = held.iter().filter(|held| !is_whole(&store, held)).count();
         assert!(lost > 0);
         assert_eq!(store.known_bad().unwrap().frames, 1);
@@ -137,7 +146,11 @@ fn an_increment_does_not_build_on_bad_pages() {
         store.verify(None).unwrap();
         for base in &held {
             let whole = is_whole(&store, base);
-            match base.1.stage(&store, Some(base)).map(|staging| staging.commit().unwrap().id) {
+            match base
+                .1
+                .stage(&store, Some(base))
+                .map(|staging| staging.commit().unwrap().id)
+            {
                 Ok(id) => assert!(whole && is_whole(&store, &(id, base.1.clone()))),
                 Err(StoreError::Damaged(finding)) => assert!(!whole && finding.path == path),
                 Err(other) => panic!("{other}"),
@@ -205,7 +218,10 @@ fn copies_heal_frames() {
     let (image, held) = small_store();
     let copies = SimMedium::default();
     Store::create(&copies).unwrap();
-    let (source, target) = (open(&SimMedium::new(image.clone())).unwrap(), open(&copies).unwrap());
+    let (source, target) = (
+        open(&SimMedium::new(image.clone())).unwrap(),
+        open(&copies).unwrap(),
+    );
     for (id, _) in held.iter().rev() {
         target.copy_from(&source, *id).unwrap();
     }
@@ -233,7 +249,10 @@ fn without_equal_content_nothing_is_lost_that_was_there() {
         let whole: Vec<bool> = held.iter().map(|held| is_whole(&store, held)).collect();
         for _ in 0..2 {
             let repaired = store.repair(None).unwrap();
-            assert_eq!(repaired.left.is_empty(), store.verify(None).unwrap().findings.is_empty());
+            assert_eq!(
+                repaired.left.is_empty(),
+                store.verify(None).unwrap().findings.is_empty()
+            );
             for (held, whole) in held.iter().zip(&whole) {
                 assert!(is_whole(&store, held) || !whole, "{} was lost", held.0);
             }
@@ -265,12 +284,19 @@ fn a_crash_of_the_repair_takes_nothing_away() {
             let disk = SimMedium::new(damaged.clone());
             disk.crash_at(nth, moment);
             let crashed = repair(&disk, &image);
-            assert!(crashed.is_err() && disk.is_halted(), "no crash {moment:?} {operation}");
+            assert!(
+                crashed.is_err() && disk.is_halted(),
+                "no crash {moment:?} {operation}"
+            );
             for left in disk.crash_images() {
                 let disk = SimMedium::new(left);
                 let store = open(&disk).unwrap();
                 for (held, readable) in held.iter().zip(&readable) {
-                    assert!(is_whole(&store, held) || !readable, "{} was lost at {operation}", held.0);
+                    assert!(
+                        is_whole(&store, held) || !readable,
+                        "{} was lost at {operation}",
+                        held.0
+                    );
                 }
                 drop(store);
                 let (store, repaired) = repair(&disk, &image).unwrap();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use revenant_core::policy::Choice;
+use revenant_core::store::CollectOptions;
 use revenant_experiments::run::Shard;
 
 /// Checkpoint, store, verify and restore virtual machines; experiment with their failures.
@@ -105,11 +106,19 @@ docs/validation.md. Ends with 3 if a number is off that should not be. Examples:
     /// Drop old checkpoints and give their space back
     #[command(
         after_help = "A checkpoint is kept if any rule keeps it. Rules apply to each guest by itself.
+Segments of which too much is unneeded are written anew, the smallest first, as far as there is room for it. Ends with status 1
+if something could not be done; the report says what was.
 Examples:
   revenant prune --store /var/lib/revenant --keep-last 3 --keep-within 7d --dry-run
   revenant prune --store /var/lib/revenant --keep-last 3"
     )]
     Prune(PruneArgs),
+    /// What takes the space of a store: what is needed, by which guest and checkpoint, and what is not
+    #[command(
+        after_help = "NEEDS counts each page once, also if others need it too. ALONE is what would be freed if this guest, or this
+checkpoint, went and no other. WRITTEN in `list` is something else: the bytes that were written when a checkpoint was made."
+    )]
+    Stats(StatsArgs),
     /// Take a checkpoint of a running Xen guest, which goes on running
     #[command(after_help = "Examples:
   revenant checkpoint web1 --store /var/lib/revenant
@@ -544,6 +553,22 @@ pub(crate) struct DiffArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct StatsArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+    /// Machine-readable output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn percent(text: &str) -> Result<u8, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse().ok();
+    number
+        .filter(|percent| (0..=100).contains(percent))
+        .ok_or_else(|| "expected whole percent, 0 to 100, such as 10%".to_owned())
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct PruneArgs {
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -556,7 +581,10 @@ pub(crate) struct PruneArgs {
     /// Drop checkpoints whose manifest is damaged; they stop a prune otherwise
     #[arg(long)]
     pub(crate) drop_damaged: bool,
-    /// Say what would be dropped, drop nothing
+    /// How much of what is stored may stay though no checkpoint needs it. Less gives more space back and writes more
+    #[arg(long, value_name = "PERCENT", value_parser = percent, default_value_t = CollectOptions::MAX_UNUSED_PERCENT)]
+    pub(crate) max_unused: u8,
+    /// Say what would be dropped and freed, with the space there is; change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Machine-readable output

@@ -24,7 +24,10 @@ pub(crate) fn print_json(value: &serde_json::Value) -> io::Result<()> {
 pub(crate) fn print_json_of(value: &impl serde::Serialize) -> io::Result<()> {
     let mut stdout = io::BufWriter::new(io::stdout().lock());
     let written = serde_json::to_writer_pretty(&mut stdout, value).map_err(io::Error::from);
-    match written.and_then(|()| writeln!(stdout)).and_then(|()| stdout.flush()) {
+    match written
+        .and_then(|()| writeln!(stdout))
+        .and_then(|()| stdout.flush())
+    {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }

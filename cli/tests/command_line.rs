@@ -164,7 +164,22 @@ fn prune_says_first_and_then_does() {
         0
     );
     assert_eq!(count(), 3);
-    assert_eq!(status(&revenant(&["prune", "--keep-last", "1"], &store)), 0);
+    let stats = revenant(&["stats", "--json"], &store);
+    let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).unwrap();
+    assert_eq!(stats["guests"][0]["checkpoints"], 3);
+    assert_eq!(stats["unused_bytes"], 0);
+    assert_eq!(status(&revenant(&["stats"], &store)), 0);
+    for usage in ["101%", "-1", "some"] {
+        let refused = revenant(&["prune", "--keep-last", "1", "--max-unused", usage], &store);
+        assert_eq!(status(&refused), 2, "{usage}");
+    }
+    assert_eq!(
+        status(&revenant(
+            &["prune", "--keep-last", "1", "--max-unused", "5%"],
+            &store
+        )),
+        0
+    );
     assert_eq!(count(), 1);
     assert_eq!(status(&revenant(&["verify"], &store)), 0);
 }

@@ -81,7 +81,11 @@ impl Hostile {
             runs: runs as u64,
             pages: runs as u64,
             zero: runs as u64,
-            body: vec![(number(runs as u64), 1), (pair.to_vec(), runs / 2), (number(0), 1)],
+            body: vec![
+                (number(runs as u64), 1),
+                (pair.to_vec(), runs / 2),
+                (number(0), 1),
+            ],
             sound,
         }
     }
@@ -155,7 +159,12 @@ fn hostile() -> Vec<Hostile> {
     far.extend(number(0));
     vec![
         Hostile::zero_runs("runs that a writer joins", 100_000_000, &alike, false),
-        Hostile::zero_runs("more runs than its bytes warrant", 60_000_000, &alternating, false),
+        Hostile::zero_runs(
+            "more runs than its bytes warrant",
+            60_000_000,
+            &alternating,
+            false,
+        ),
         Hostile::zero_runs("many runs", 1 << 22, &alternating, true),
         Hostile {
             what: "the last slot of segments that are not there",
@@ -167,14 +176,28 @@ fn hostile() -> Vec<Hostile> {
             sound: true,
         },
         Hostile::records("empty records", 30_000_000, &[0, 0], false),
-        Hostile::records("long names", 1 << 16, &[&number(4096)[..], &[b'n'; 4096], &[0]].concat(), false),
+        Hostile::records(
+            "long names",
+            1 << 16,
+            &[&number(4096)[..], &[b'n'; 4096], &[0]].concat(),
+            false,
+        ),
         Hostile::records("many records", 1 << 16, &[1, b'n', 0], true),
-        Hostile::records("a great many bytes of records", 100, &[&[1, b'n'][..], &number(4 << 20), &vec![0; 4 << 20]].concat(), false),
+        Hostile::records(
+            "a great many bytes of records",
+            100,
+            &[&[1, b'n'][..], &number(4 << 20), &vec![0; 4 << 20]].concat(),
+            false,
+        ),
     ]
 }
 
 /// What is done, and whether it holds the map.
-type Operation = (&'static str, bool, fn(&Store, CheckpointId, &Path) -> Result<(), StoreError>);
+type Operation = (
+    &'static str,
+    bool,
+    fn(&Store, CheckpointId, &Path) -> Result<(), StoreError>,
+);
 
 fn operations() -> Vec<Operation> {
     let keep = Retention {
@@ -226,10 +249,13 @@ fn operations() -> Vec<Operation> {
         }),
         ("copy", true, |store, id, dir| {
             let target = open(&dir.join("target"));
-            target.copy_from(store, id).map(drop).map_err(|error| match error {
-                revenant_core::store::CopyError::Source(error)
-                | revenant_core::store::CopyError::Target(error) => error,
-            })
+            target
+                .copy_from(store, id)
+                .map(drop)
+                .map_err(|error| match error {
+                    revenant_core::store::CopyError::Source(error)
+                    | revenant_core::store::CopyError::Target(error) => error,
+                })
         }),
     ]
 }
@@ -257,13 +283,28 @@ fn a_small_manifest_does_not_become_large() {
             PEAK.store(before, Ordering::Relaxed);
             let result = operation(&store, id, dir.path());
             let peak = PEAK.load(Ordering::Relaxed) - before;
-            let runs = if holds && hostile.sound { usize::try_from(hostile.runs).unwrap() } else { 0 };
+            let runs = if holds && hostile.sound {
+                usize::try_from(hostile.runs).unwrap()
+            } else {
+                0
+            };
             // Up to the limit a body that is refused may be held when it is.
-            let refused = if holds && !hostile.sound { (1 << 24) * 36 } else { 0 };
+            let refused = if holds && !hostile.sound {
+                (1 << 24) * 36
+            } else {
+                0
+            };
             let limit = FIXED + PER_BYTE * len + PER_RUN * runs + refused;
             let what = hostile.what;
-            println!("{what}, {name}: {} MiB of {} for {len} bytes", peak / MIB, limit / MIB);
-            assert!(peak <= limit, "{what}, {name}: {peak} bytes, at most {limit} for {len} bytes");
+            println!(
+                "{what}, {name}: {} MiB of {} for {len} bytes",
+                peak / MIB,
+                limit / MIB
+            );
+            assert!(
+                peak <= limit,
+                "{what}, {name}: {peak} bytes, at most {limit} for {len} bytes"
+            );
             match result {
                 Ok(()) => assert!(hostile.sound || !holds, "{what}, {name}: taken for a checkpoint"),
                 Err(StoreError::Damaged(finding)) => {

@@ -1,19 +1,19 @@
-//! What is in a store, whether it is whole, and what may go.
+//! What is in a store, and whether it is whole.
 
 use std::ops::Range;
 
 use anyhow::Result;
 use revenant_core::guest::{MemoryLayout, Space};
 use revenant_core::store::{
-    CheckpointId, CheckpointInfo, CollectOptions, Difference, DiskInfo, Finding, RecordChange, RecordSummary,
-    Repaired, Retention, Survey,
+    CheckpointId, CheckpointInfo, Difference, DiskInfo, Finding, RecordChange, RecordSummary, Repaired,
+    Survey,
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::{duration, open_store};
+use super::open_store;
 use crate::Outcome;
-use crate::args::{DiffArgs, ListArgs, PruneArgs, ShowArgs, VerifyArgs};
+use crate::args::{DiffArgs, ListArgs, ShowArgs, VerifyArgs};
 use crate::output::{bytes, instant, print, print_json, print_json_of, table};
 
 pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
@@ -35,7 +35,7 @@ pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
             "MEMORY",
             "DISKS",
             "NEW PAGES",
-            "STORED",
+            "WRITTEN",
             "BASE",
         ];
         print(&table(&header, &[4, 5, 6, 7], &rows))?;
@@ -260,65 +260,6 @@ pub(crate) fn diff(args: &DiffArgs) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
-    let keep_within = args
-        .keep_within
-        .as_deref()
-        .map(|text| duration("keep-within", text))
-        .transpose()?;
-    let retention = Retention {
-        keep_last: args.keep_last,
-        keep_within,
-    };
-    let options = CollectOptions {
-        dry_run: args.dry_run,
-        drop_damaged: args.drop_damaged,
-        ..CollectOptions::default()
-    };
-    let pruned = open_store(&args.store.store)?.prune(&retention, options)?;
-    let collected = &pruned.collected;
-    if args.json {
-        let ids =
-            |all: &[CheckpointInfo]| -> Vec<String> { all.iter().map(|info| info.id.to_hex()).collect() };
-        print_json(&json!({
-            "dry_run": args.dry_run,
-            "kept": ids(&pruned.kept),
-            "dropped": ids(&pruned.dropped),
-            "damaged_dropped": collected.damaged_dropped.iter().map(finding_json).collect::<Vec<_>>(),
-            "segments_removed": collected.segments_removed,
-            "segments_compacted": collected.segments_compacted,
-            "remains_removed": collected.remains_removed,
-            "freed_bytes": collected.freed_bytes,
-            "pages_healed": collected.pages_healed,
-        }))?;
-        return Ok(Outcome::Done);
-    }
-    let (drops, frees) = if args.dry_run {
-        ("would drop", "would free")
-    } else {
-        ("dropped", "freed")
-    };
-    let mut text = String::new();
-    for info in &pruned.dropped {
-        text.push_str(&format!(
-            "{drops} {}  {}  {}\n",
-            info.id,
-            info.guest,
-            instant(info.committed)
-        ));
-    }
-    for finding in &collected.damaged_dropped {
-        text.push_str(&format!("{drops} damaged {finding}\n"));
-    }
-    if collected.pages_healed > 0 {
-        text.push_str(&format!("healed {} damaged pages\n", collected.pages_healed));
-    }
-    let (kept, freed) = (pruned.kept.len(), bytes(collected.freed_bytes));
-    text.push_str(&format!("{kept} checkpoints kept, {frees} {freed}\n"));
-    print(&text)?;
-    Ok(Outcome::Done)
-}
-
 /// A catalogue entry for machines.
 pub(crate) fn info_json(info: &CheckpointInfo) -> Value {
     let disks: Vec<Value> = info
@@ -343,7 +284,7 @@ pub(crate) fn info_json(info: &CheckpointInfo) -> Value {
     })
 }
 
-fn finding_json(finding: &Finding) -> Value {
+pub(super) fn finding_json(finding: &Finding) -> Value {
     let checkpoints: Vec<String> = finding.checkpoints.iter().map(CheckpointId::to_hex).collect();
     json!({ "path": finding.path, "offset": finding.offset, "checkpoints": checkpoints, "what": finding.what })
 }
@@ -396,13 +337,13 @@ fn ranges(mut all: impl Iterator<Item = Range<u64>>) -> String {
     format!("{}{tail}", shown.join(" "))
 }
 
-fn report(damaged: &[Finding]) {
+pub(super) fn report(damaged: &[Finding]) {
     for finding in damaged {
         eprintln!("damaged: {finding}");
     }
 }
 
-fn outcome(damaged: &[Finding]) -> Outcome {
+pub(super) fn outcome(damaged: &[Finding]) -> Outcome {
     if damaged.is_empty() {
         Outcome::Done
     } else {

@@ -11,6 +11,7 @@ mod fit;
 mod interval;
 mod policies;
 mod progress;
+mod space;
 mod validate;
 #[cfg(feature = "libxc")]
 mod xen;
@@ -54,7 +55,8 @@ pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
         Command::Show(args) => catalogue::show(&args),
         Command::Verify(args) => catalogue::verify(&args),
         Command::Diff(args) => catalogue::diff(&args),
-        Command::Prune(args) => catalogue::prune(&args),
+        Command::Prune(args) => space::prune(&args),
+        Command::Stats(args) => space::stats(&args),
         Command::Checkpoint(args) => xen::checkpoint(&args),
         Command::Restore(args) => xen::restore(&args),
         Command::Protect(args) => xen::protect(&args),
@@ -104,7 +106,10 @@ fn find(store: &Store, text: &str) -> Result<CheckpointId> {
 fn heal(store: &Store) {
     match store.heal() {
         Ok(Some(repaired)) if repaired.pages > 0 => {
-            eprintln!("note: {} damaged pages of older checkpoints were healed", repaired.pages);
+            eprintln!(
+                "note: {} damaged pages of older checkpoints were healed",
+                repaired.pages
+            );
         }
         Ok(_) => {}
         Err(error) => eprintln!("note: damaged pages of older checkpoints could not be healed: {error}"),

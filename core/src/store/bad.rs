@@ -141,7 +141,11 @@ pub(super) fn minus(a: &[Range<u32>], b: &[Range<u32>]) -> BadSlots {
 }
 
 /// Makes this the list of a segment, if it is not already; an empty one goes.
-pub(super) fn write_list(medium: &Rc<dyn Medium>, name: SegmentName, slots: &[Range<u32>]) -> Result<(), StoreError> {
+pub(super) fn write_list(
+    medium: &Rc<dyn Medium>,
+    name: SegmentName,
+    slots: &[Range<u32>],
+) -> Result<(), StoreError> {
     let path = bad_path(name);
     let before = read_list(medium, name);
     if matches!(&before, Ok(before) if before.as_deref().unwrap_or_default() == slots) {
@@ -159,7 +163,11 @@ pub(super) fn write_list(medium: &Rc<dyn Medium>, name: SegmentName, slots: &[Ra
 }
 
 /// Adds to the list of a segment.
-pub(super) fn add_to_list(medium: &Rc<dyn Medium>, name: SegmentName, slots: &[Range<u32>]) -> Result<(), StoreError> {
+pub(super) fn add_to_list(
+    medium: &Rc<dyn Medium>,
+    name: SegmentName,
+    slots: &[Range<u32>],
+) -> Result<(), StoreError> {
     let before = match read_list(medium, name) {
         Ok(found) => found.unwrap_or_default(),
         Err(StoreError::Damaged(_)) => vec![WHOLE],

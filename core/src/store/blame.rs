@@ -22,8 +22,12 @@ impl<'d> Blame<'d> {
 
     /// A run needs these slots.
     pub(super) fn need(&mut self, slots: &Range<u32>) {
-        let first = self.damaged.partition_point(|frame| count(frame.end <= slots.start));
-        let end = self.damaged.partition_point(|frame| count(frame.start < slots.end));
+        let first = self
+            .damaged
+            .partition_point(|frame| count(frame.end <= slots.start));
+        let end = self
+            .damaged
+            .partition_point(|frame| count(frame.start < slots.end));
         if first < end {
             self.steps[first] += 1;
             self.steps[end] -= 1;
@@ -93,6 +97,9 @@ mod tests {
             LOOKED_AT.get()
         };
         let (small, large) = (work(1 << 9), work(1 << 13));
-        assert!(large < small * 16 * 2, "{small} steps became {large} with 16 times the size");
+        assert!(
+            large < small * 16 * 2,
+            "{small} steps became {large} with 16 times the size"
+        );
     }
 }

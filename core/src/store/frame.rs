@@ -127,7 +127,10 @@ impl Codec {
     /// Fills `out` with what a frame's payload expands to, without looking at anything around it: pages of a damaged frame may
     /// be sound all the same, which their digests tell. False if it does not expand.
     pub(super) fn salvage(&mut self, stored: &[u8], out: &mut [u8]) -> bool {
-        let payload = stored.len().checked_sub(CHECKSUM).and_then(|end| stored.get(HEADER..end));
+        let payload = stored
+            .len()
+            .checked_sub(CHECKSUM)
+            .and_then(|end| stored.get(HEADER..end));
         match payload {
             Some(payload) if payload.len() == out.len() => out.copy_from_slice(payload),
             Some(payload) => {

@@ -66,7 +66,10 @@ impl Store {
     }
 
     /// The same, without waiting for anybody; `None` if somebody has it.
-    pub(super) fn exclude_at_once(&self, operation: &'static str) -> Result<Option<Rc<StoreLock>>, StoreError> {
+    pub(super) fn exclude_at_once(
+        &self,
+        operation: &'static str,
+    ) -> Result<Option<Rc<StoreLock>>, StoreError> {
         if self.shared.borrow().strong_count() > 0 {
             return Ok(None);
         }

@@ -41,6 +41,7 @@ mod scrub;
 mod segment;
 mod slots;
 mod staging;
+mod stats;
 mod survey;
 mod sweep;
 #[cfg(test)]
@@ -53,7 +54,7 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 pub use bad::BadCounts;
-pub use collect::{CollectOptions, Collected, Pruned};
+pub use collect::{CollectOptions, Collected, Pruned, Undone};
 pub use copy::CopyError;
 pub use diff::{Difference, RecordChange, RecordDifference};
 pub use entries::Stranger;
@@ -66,6 +67,7 @@ pub use repair::Repaired;
 pub use retention::Retention;
 pub use scrub::{ScrubCursor, Scrubbed};
 pub use staging::{Mark, Staging};
+pub use stats::{CheckpointUse, GuestUse, Stats};
 pub use survey::Survey;
 pub use verify::{Remains, Verification};
 

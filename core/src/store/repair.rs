@@ -278,7 +278,10 @@ impl Store {
         if sick.is_empty() || !all_readable {
             return Ok(());
         }
-        let named = sick.iter().enumerate().map(|(position, sick)| (sick.name, position));
+        let named = sick
+            .iter()
+            .enumerate()
+            .map(|(position, sick)| (sick.name, position));
         let positions: BTreeMap<SegmentName, usize> = named.collect();
         let mut damaged = false;
         for id in self.ids()? {
@@ -321,8 +324,7 @@ impl Store {
                 Err(StoreError::Damaged(finding)) => done.left.push(*finding),
                 Err(error) if error.is_full() => {
                     let what = "there is no room to rewrite it with sound pages";
-                    done.left
-                        .push(Finding::new(segment_path(sick.name), None, what));
+                    done.left.push(Finding::new(segment_path(sick.name), None, what));
                 }
                 Err(error) => return Err(error),
             }
@@ -340,8 +342,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let Some(body) = self.body(sick.name, from)? else {
             let what = "cannot be read, and nothing tells which pages it had";
-            done.left
-                .push(Finding::new(segment_path(sick.name), None, what));
+            done.left.push(Finding::new(segment_path(sick.name), None, what));
             return bad::write_list(&self.medium, sick.name, &[WHOLE]);
         };
         let plan = Plan::of(sick, &body, sources)?;
@@ -363,8 +364,7 @@ impl Store {
                 pages.sum::<u32>(),
                 first.start
             );
-            done.left
-                .push(Finding::new(segment_path(sick.name), None, what));
+            done.left.push(Finding::new(segment_path(sick.name), None, what));
         }
         Ok(())
     }
@@ -596,7 +596,10 @@ impl Sick {
 
     /// Slots of which the pages are to be had from elsewhere, ascending.
     fn wanted(&self) -> impl Iterator<Item = u32> {
-        let slots = self.bad.iter().flat_map(|range| range.start..range.end.min(self.slots));
+        let slots = self
+            .bad
+            .iter()
+            .flat_map(|range| range.start..range.end.min(self.slots));
         slots.filter(|&slot| self.needed.contains(slot))
     }
 }

@@ -89,7 +89,9 @@ impl Store {
             }
         };
         let frames = &segment.footer.frames;
-        let last = frames.last().map_or(0, |frame| frame.offset + u64::from(frame.len_bytes));
+        let last = frames
+            .last()
+            .map_or(0, |frame| frame.offset + u64::from(frame.len_bytes));
         done.bytes += segment.file.len_bytes() - last;
         let first = frames.partition_point(|frame| frame.first_slot < from_slot);
         let (mut chunk, mut codec) = (Chunk::default(), Codec::default());

@@ -115,7 +115,10 @@ impl Store {
         manifests
             .into_iter()
             .try_for_each(|manifest| verifier.body(&manifest))?;
-        verifier.seen.not_noted = verifier.note(&known, id.is_none()).err().map(|error| error.to_string());
+        verifier.seen.not_noted = verifier
+            .note(&known, id.is_none())
+            .err()
+            .map(|error| error.to_string());
         let mut seen = verifier.seen;
         if id.is_some() {
             // A damaged frame that this checkpoint has no page in is not its damage.
@@ -315,7 +318,10 @@ impl Verifier<'_> {
         }
         if everything && !known.is_empty() {
             let there = medium.list(SEGMENTS)?;
-            let there: Vec<_> = there.iter().filter_map(|entry| SegmentName::parse(&entry.name)).collect();
+            let there: Vec<_> = there
+                .iter()
+                .filter_map(|entry| SegmentName::parse(&entry.name))
+                .collect();
             let gone = known.segments.keys().filter(|name| !there.contains(name));
             for &name in gone {
                 lists.entry(name).or_default();

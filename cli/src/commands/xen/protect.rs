@@ -126,7 +126,11 @@ fn protection(args: &ProtectArgs) -> Result<Protection> {
         },
         progress,
         keep_last: args.keep_last,
-        scrub_bytes_per_s: args.scrub.as_deref().map(|text| rate("scrub", text)).transpose()?,
+        scrub_bytes_per_s: args
+            .scrub
+            .as_deref()
+            .map(|text| rate("scrub", text))
+            .transpose()?,
         suspend_timeout: duration("suspend-timeout", &args.suspend_timeout)?,
         helper: KeeperProgram::this(HELPER)?,
         take_over: false,

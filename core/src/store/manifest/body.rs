@@ -489,7 +489,8 @@ impl<'a> RawBody<'a> {
             if some == 0 {
                 return Err(self.wrong(format!("{what}: the body ends here")));
             }
-            self.reader.consume(usize::try_from(some).expect("no more than is buffered"));
+            self.reader
+                .consume(usize::try_from(some).expect("no more than is buffered"));
             (left, self.left) = (left - some, self.left - some);
         }
         Ok(())
@@ -548,7 +549,10 @@ mod tests {
                     tag: PageTag(tag),
                     source,
                 };
-                if !runs.last_mut().is_some_and(|last: &mut Run| last.try_extend(&run)) {
+                if !runs
+                    .last_mut()
+                    .is_some_and(|last: &mut Run| last.try_extend(&run))
+                {
                     runs.push(run);
                 }
                 at += gap + u64::from(count);

@@ -7,9 +7,9 @@ mod stored;
 use std::rc::Rc;
 
 pub(super) use body::{Body, BodyWriter, RecordTotals, count};
+pub(super) use head::{Head, check_facts, check_name};
 pub use stored::RecordSummary;
 pub(super) use stored::StoredBody;
-pub(super) use head::{Head, check_facts, check_name};
 
 use super::files::{StoreFile, checkpoint_path};
 use super::header::VERSION;

@@ -71,7 +71,9 @@ impl<'m> Sources<'m> {
                 }
                 if let Ok(segment) = damage(SegmentReader::open(medium, name))? {
                     let frames = &segment.footer.frames;
-                    frames.iter().for_each(|frame| sources.note(theirs, name, &segment, frame));
+                    frames
+                        .iter()
+                        .for_each(|frame| sources.note(theirs, name, &segment, frame));
                 }
             }
         }
@@ -89,7 +91,9 @@ impl<'m> Sources<'m> {
                 continue;
             }
             let places = self.places.entry(*digest).or_default();
-            let known = places.iter().any(|p| (p.theirs, p.name, p.frame.offset) == (theirs, name, frame.offset));
+            let known = places
+                .iter()
+                .any(|p| (p.theirs, p.name, p.frame.offset) == (theirs, name, frame.offset));
             if places.len() < PLACES_MAX && !known {
                 places.push(Place {
                     theirs,
@@ -128,7 +132,11 @@ impl<'m> Sources<'m> {
 
     fn expand(&mut self, place: Place) -> Result<Option<Vec<u8>>, StoreError> {
         let key = (place.theirs, place.name);
-        let medium = if place.theirs { self.theirs } else { Some(self.ours) };
+        let medium = if place.theirs {
+            self.theirs
+        } else {
+            Some(self.ours)
+        };
         if let (None, Some(medium)) = (self.files.get(key), medium) {
             let file = StoreFile::open(medium, segment_path(place.name))?;
             self.files.insert(key, file);

@@ -119,6 +119,18 @@ impl Footer {
     }
 }
 
+/// What a frame of this length takes: itself and its line of the footer.
+pub(in crate::store) fn taken_bytes(len_bytes: u32) -> u64 {
+    u64::from(len_bytes) + ENTRY as u64
+}
+
+impl FrameEntry {
+    /// What so many of its pages take. A page weighs as much as the others of its frame.
+    pub(in crate::store) fn share_bytes(&self, pages: usize) -> u64 {
+        taken_bytes(self.len_bytes) * pages as u64 / u64::from(self.pages)
+    }
+}
+
 fn frame_entry(fields: &mut Fields<'_>, offset: u64) -> Result<FrameEntry, Malformed> {
     let at = fields.at();
     let (first_slot, len_bytes) = (fields.u32("first slot")?, fields.u32("frame length")?);

@@ -5,7 +5,7 @@ mod reader;
 mod rewrite;
 mod writer;
 
-pub(super) use footer::Footer;
+pub(super) use footer::{Footer, taken_bytes};
 pub(super) use reader::SegmentReader;
 pub(super) use rewrite::SegmentRewriter;
 pub(super) use writer::{SealedSegment, SegmentWriter};

@@ -84,6 +84,22 @@ impl<'m> SegmentRewriter<'m> {
         Ok(())
     }
 
+    /// Takes frames that are made already and lie one after the other in `bytes`: for each its first slot, pages and length.
+    pub(in crate::store) fn frames(
+        &mut self,
+        bytes: &[u8],
+        frames: &[(u32, u8, u32)],
+    ) -> Result<(), StoreError> {
+        let mut rest = bytes;
+        for &(first_slot, pages, len_bytes) in frames {
+            let (frame, behind) = rest.split_at(len_bytes as usize);
+            self.gathered.extend_from_slice(frame);
+            self.put(first_slot, pages, len_bytes)?;
+            rest = behind;
+        }
+        Ok(())
+    }
+
     /// Makes all of it durable and puts it in the place of the old segment; tells its length in bytes. The name is durable
     /// after the `sync_dir` that the caller owes.
     pub(in crate::store) fn publish(mut self) -> Result<u64, StoreError> {

@@ -208,7 +208,7 @@ fn damaged_pages_are_stored_anew_once_nobody_uses_them() {
         .remove(
             &users,
             CollectOptions {
-                thorough: true,
+                max_unused_percent: 0,
                 ..CollectOptions::default()
             },
         )

@@ -1,7 +1,7 @@
 //! A medium in memory, whose files a test can damage.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,8 +19,12 @@ pub(in crate::store) struct MemoryMedium {
     /// Shared holders, or -1.
     holders: Rc<Cell<i32>>,
     pub(super) log: Rc<RefCell<Vec<String>>>,
-    /// Bytes that still fit.
+    /// Bytes that still fit, without a limit `usize::MAX`.
     pub(super) room: Rc<Cell<usize>>,
+    /// Does not say how many these are.
+    pub(super) hides_room: Cell<bool>,
+    /// Files that cannot be removed.
+    pub(super) stuck: RefCell<BTreeSet<String>>,
 }
 
 impl MemoryMedium {
@@ -56,6 +60,13 @@ impl MemoryMedium {
 
     pub(super) fn get(&self, path: &str) -> Option<Vec<u8>> {
         self.files.borrow().get(path).map(|bytes| bytes.borrow().clone())
+    }
+
+    fn give_back(&self, bytes: Option<Bytes>) {
+        let room = self.room.get();
+        if let Some(bytes) = bytes.filter(|_| room != usize::MAX) {
+            self.room.set(room + bytes.borrow().len());
+        }
     }
 
     fn note(&self, what: String) {
@@ -114,16 +125,22 @@ impl Medium for MemoryMedium {
             .borrow_mut()
             .remove(from)
             .ok_or_else(|| fail("rename", from, io::ErrorKind::NotFound))?;
-        self.files.borrow_mut().insert(to.to_owned(), moved);
+        let replaced = self.files.borrow_mut().insert(to.to_owned(), moved);
+        self.give_back(replaced);
         Ok(())
     }
 
     fn remove(&self, path: &str) -> Result<(), MediumError> {
         self.note(format!("remove {path}"));
+        if self.stuck.borrow().contains(path) {
+            return Err(fail("remove", path, io::ErrorKind::PermissionDenied));
+        }
         let removed = self.files.borrow_mut().remove(path);
-        removed
-            .map(|_| ())
-            .ok_or_else(|| fail("remove", path, io::ErrorKind::NotFound))
+        if removed.is_none() {
+            return Err(fail("remove", path, io::ErrorKind::NotFound));
+        }
+        self.give_back(removed);
+        Ok(())
     }
 
     fn create_dir(&self, _: &str) -> Result<(), MediumError> {
@@ -147,7 +164,8 @@ impl Medium for MemoryMedium {
     }
 
     fn free_bytes(&self) -> Result<Option<u64>, MediumError> {
-        Ok(None)
+        let told = Some(self.room.get()).filter(|&room| room != usize::MAX && !self.hides_room.get());
+        Ok(told.map(|room| room as u64))
     }
 }
 
@@ -164,9 +182,11 @@ impl MediumWriter for Writer {
         self.log
             .borrow_mut()
             .push(format!("append {} {}", self.path, bytes.len()));
-        let left = self.room.get().checked_sub(bytes.len());
-        self.room
-            .set(left.ok_or_else(|| fail("append", &self.path, io::ErrorKind::StorageFull))?);
+        if self.room.get() != usize::MAX {
+            let left = self.room.get().checked_sub(bytes.len());
+            self.room
+                .set(left.ok_or_else(|| fail("append", &self.path, io::ErrorKind::StorageFull))?);
+        }
         self.bytes.borrow_mut().extend_from_slice(bytes);
         Ok(())
     }

@@ -392,8 +392,12 @@ impl Driver<'_> {
                 keep_last: Some(keep),
                 keep_within: None,
             };
-            if let Err(error) = self.store.prune(&retention, CollectOptions::default()) {
-                self.note("prune-failed", json!({ "error": with_causes(&error) }));
+            let error = match self.store.prune(&retention, CollectOptions::default()) {
+                Ok(pruned) => pruned.collected.shortcomings(),
+                Err(error) => Some(with_causes(&error)),
+            };
+            if let Some(error) = error {
+                self.note("prune-failed", json!({ "error": error }));
             }
         }
     }

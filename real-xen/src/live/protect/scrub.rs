@@ -68,8 +68,17 @@ mod tests {
             }
         }
         let expected = 600u64 << 20;
-        assert!((expected - (20 << 20)..=expected + (10 << 20)).contains(&read), "{read} bytes in a minute");
-        assert_eq!(scrub.due(Timestamp(0) + Duration::from_secs(9000)), Some(SLICE_BYTES));
-        assert!(scrub.allowed <= SLICE_BYTES.cast_signed(), "a pause is not made up for");
+        assert!(
+            (expected - (20 << 20)..=expected + (10 << 20)).contains(&read),
+            "{read} bytes in a minute"
+        );
+        assert_eq!(
+            scrub.due(Timestamp(0) + Duration::from_secs(9000)),
+            Some(SLICE_BYTES)
+        );
+        assert!(
+            scrub.allowed <= SLICE_BYTES.cast_signed(),
+            "a pause is not made up for"
+        );
     }
 }

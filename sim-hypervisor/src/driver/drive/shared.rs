@@ -71,7 +71,7 @@ fn weed(store: &Store) {
     let ids: Vec<Id> = listed.filter(|id| damaged.contains(id)).collect();
     let options = CollectOptions {
         drop_damaged: true,
-        thorough: true,
+        max_unused_percent: 0,
         ..CollectOptions::default()
     };
     drop(store.remove(&ids, options));

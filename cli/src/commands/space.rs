@@ -1,0 +1,214 @@
+//! What takes space in a store, and giving it back.
+
+use anyhow::{Result, anyhow};
+use revenant_core::store::{CheckpointInfo, CollectOptions, Pruned, Retention, Stats};
+use serde_json::{Value, json};
+
+use super::catalogue::{finding_json, outcome, report};
+use super::{duration, open_store};
+use crate::Outcome;
+use crate::args::{PruneArgs, StatsArgs};
+use crate::output::{bytes, instant, print, print_json, table};
+
+pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
+    let keep_within = args
+        .keep_within
+        .as_deref()
+        .map(|text| duration("keep-within", text))
+        .transpose()?;
+    let retention = Retention {
+        keep_last: args.keep_last,
+        keep_within,
+    };
+    let options = CollectOptions {
+        dry_run: args.dry_run,
+        drop_damaged: args.drop_damaged,
+        max_unused_percent: args.max_unused,
+    };
+    let pruned = open_store(&args.store.store)?.prune(&retention, options)?;
+    if args.json {
+        print_json(&pruned_json(&pruned, args.dry_run))?;
+    } else {
+        print(&told(&pruned, args.dry_run))?;
+        report(&pruned.collected.damaged_left);
+        for undone in &pruned.collected.undone {
+            eprintln!("not done: {undone}");
+        }
+    }
+    match pruned.collected.shortcomings() {
+        Some(what) if !args.dry_run => Err(anyhow!("not all was done: {what}")),
+        _ => Ok(outcome(&pruned.collected.damaged_left)),
+    }
+}
+
+fn pruned_json(pruned: &Pruned, dry_run: bool) -> Value {
+    let collected = &pruned.collected;
+    let ids = |all: &[CheckpointInfo]| -> Vec<String> { all.iter().map(|info| info.id.to_hex()).collect() };
+    let undone: Vec<Value> = collected
+        .undone
+        .iter()
+        .map(|undone| json!({ "path": undone.path, "what": undone.what }))
+        .collect();
+    json!({
+        "dry_run": dry_run,
+        "kept": ids(&pruned.kept),
+        "dropped": ids(&pruned.dropped),
+        "damaged_dropped": collected.damaged_dropped.iter().map(finding_json).collect::<Vec<_>>(),
+        "damaged_left": collected.damaged_left.iter().map(finding_json).collect::<Vec<_>>(),
+        "segments_removed": collected.segments_removed,
+        "segments_compacted": collected.segments_compacted,
+        "rewritten_bytes": collected.rewritten_bytes,
+        "remains_removed": collected.remains_removed,
+        "freed_bytes": collected.freed_bytes,
+        "pages_healed": collected.pages_healed,
+        "unused_bytes": collected.unused_bytes,
+        "segments_without_room": collected.segments_without_room,
+        "short_bytes": collected.short_bytes,
+        "undone": undone,
+    })
+}
+
+fn told(pruned: &Pruned, dry_run: bool) -> String {
+    let collected = &pruned.collected;
+    let (drops, frees, leaves) = if dry_run {
+        ("would drop", "would free", "would be left")
+    } else {
+        ("dropped", "freed", "left")
+    };
+    let mut text = String::new();
+    for info in &pruned.dropped {
+        text.push_str(&format!(
+            "{drops} {}  {}  {}\n",
+            info.id,
+            info.guest,
+            instant(info.committed)
+        ));
+    }
+    for finding in &collected.damaged_dropped {
+        text.push_str(&format!("{drops} damaged {finding}\n"));
+    }
+    if collected.pages_healed > 0 {
+        text.push_str(&format!("healed {} damaged pages\n", collected.pages_healed));
+    }
+    text.push_str(&format!(
+        "{} checkpoints kept, {frees} {}",
+        pruned.kept.len(),
+        bytes(collected.freed_bytes)
+    ));
+    if collected.unused_bytes > 0 {
+        let unused = bytes(collected.unused_bytes);
+        text.push_str(&format!(", {unused} that no checkpoint needs {leaves}"));
+    }
+    text.push('\n');
+    if collected.segments_without_room > 0 {
+        text.push_str(&format!(
+            "no room to rewrite {} segments: {} more must be free\n",
+            collected.segments_without_room,
+            bytes(collected.short_bytes)
+        ));
+    }
+    text
+}
+
+pub(crate) fn stats(args: &StatsArgs) -> Result<Outcome> {
+    let stats = open_store(&args.store.store)?.stats()?;
+    if args.json {
+        print_json(&stats_json(&stats))?;
+    } else {
+        print(&summary(&stats))?;
+        report(&stats.damaged);
+    }
+    Ok(outcome(&stats.damaged))
+}
+
+fn stats_json(stats: &Stats) -> Value {
+    let guests: Vec<Value> = stats
+        .guests
+        .iter()
+        .map(|(name, used)| {
+            json!({
+                "guest": name,
+                "checkpoints": used.checkpoints,
+                "referenced_bytes": used.referenced_bytes,
+                "own_bytes": used.own_bytes,
+            })
+        })
+        .collect();
+    let checkpoints: Vec<Value> = stats
+        .checkpoints
+        .iter()
+        .map(|used| {
+            json!({
+                "id": used.info.id.to_hex(),
+                "guest": used.info.guest,
+                "committed": instant(used.info.committed),
+                "referenced_bytes": used.referenced_bytes,
+                "own_bytes": used.own_bytes,
+            })
+        })
+        .collect();
+    json!({
+        "used_bytes": stats.used_bytes,
+        "shared_bytes": stats.shared_bytes,
+        "unused_bytes": stats.unused_bytes,
+        "index_bytes": stats.index_bytes,
+        "manifest_bytes": stats.manifest_bytes,
+        "remains_bytes": stats.remains_bytes,
+        "guests": guests,
+        "checkpoints": checkpoints,
+        "damaged": stats.damaged.iter().map(finding_json).collect::<Vec<_>>(),
+    })
+}
+
+fn summary(stats: &Stats) -> String {
+    let parts = [
+        ("pages that checkpoints need", stats.used_bytes),
+        ("  of these shared by several", stats.shared_bytes),
+        ("pages that none needs", stats.unused_bytes),
+        ("indexes of segments", stats.index_bytes),
+        ("manifests", stats.manifest_bytes),
+        ("remains", stats.remains_bytes),
+    ];
+    let rows: Vec<_> = parts
+        .map(|(what, count)| vec![what.to_owned(), bytes(count)])
+        .into();
+    let mut text = table(&["WHAT", "TAKES"], &[1], &rows);
+    let rows: Vec<_> = stats
+        .guests
+        .iter()
+        .map(|(name, used)| {
+            vec![
+                name.clone(),
+                used.checkpoints.to_string(),
+                bytes(used.referenced_bytes),
+                bytes(used.own_bytes),
+            ]
+        })
+        .collect();
+    text.push('\n');
+    text.push_str(&table(
+        &["GUEST", "CHECKPOINTS", "NEEDS", "ALONE"],
+        &[1, 2, 3],
+        &rows,
+    ));
+    let rows: Vec<_> = stats
+        .checkpoints
+        .iter()
+        .map(|used| {
+            vec![
+                used.info.id.to_string(),
+                used.info.guest.clone(),
+                instant(used.info.committed),
+                bytes(used.referenced_bytes),
+                bytes(used.own_bytes),
+            ]
+        })
+        .collect();
+    text.push('\n');
+    text.push_str(&table(
+        &["ID", "GUEST", "COMMITTED", "NEEDS", "ALONE"],
+        &[3, 4],
+        &rows,
+    ));
+    text
+}
