@@ -9,7 +9,7 @@ use revenant_core::store::{
 };
 use serde_json::{Value, json};
 
-use super::{duration, open_store};
+use super::{duration, open_store, warn_unless_guarded};
 use crate::Outcome;
 use crate::args::{DiffArgs, ListArgs, PruneArgs, ShowArgs, VerifyArgs};
 use crate::output::{bytes, instant, print, print_json, table};
@@ -138,6 +138,11 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
             .iter()
             .map(|remains| json!({ "path": remains.path, "bytes": remains.len_bytes }))
             .collect();
+        let strangers: Vec<Value> = seen
+            .strangers
+            .iter()
+            .map(|stranger| json!({ "path": stranger.path, "kind": stranger.kind.to_string() }))
+            .collect();
         print_json(&json!({
             "checkpoints": seen.checkpoints,
             "segments": seen.segments,
@@ -145,6 +150,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
             "bytes": seen.bytes,
             "findings": findings,
             "remains": remains,
+            "strangers": strangers,
         }))?;
     } else {
         let verdict = if seen.findings.is_empty() {
@@ -166,8 +172,14 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
                 bytes(remains.len_bytes)
             ))?;
         }
+        for stranger in &seen.strangers {
+            print(&format!(
+                "strange: {stranger}, no store made it and none touches it\n"
+            ))?;
+        }
         report(&seen.findings);
     }
+    warn_unless_guarded(&store);
     Ok(outcome(&seen.findings))
 }
 
