@@ -11,7 +11,7 @@ use revenant_core::store::{
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::open_store;
+use super::{open_store, warn_unless_guarded};
 use crate::Outcome;
 use crate::args::{DiffArgs, ListArgs, ShowArgs, VerifyArgs};
 use crate::output::{bytes, instant, print, print_json, print_json_of, table};
@@ -164,6 +164,11 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
             .iter()
             .map(|remains| json!({ "path": remains.path, "bytes": remains.len_bytes }))
             .collect();
+        let strangers: Vec<Value> = seen
+            .strangers
+            .iter()
+            .map(|stranger| json!({ "path": stranger.path, "kind": stranger.kind.to_string() }))
+            .collect();
         print_json(&json!({
             "checkpoints": seen.checkpoints,
             "segments": seen.segments,
@@ -173,6 +178,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
             "remains": remains,
             "not_noted": seen.not_noted,
             "repaired": repaired.as_ref().map(repaired_json),
+            "strangers": strangers,
         }))?;
     } else {
         if let Some(done) = &repaired {
@@ -197,11 +203,17 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
                 bytes(remains.len_bytes)
             ))?;
         }
+        for stranger in &seen.strangers {
+            print(&format!(
+                "strange: {stranger}, no store made it and none touches it\n"
+            ))?;
+        }
         report(&seen.findings);
         if let Some(why) = seen.not_noted.filter(|_| !seen.findings.is_empty()) {
             eprintln!("note: later checkpoints may share what is damaged, it could not be noted: {why}");
         }
     }
+    warn_unless_guarded(&store);
     Ok(outcome(&seen.findings))
 }
 

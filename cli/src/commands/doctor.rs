@@ -1,25 +1,22 @@
 //! What this machine can do, and what is missing.
 
-use std::path::Path;
+mod store;
+
 use std::time::Duration;
 
 use anyhow::Result;
-use revenant_core::Medium;
 use revenant_core::capture::Method;
-use revenant_core::medium::DirectoryMedium;
 use revenant_core::policy::Fixed;
 use revenant_core::protect::Options;
-use revenant_core::store::BadCounts;
 use revenant_sim::driver::{Rules, Scenario, run};
 use revenant_sim::fault::{FaultPlan, Loss};
 use revenant_sim::{CostProfile, GuestSpec, Program};
 use revenant_xen::Status;
 use serde_json::{Value, json};
 
-use super::open_store;
 use crate::Outcome;
 use crate::args::DoctorArgs;
-use crate::output::{bytes, print, print_json, table};
+use crate::output::{print, print_json, table};
 
 /// One line of the report.
 struct Line {
@@ -33,8 +30,8 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<Outcome> {
     let mut lines = vec![build_line(), simulator_line()];
     let mut outcome = Outcome::Done;
     if let Some(dir) = &args.store {
-        let (line, damaged) = store_line(dir);
-        lines.push(line);
+        let (of_store, damaged) = store::lines(dir);
+        lines.extend(of_store);
         if damaged {
             outcome = Outcome::DamageFound;
         }
@@ -68,58 +65,6 @@ fn build_line() -> Line {
             std::env::consts::ARCH
         ),
         remedy: String::new(),
-    }
-}
-
-/// Returns the line and whether damage was seen.
-fn store_line(dir: &Path) -> (Line, bool) {
-    let name = format!("store {}", dir.display());
-    let seen = open_store(dir).and_then(|store| {
-        let listing = store.list()?;
-        let free = DirectoryMedium::open(dir)?.free_bytes()?;
-        Ok((listing, store.known_bad()?, free))
-    });
-    match seen {
-        Ok((listing, bad, free)) if listing.damaged.is_empty() && bad == BadCounts::default() => {
-            let free = free.map_or_else(|| "unknown".to_owned(), bytes);
-            let found = format!("{} checkpoints, {free} free", listing.checkpoints.len());
-            (
-                Line {
-                    name,
-                    status: "ok",
-                    found,
-                    remedy: String::new(),
-                },
-                false,
-            )
-        }
-        Ok((listing, bad, _)) => {
-            let found = format!(
-                "{} damaged files, {} known bad frames, {} unreadable segments",
-                listing.damaged.len(),
-                bad.frames,
-                bad.segments
-            );
-            let remedy = "revenant verify names them, --repair heals what it can".to_owned();
-            (
-                Line {
-                    name,
-                    status: "damaged",
-                    found,
-                    remedy,
-                },
-                true,
-            )
-        }
-        Err(error) => (
-            Line {
-                name,
-                status: "missing",
-                found: format!("{error:#}"),
-                remedy: String::new(),
-            },
-            false,
-        ),
     }
 }
 

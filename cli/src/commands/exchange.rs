@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use revenant_xen_format::{ImportOptions, export as write_save_file, import as read_save_file};
 
 use super::progress::{Counted, bytes_bar};
-use super::{open_or_create_store, open_store};
+use super::{open_or_create_store, open_store, warn_unless_guarded};
 use crate::Outcome;
 use crate::args::{ExportArgs, ImportArgs};
 use crate::output::{bytes, print, print_json};
@@ -65,6 +65,7 @@ pub(crate) fn export(args: &ExportArgs) -> Result<Outcome> {
     let store = open_store(&args.store.store)?;
     let id = store.find(&args.id)?;
     let mut reader = store.read(id)?;
+    warn_unless_guarded(&store);
     let about = format!("cannot export {id}");
     if args.output == Path::new("-") {
         let bar = bytes_bar(None, "export");

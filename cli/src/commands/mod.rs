@@ -81,6 +81,15 @@ fn open_store(dir: &Path) -> Result<Store> {
     Store::open(Rc::new(medium), Rc::new(SystemClock::new()), options).with_context(context)
 }
 
+/// Says once that what was just read was not kept from being removed meanwhile.
+fn warn_unless_guarded(store: &Store) {
+    if !store.is_guarded() {
+        eprintln!(
+            "note: the file system has no locks, so nothing kept a prune away while the store was read"
+        );
+    }
+}
+
 /// Opens the store in a directory, making it first where there is none.
 fn open_or_create_store(dir: &Path) -> Result<Store> {
     let context = || format!("cannot make a store in {}", dir.display());

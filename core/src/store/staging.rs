@@ -244,7 +244,7 @@ impl<'s> Staging<'s> {
         self.lock.check(COMMIT)?;
         // The manifest takes the name that the first of them gives up: looking for a free one would take another listing.
         let number = sealed.iter().map(|(_, segment)| segment.file.number()).min();
-        let own = publish_segments(self.store, sealed, &usage, &mut known)?;
+        let own = publish_segments(self.store, sealed, &usage)?;
         usage
             .order
             .iter()
@@ -255,13 +255,12 @@ impl<'s> Staging<'s> {
             .filter_map(|&number| known.segments.name(number))
             .collect();
         let head = Head::new(self.info(&usage, new_pages), names.clone());
-        let head = self.publish_manifest(head, body, own, number)?;
+        let own_bytes = own.iter().map(|(_, len_bytes)| len_bytes).sum();
+        let head = self.publish_manifest(head, body, own_bytes, number)?;
         let info = head.info.clone();
-        if let Err(error) = self.confirm(&names, &known) {
-            self.withdraw(info.id);
-            return Err(error);
-        }
+        self.confirm(info.id, &names, &known)?;
         self.store.heads.borrow_mut().insert(info.id, Rc::new(head));
+        known.loaded.extend(own);
         // An index that knows pages of a segment that was thrown away must not outlive it.
         *self.store.known.borrow_mut() = all_used.then_some(known);
         Ok(info)
@@ -304,10 +303,20 @@ impl<'s> Staging<'s> {
         Ok(head)
     }
 
-    /// Step 7 of the commit. Whoever collects garbage now sees the manifest; one who did so before, because the lock was taken
-    /// away or excludes nobody, has removed what he was to remove, or sees that he has lost the lock.
-    fn confirm(&self, names: &[SegmentName], known: &Known) -> Result<(), StoreError> {
-        self.lock.check(COMMIT)?;
+    /// Step 7 of the commit. As long as the lock is held, whoever collects garbage from now on sees the manifest. If it was lost
+    /// nothing can be promised; but what is whole is not taken back, because somebody may have counted on it already and
+    /// dropped its elders.
+    fn confirm(&self, id: CheckpointId, names: &[SegmentName], known: &Known) -> Result<(), StoreError> {
+        let held = self.lock.check("promise that the checkpoint just made is whole");
+        let complete = self.check_segments(names, known);
+        if matches!(complete, Err(StoreError::SegmentLost { .. })) {
+            self.withdraw(id);
+        }
+        complete.and(held)
+    }
+
+    /// That all segments are there, and those that were there before as long as they were when their pages became known.
+    fn check_segments(&self, names: &[SegmentName], known: &Known) -> Result<(), StoreError> {
         if names.is_empty() {
             return Ok(());
         }
@@ -317,7 +326,7 @@ impl<'s> Staging<'s> {
             .iter()
             .find(|name| match (found.get(name), known.loaded.get(name)) {
                 (Some(found), Some(loaded)) => found != loaded,
-                // Its pages were taken over from the base's map, unseen.
+                // Its own, which an equal one of another writer may have replaced; or the base's, never looked into.
                 (Some(_), None) => false,
                 (None, _) => true,
             });
@@ -352,26 +361,24 @@ impl<'s> Staging<'s> {
     }
 }
 
-/// Steps 2 and 3 of the commit, for the segments that the map uses; gives their length.
+/// Steps 2 and 3 of the commit, for the segments that the map uses; gives their lengths.
 fn publish_segments(
     store: &Store,
     sealed: Vec<(u32, SealedSegment<'_>)>,
     usage: &Usage,
-    known: &mut Known,
-) -> Result<u64, StoreError> {
-    let mut bytes = 0;
+) -> Result<Vec<(SegmentName, u64)>, StoreError> {
+    let mut published = Vec::new();
     for (number, SealedSegment { file, name }) in sealed {
         if !usage.index.contains_key(&number) {
             continue;
         }
-        bytes += file.len_bytes();
-        known.loaded.insert(name, file.len_bytes());
+        published.push((name, file.len_bytes()));
         file.publish(&segment_path(name))?;
     }
-    if bytes > 0 {
+    if !published.is_empty() {
         store.medium.sync_dir(SEGMENTS)?;
     }
-    Ok(bytes)
+    Ok(published)
 }
 
 /// What a map amounts to.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use revenant_core::Medium;
-use revenant_core::medium::MediumWriter;
+use revenant_core::medium::{DirEntry, MediumWriter};
 use revenant_sim::SimMedium;
 use revenant_sim::medium::Image;
 
@@ -258,7 +258,8 @@ proptest! {
         }
         prop_assert!(live.files == expected.files);
         for dir in DIRS {
-            let listed: Vec<_> = disk.list(dir).unwrap().into_iter().map(|entry| entry.len_bytes).collect();
+            let listed = disk.list(dir).unwrap().into_iter().filter(DirEntry::is_file);
+            let listed: Vec<_> = listed.map(|entry| entry.len_bytes).collect();
             let files = model.now(dir).files.values();
             prop_assert_eq!(listed, files.map(|file| model.files[*file].bytes.len() as u64).collect::<Vec<_>>());
         }

@@ -45,7 +45,7 @@ pub(super) struct At {
 impl At {
     /// The directory at this path, which may lead over links: where a store is its owner's business.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?;
         Ok(At { root })
     }

@@ -152,6 +152,59 @@ fn two_writers_do_not_disturb_each_other() {
 }
 
 #[test]
+fn one_store_holds_one_shared_lock_however_many_it_serves() {
+    let medium = MemoryMedium::new();
+    let store = store_on(medium.clone(), options(0));
+    let id = store.begin(new("g", None)).unwrap().commit().unwrap().id;
+    let first = store.read(id).unwrap();
+    // As behind a turnstile at which somebody waits for the first to let go.
+    medium.admit(false);
+    let second = store.read(id).expect("no second lock is asked for");
+    let staging = store
+        .begin(new("g", Some(id)))
+        .expect("no second lock is asked for");
+    drop((first, second));
+    assert!(
+        store.collect(CollectOptions::default()).is_err(),
+        "a staging holds it still"
+    );
+    staging.commit().unwrap();
+    let again = store.read(id).map(drop);
+    assert!(
+        matches!(again, Err(StoreError::Busy { exclusive: false, .. })),
+        "the last let go"
+    );
+    medium.admit(true);
+    store.collect(CollectOptions::default()).unwrap();
+}
+
+#[test]
+fn without_locks_a_store_is_read_and_says_so_and_is_not_written() {
+    let medium = MemoryMedium::new();
+    let id = store_on(medium.clone(), options(0))
+        .begin(new("g", None))
+        .unwrap()
+        .commit()
+        .unwrap()
+        .id;
+    medium.has_locks.set(false);
+    let store = store_on(medium.clone(), options(0));
+    assert!(store.is_guarded());
+    store.read(id).unwrap();
+    assert_eq!(store.verify(None).unwrap().findings, []);
+    assert!(!store.is_guarded());
+    let before = medium.image();
+    let refused = [
+        store.begin(new("g", None)).map(drop),
+        store.collect(CollectOptions::default()).map(drop),
+    ];
+    for refused in refused {
+        assert!(matches!(refused, Err(StoreError::NoLocks { .. })), "{refused:?}");
+    }
+    assert_eq!(medium.image(), before);
+}
+
+#[test]
 fn a_dropped_staging_leaves_nothing_and_what_a_crashed_one_left_is_in_nobodys_way() {
     let medium = MemoryMedium::new();
     let store = store_on(medium.clone(), options(1));

@@ -19,6 +19,9 @@ pub(in crate::store) struct MemoryMedium {
     /// Shared holders, or -1.
     holders: Rc<Cell<i32>>,
     pub(super) log: Rc<RefCell<Vec<String>>>,
+    /// Whether new shared holders are let in.
+    admits: Cell<bool>,
+    pub(super) has_locks: Cell<bool>,
     /// Bytes that still fit, without a limit `usize::MAX`.
     pub(super) room: Rc<Cell<usize>>,
     /// Does not say how many these are.
@@ -31,7 +34,14 @@ impl MemoryMedium {
     pub(in crate::store) fn new() -> Rc<Self> {
         let medium = MemoryMedium::default();
         medium.room.set(usize::MAX);
+        medium.admits.set(true);
+        medium.has_locks.set(true);
         Rc::new(medium)
+    }
+
+    /// Lets nobody share the lock any more, or again.
+    pub(super) fn admit(&self, newcomers: bool) {
+        self.admits.set(newcomers);
     }
 
     /// All files with their content.
@@ -152,10 +162,16 @@ impl Medium for MemoryMedium {
         Ok(())
     }
 
-    fn try_lock(&self, _: &str, mode: LockMode, _: Duration) -> Result<LockAttempt, MediumError> {
+    fn try_lock(&self, path: &str, mode: LockMode, _: Duration) -> Result<LockAttempt, MediumError> {
+        if !self.has_locks.get() {
+            return match mode {
+                LockMode::Shared => Ok(LockAttempt::Held(Box::new(NoLock))),
+                LockMode::Exclusive => Err(fail("lock", path, io::ErrorKind::Unsupported)),
+            };
+        }
         let held = self.holders.get();
         let now = match mode {
-            LockMode::Shared if held >= 0 => held + 1,
+            LockMode::Shared if held >= 0 && self.admits.get() => held + 1,
             LockMode::Exclusive if held == 0 => -1,
             _ => return Ok(LockAttempt::Busy(Vec::new())),
         };
@@ -232,5 +248,19 @@ impl MediumLock for Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         self.0.set(if self.0.get() < 0 { 0 } else { self.0.get() - 1 });
+    }
+}
+
+/// What a medium without locks gives.
+#[derive(Debug)]
+struct NoLock;
+
+impl MediumLock for NoLock {
+    fn still_held(&self) -> Result<bool, MediumError> {
+        Ok(true)
+    }
+
+    fn excludes(&self) -> bool {
+        false
     }
 }

@@ -5,6 +5,7 @@ mod commit;
 mod copies;
 mod damage;
 mod differences;
+mod folders;
 pub(in crate::store) mod memory;
 mod repacking;
 mod round_trip;
