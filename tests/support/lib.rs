@@ -1,5 +1,6 @@
 //! Fixtures shared by the claims.
 
 pub mod contents;
+pub mod machine;
 pub mod rig;
 pub mod stores;
