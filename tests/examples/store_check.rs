@@ -30,6 +30,8 @@ use revenant_tests::stores::Expected;
 const FRAMES: u64 = 200;
 /// Commits after which the store is opened anew.
 const COMMITS_A_STORE: u32 = 8;
+/// Between two commits, so that a prune may get in.
+const REST: Duration = Duration::from_millis(200);
 const BUSY: u8 = 4;
 
 type Failed = Box<dyn Error>;
@@ -109,6 +111,7 @@ fn commits(dir: &Path, guest: &str, count: &str) -> Result<ExitCode, Failed> {
         };
         println!("acknowledged {guest} {number} {}", id.to_hex());
         base = Some((id, this));
+        sleep(REST);
     }
     Ok(ExitCode::SUCCESS)
 }
