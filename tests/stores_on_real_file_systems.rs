@@ -18,6 +18,7 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use revenant_tests::machine::{Job, Machine};
+use revenant_tests::reliability;
 use revenant_tests::rig::{now, root, rounds};
 use revenant_xen_format::testing::{Recipe, Shape};
 use revenant_xen_format::{Container, GuestType};
@@ -103,11 +104,13 @@ fn programs(into: &Path) -> Vec<PathBuf> {
     ]
 }
 
-/// A row of docs/reliability.md.
+/// A row of docs/reliability.md that a part of this test gives.
 fn row(fault: &str, count: impl std::fmt::Display, outcome: &str, part: &str) {
-    println!(
-        "row | {fault} | {count} | {outcome} | `REVENANT_RIG_ONLY={part} cargo test -p revenant-tests --test \
-         stores_on_real_file_systems -- --ignored --nocapture`"
+    reliability::row(
+        fault,
+        count,
+        outcome,
+        &format!("--test stores_on_real_file_systems -- --ignored --nocapture # REVENANT_RIG_ONLY={part}"),
     );
 }
 

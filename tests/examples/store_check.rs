@@ -23,7 +23,7 @@ use std::{env, fs};
 use revenant_core::clock::SystemClock;
 use revenant_core::conformance::medium::JUDGES;
 use revenant_core::medium::{DirectoryMedium, LockMode, Medium};
-use revenant_core::store::{CheckpointId, Store, StoreError, StoreOptions};
+use revenant_core::store::{Store, StoreError, StoreOptions};
 use revenant_tests::stores::Expected;
 
 /// Frames of a guest; a fifth of them changes from one checkpoint to the next.
@@ -32,6 +32,9 @@ const FRAMES: u64 = 200;
 const COMMITS_A_STORE: u32 = 8;
 /// Between two commits, so that a prune may get in.
 const REST: Duration = Duration::from_millis(200);
+/// A prune of a store on emulated machines may take long.
+const LOCK_WAIT: Duration = Duration::from_mins(2);
+/// Exit status of a lock that another holds.
 const BUSY: u8 = 4;
 
 type Failed = Box<dyn Error>;
@@ -71,7 +74,11 @@ fn conforms(dir: &Path) -> Result<ExitCode, Failed> {
 fn open(dir: &Path) -> Result<Store, StoreError> {
     let medium = DirectoryMedium::create(dir)?;
     Store::create(&medium)?;
-    Store::open(Rc::new(medium), Rc::new(SystemClock::new()), StoreOptions::default())
+    let options = StoreOptions {
+        lock_wait: LOCK_WAIT,
+        ..StoreOptions::default()
+    };
+    Store::open(Rc::new(medium), Rc::new(SystemClock::new()), options)
 }
 
 /// What the checkpoint of a number is: a frame changes in every fifth, a few are zero, a few compress.
@@ -103,25 +110,12 @@ fn commits(dir: &Path, guest: &str, count: &str) -> Result<ExitCode, Failed> {
             store = open(dir)?;
         }
         let this = expected(guest, number);
-        let id = loop {
-            match commit(&store, base.as_ref(), &this) {
-                Err(StoreError::Busy { .. }) => sleep(Duration::from_millis(20)),
-                done => break done?,
-            }
-        };
+        let id = this.stage(&store, base.as_ref())?.commit()?.id;
         println!("acknowledged {guest} {number} {}", id.to_hex());
         base = Some((id, this));
         sleep(REST);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn commit(
-    store: &Store,
-    base: Option<&(CheckpointId, Expected)>,
-    this: &Expected,
-) -> Result<CheckpointId, StoreError> {
-    Ok(this.stage(store, base)?.commit()?.id)
 }
 
 fn judge(dir: &Path, acknowledged: &str, kept: Option<&str>) -> Result<ExitCode, Failed> {
@@ -187,7 +181,7 @@ fn lock(dir: &Path, mode: &str, ms: &str) -> Result<ExitCode, Failed> {
         _ => return Err("a lock is shared or exclusive".into()),
     };
     let medium = DirectoryMedium::create(dir)?;
-    let Some(held) = medium.try_lock("lock", mode)? else {
+    let Some(held) = medium.try_lock("lock", mode, Duration::ZERO)?.held() else {
         return Ok(ExitCode::from(BUSY));
     };
     println!("held");

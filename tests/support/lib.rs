@@ -2,5 +2,6 @@
 
 pub mod contents;
 pub mod machine;
+pub mod reliability;
 pub mod rig;
 pub mod stores;
