@@ -131,7 +131,7 @@ fn a_crash_in_a_copy_leaves_all_of_it_or_nothing() {
         "crash at every step of a copy into another store",
         format!("{images} images"),
         "all of the copy is there, or nothing",
-        "--test a_copy_is_whole_or_not_there",
+        "cargo test -p revenant-tests --test a_copy_is_whole_or_not_there",
     );
     assert!(images >= 50, "the scenario has become poorer: {images} images");
 }

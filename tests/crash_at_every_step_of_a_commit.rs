@@ -345,7 +345,7 @@ fn no_crash_loses_what_was_committed() {
         "crash at every step of commits, prunes and an abandoned checkpoint",
         &tried,
         "nothing committed is lost, nothing half-made is seen, the store goes on",
-        "--test crash_at_every_step_of_a_commit",
+        "cargo test -p revenant-tests --test crash_at_every_step_of_a_commit",
     );
     assert!(
         tried.crashes >= 180 && tried.different.len() >= 700,
@@ -367,7 +367,7 @@ fn no_crash_loses_what_was_committed() {
         "crash at every step of the first things done after such a crash",
         &again,
         "nothing committed is lost, nothing half-made is seen, the store goes on",
-        "--test crash_at_every_step_of_a_commit",
+        "cargo test -p revenant-tests --test crash_at_every_step_of_a_commit",
     );
     assert!(
         again.crashes >= 1800 && again.different.len() >= 3000,

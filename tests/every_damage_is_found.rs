@@ -107,7 +107,7 @@ fn tell(fault: &str, cases: usize) {
         fault,
         cases,
         "found, named, and contained",
-        "--test every_damage_is_found",
+        "cargo test -p revenant-tests --test every_damage_is_found",
     );
 }
 

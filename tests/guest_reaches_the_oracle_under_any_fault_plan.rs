@@ -159,7 +159,7 @@ fn ten_thousand_fault_plans() {
         "simulated guest under a drawn plan of faults",
         format!("{cases} plans, {faults} faults, {losses} losses, {captures} checkpoints, {restores} restores"),
         "the guest reaches what it computes without faults",
-        "--test guest_reaches_the_oracle_under_any_fault_plan",
+        "cargo test -p revenant-tests --test guest_reaches_the_oracle_under_any_fault_plan",
     );
     // The plans do bite: a test of nothing would pass as well.
     assert!(faults > cases && losses > cases && captures > cases && restores > cases / 2);
