@@ -9,6 +9,7 @@ use revenant_core::Store;
 use revenant_core::store::{CheckpointId, CollectOptions};
 use revenant_sim::SimMedium;
 use revenant_sim::medium::{Image, Moment};
+use revenant_tests::reliability::row;
 use revenant_tests::stores::{Expected, open};
 
 fn commit(disk: &SimMedium, expected: &Expected, base: Option<&(CheckpointId, Expected)>) -> CheckpointId {
@@ -125,6 +126,12 @@ fn a_crash_in_a_copy_leaves_all_of_it_or_nothing() {
         seen.into_iter().collect::<Vec<_>>(),
         [false, true],
         "both are seen"
+    );
+    row(
+        "crash at every step of a copy into another store",
+        format!("{images} images"),
+        "all of the copy is there, or nothing",
+        "cargo test -p revenant-tests --test a_copy_is_whole_or_not_there",
     );
     assert!(images >= 50, "the scenario has become poorer: {images} images");
 }

@@ -16,6 +16,7 @@ use revenant_core::medium::MediumErrorKind;
 use revenant_core::store::{CheckpointId, CollectOptions, Retention, Store, StoreError};
 use revenant_sim::SimMedium;
 use revenant_sim::medium::{Image, Moment};
+use revenant_tests::reliability::row;
 use revenant_tests::stores::{Expected, open};
 
 type Held = (CheckpointId, Expected);
@@ -349,7 +350,12 @@ fn no_crash_loses_what_was_committed() {
             use_on(image, known);
         },
     );
-    println!("{tried}, {} of them in the middle of something", unfinished.len());
+    row(
+        "crash at every step of commits, prunes and an abandoned checkpoint",
+        &tried,
+        "nothing committed is lost, nothing half-made is seen, the store goes on",
+        "cargo test -p revenant-tests --test crash_at_every_step_of_a_commit",
+    );
     assert!(
         tried.crashes >= 180 && tried.different.len() >= 700,
         "the scenario has become poorer: {tried}"
@@ -366,7 +372,12 @@ fn no_crash_loses_what_was_committed() {
         let steps = [vec![Step::Create], after_crash()].concat();
         again.every_crash(image, &seen, &steps, use_on);
     }
-    println!("crashed again: {again}");
+    row(
+        "crash at every step of the first things done after such a crash",
+        &again,
+        "nothing committed is lost, nothing half-made is seen, the store goes on",
+        "cargo test -p revenant-tests --test crash_at_every_step_of_a_commit",
+    );
     assert!(
         again.crashes >= 1800 && again.different.len() >= 3000,
         "the scenario has become poorer: {again}"

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use revenant_core::store::{CheckpointId, CollectOptions, Finding, Retention, Store, StoreError};
 use revenant_sim::SimMedium;
 use revenant_sim::medium::Image;
+use revenant_tests::reliability::row;
 use revenant_tests::stores::{Expected, open};
 
 type Held = (CheckpointId, Expected);
@@ -105,6 +106,16 @@ fn assert_found(image: &Image, path: &str, what: &str, held: &[Held]) {
     assert_eq!(named, [path].into(), "{what}: {findings:?}");
 }
 
+/// A row of docs/reliability.md.
+fn tell(fault: &str, cases: usize) {
+    row(
+        fault,
+        cases,
+        "found, named, and contained",
+        "cargo test -p revenant-tests --test every_damage_is_found",
+    );
+}
+
 /// The files of a store, without the lock, which holds nothing.
 fn paths(image: &Image) -> Vec<String> {
     let paths: Vec<String> = image
@@ -153,7 +164,7 @@ fn every_changed_byte_is_found() {
             }
         }
     }
-    println!("{cases} changed bytes");
+    tell("a changed byte", cases);
     assert!(
         cases > 8_000,
         "a store with a page that does not compress: {cases}"
@@ -180,7 +191,7 @@ fn every_other_length_is_found() {
             cases += 1;
         }
     }
-    println!("{cases} lengths");
+    tell("a file of another length", cases);
     assert!(cases > 8_000);
 }
 
@@ -188,11 +199,13 @@ fn every_other_length_is_found() {
 fn every_lost_and_misplaced_file_and_sector_is_found() {
     let (image, held) = small_store();
     let all = paths(&image);
+    let mut cases = 0;
     for path in &all {
         let bytes = &image.files[path];
         for start in (0..bytes.len()).step_by(512) {
             let mut damaged = image.clone();
             let end = bytes.len().min(start + 512);
+            cases += 1;
             let mut without = bytes.to_vec();
             without[start..end].fill(0);
             damaged.insert(path, without);
@@ -205,6 +218,7 @@ fn every_lost_and_misplaced_file_and_sector_is_found() {
         }
         for other in all.iter().filter(|other| *other != path) {
             let mut damaged = image.clone();
+            cases += 1;
             damaged.files.insert(path.clone(), image.files[other].clone());
             assert_found(&damaged, path, &format!("{other} in the place of {path}"), &held);
         }
@@ -216,8 +230,10 @@ fn every_lost_and_misplaced_file_and_sector_is_found() {
             assert_eq!(judge(&damaged, &what, &held), []);
         } else {
             assert_found(&damaged, path, &what, &held);
+            cases += 1;
         }
     }
+    tell("a lost or misplaced file or sector", cases);
 }
 
 proptest! {

@@ -14,7 +14,9 @@ use revenant_core::protect::Options;
 use revenant_sim::driver::{Report, Rules, RunEnd, Scenario, Shared, run};
 use revenant_sim::fault::{FaultPlan, Loss};
 use revenant_sim::{CostProfile, GuestSpec, Program};
+use revenant_tests::reliability::row;
 
+/// How many plans, unless `REVENANT_CASES` says another number.
 const CASES: u64 = 10_000;
 const FIRST_SEED: u64 = 0x5eed_0000;
 const STEP: Duration = Duration::from_millis(20);
@@ -120,6 +122,7 @@ fn check(number: u64) -> Report {
 
 #[test]
 fn ten_thousand_fault_plans() {
+    let cases = std::env::var("REVENANT_CASES").map_or(CASES, |text| text.parse().expect("a number"));
     let next = AtomicU64::new(0);
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let totals: Vec<[u64; 4]> = thread::scope(|scope| {
@@ -127,7 +130,7 @@ fn ten_thousand_fault_plans() {
             let mut totals = [0; 4];
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= CASES {
+                if number >= cases {
                     return totals;
                 }
                 let report = check(number);
@@ -152,9 +155,14 @@ fn ten_thousand_fault_plans() {
     });
     let [faults, losses, captures, restores] =
         [0, 1, 2, 3].map(|i| totals.iter().map(|total| total[i]).sum::<u64>());
-    println!("{CASES} plans: {faults} faults, {losses} losses, {captures} checkpoints, {restores} restores");
+    row(
+        "simulated guest under a drawn plan of faults",
+        format!("{cases} plans, {faults} faults, {losses} losses, {captures} checkpoints, {restores} restores"),
+        "the guest reaches what it computes without faults",
+        "cargo test -p revenant-tests --test guest_reaches_the_oracle_under_any_fault_plan",
+    );
     // The plans do bite: a test of nothing would pass as well.
-    assert!(faults > CASES && losses > CASES && captures > CASES && restores > CASES / 2);
+    assert!(faults > cases && losses > cases && captures > cases && restores > cases / 2);
 }
 
 /// Runs the case that `REVENANT_CASE` names, with the plan in `REVENANT_FAULTS` if there is one.

@@ -1,11 +1,14 @@
 //! Hosts of the rig, and the guests on them.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use revenant_oracle::{Judge, Report, parse_reports};
+
+use crate::machine::Machine;
 
 /// How long a guest may take to boot or to say something: emulated processors are slow, and may be shared.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -68,11 +71,18 @@ pub fn programs() -> Vec<PathBuf> {
     ]
 }
 
-/// A running host. Dropped, it loses power.
+/// A running host of Xen.
 #[derive(Debug)]
 pub struct Host {
-    name: String,
-    guest_program: PathBuf,
+    machine: Machine,
+}
+
+impl Deref for Host {
+    type Target = Machine;
+
+    fn deref(&self) -> &Machine {
+        &self.machine
+    }
 }
 
 impl Host {
@@ -91,59 +101,10 @@ impl Host {
         let [revenant, check, guest_program] = programs else {
             panic!("three programs were built");
         };
-        let host = Host {
-            name: name.to_owned(),
-            guest_program: guest_program.clone(),
-        };
-        drop(host.rig(&["kill", name]));
-        host.must(&[&["up", name], options].concat());
-        let (revenant, check) = (revenant.display().to_string(), check.display().to_string());
-        host.must(&["push", name, &revenant, &check, "/usr/bin"]);
-        host
-    }
-
-    fn rig(&self, arguments: &[&str]) -> Output {
-        Command::new(root().join("real-xen/rig/rig"))
-            .args(arguments)
-            .env("REVENANT_RIG_GUEST", &self.guest_program)
-            .output()
-            .expect("run the rig")
-    }
-
-    fn must(&self, arguments: &[&str]) -> String {
-        let output = self.rig(arguments);
-        assert!(
-            output.status.success(),
-            "rig {arguments:?}: {}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    /// Runs a line of shell in dom0; what it printed.
-    pub fn sh(&self, script: &str) -> String {
-        self.must(&["sh", &self.name, "--timeout", "300", script])
-    }
-
-    /// Runs a line of shell in dom0 that may fail: whether it did not, and what it said.
-    pub fn try_sh(&self, script: &str) -> (bool, String) {
-        let output = self.rig(&["sh", &self.name, "--timeout", "300", script]);
-        let text = [output.stdout, output.stderr].concat();
-        (
-            output.status.success(),
-            String::from_utf8_lossy(&text).into_owned(),
-        )
-    }
-
-    /// Copies a file out of dom0 into a directory.
-    pub fn pull(&self, file: &str, into: &Path) {
-        self.must(&["pull", &self.name, file, &into.display().to_string()]);
-    }
-
-    /// Pulls the plug.
-    pub fn kill(&self) {
-        drop(self.rig(&["kill", &self.name]));
+        let rig = root().join("real-xen/rig/rig");
+        let machine = Machine::boot(name, rig, &[("REVENANT_RIG_GUEST", guest_program)], options);
+        machine.push(&[revenant.clone(), check.clone()]);
+        Host { machine }
     }
 
     /// Creates a guest that runs the oracle program and waits for its first report.
@@ -155,12 +116,6 @@ impl Host {
         let mut guest = Guest::there(self, name);
         guest.reports(1);
         guest
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 

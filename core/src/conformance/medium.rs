@@ -7,20 +7,30 @@ use std::time::Duration;
 
 use crate::medium::{DirEntry, EntryKind, LockAttempt, LockMode, Medium, MediumErrorKind, MediumLock};
 
+/// Judges one part of the contract.
+pub type Judge = fn(&dyn Medium);
+
+/// All the judges, by name.
+pub const JUDGES: [(&str, Judge); 12] = [
+    ("bytes come back", bytes_come_back),
+    ("names are taken once", names_are_taken_once),
+    ("what is not there is not found", what_is_not_there_is_not_found),
+    ("listings are sorted and complete", listings_are_sorted_and_complete),
+    ("rename replaces", rename_replaces),
+    ("open readers keep what they opened", open_readers_keep_what_they_opened),
+    ("directories may be made again", directories_may_be_made_again),
+    ("directories are no files", directories_are_no_files),
+    ("locks exclude", locks_exclude),
+    ("locks go with their file", locks_go_with_their_file),
+    ("a wait for a lock ends", a_wait_for_a_lock_ends),
+    ("paths stay inside", paths_stay_inside),
+];
+
 /// All the judges, each with a medium of its own.
 pub fn all<M: Medium>(mut fresh: impl FnMut() -> M) {
-    bytes_come_back(&fresh());
-    names_are_taken_once(&fresh());
-    what_is_not_there_is_not_found(&fresh());
-    listings_are_sorted_and_complete(&fresh());
-    rename_replaces(&fresh());
-    open_readers_keep_what_they_opened(&fresh());
-    directories_may_be_made_again(&fresh());
-    directories_are_no_files(&fresh());
-    locks_exclude(&fresh());
-    locks_go_with_their_file(&fresh());
-    a_wait_for_a_lock_ends(&fresh());
-    paths_stay_inside(&fresh());
+    for (_, judge) in JUDGES {
+        judge(&fresh());
+    }
 }
 
 fn write(medium: &dyn Medium, path: &str, bytes: &[u8]) {

@@ -1,0 +1,191 @@
+//! A store at work on the file system of a directory, as a process of its own, for the rig of file systems:
+//!
+//! ```text
+//! store_check conforms DIR                       one row a clause of the medium's contract
+//! store_check commits STORE GUEST COUNT          prints `acknowledged GUEST NUMBER ID` after each commit
+//! store_check judge STORE ACKNOWLEDGED [KEPT]    is all that was acknowledged there, and right, and nothing else?
+//! store_check lock DIR shared|exclusive MS       takes a lock and says `held`, holds it, or ends with status 4
+//! ```
+//!
+//! What a checkpoint holds follows from its number, so that whoever reads it knows what it should be. `KEPT` says how many
+//! of a guest's newest a prune at work left.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::thread::sleep;
+use std::time::Duration;
+use std::{env, fs};
+
+use revenant_core::clock::SystemClock;
+use revenant_core::conformance::medium::JUDGES;
+use revenant_core::medium::{DirectoryMedium, LockMode, Medium};
+use revenant_core::store::{Store, StoreError, StoreOptions};
+use revenant_tests::stores::Expected;
+
+/// Frames of a guest; a fifth of them changes from one checkpoint to the next.
+const FRAMES: u64 = 200;
+/// Commits after which the store is opened anew.
+const COMMITS_A_STORE: u32 = 8;
+/// Between two commits, so that a prune may get in.
+const REST: Duration = Duration::from_millis(200);
+/// A prune of a store on emulated machines may take long.
+const LOCK_WAIT: Duration = Duration::from_mins(2);
+/// Exit status of a lock that another holds.
+const BUSY: u8 = 4;
+
+type Failed = Box<dyn Error>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        ["conforms", dir] => conforms(dir.as_ref()),
+        ["commits", store, guest, count] => commits(store.as_ref(), guest, count),
+        ["judge", store, acknowledged] => judge(store.as_ref(), acknowledged, None),
+        ["judge", store, acknowledged, kept] => judge(store.as_ref(), acknowledged, Some(kept)),
+        ["lock", dir, mode, ms] => lock(dir.as_ref(), mode, ms),
+        _ => Err("usage: store_check conforms|commits|judge|lock …".into()),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn conforms(dir: &Path) -> Result<ExitCode, Failed> {
+    let mut broken = 0;
+    for (number, (clause, judge)) in JUDGES.into_iter().enumerate() {
+        let medium = DirectoryMedium::create(dir.join(format!("clause-{number}")))?;
+        let holds = panic::catch_unwind(AssertUnwindSafe(|| judge(&medium))).is_ok();
+        println!("{}\t{clause}", if holds { "holds" } else { "BROKEN" });
+        broken += u32::from(!holds);
+    }
+    Ok(if broken == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn open(dir: &Path) -> Result<Store, StoreError> {
+    let medium = DirectoryMedium::create(dir)?;
+    Store::create(&medium)?;
+    let options = StoreOptions {
+        lock_wait: LOCK_WAIT,
+        ..StoreOptions::default()
+    };
+    Store::open(Rc::new(medium), Rc::new(SystemClock::new()), options)
+}
+
+/// What the checkpoint of a number is: a frame changes in every fifth, a few are zero, a few compress.
+fn expected(guest: &str, number: u32) -> Expected {
+    let frames = (0..FRAMES).map(|frame| {
+        let place = u32::try_from(frame).expect("few frames");
+        let changed = number - (number + place) % 5;
+        let content = match frame % 11 {
+            0 => 0,
+            1 => 1 + (changed * 31 + place) % 900,
+            _ => 1000 + changed * 256 + place,
+        };
+        (frame, u8::try_from(frame % 3).expect("below 3"), content)
+    });
+    Expected::new(guest).with(&frames.collect::<Vec<_>>(), &number.to_string())
+}
+
+fn number_of(facts: &BTreeMap<String, String>) -> Result<u32, Failed> {
+    Ok(facts.get("state").ok_or("a checkpoint without a number")?.parse()?)
+}
+
+fn commits(dir: &Path, guest: &str, count: &str) -> Result<ExitCode, Failed> {
+    let mut store = open(dir)?;
+    let newest = store.list()?.checkpoints.into_iter().rfind(|info| info.guest == guest);
+    let first = newest.map_or(Ok(10), |info| number_of(&info.facts).map(|number| number + 1))?;
+    let mut base = None;
+    for number in first..first + count.parse::<u32>()? {
+        if number % COMMITS_A_STORE == 0 {
+            store = open(dir)?;
+        }
+        let this = expected(guest, number);
+        let id = this.stage(&store, base.as_ref())?.commit()?.id;
+        println!("acknowledged {guest} {number} {}", id.to_hex());
+        base = Some((id, this));
+        sleep(REST);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn judge(dir: &Path, acknowledged: &str, kept: Option<&str>) -> Result<ExitCode, Failed> {
+    let store = open(dir)?;
+    let listing = store.list()?;
+    let verification = store.verify(None)?;
+    let mut wrong: Vec<String> = (listing.damaged.iter().chain(&verification.findings))
+        .map(|finding| format!("damaged: {finding}"))
+        .collect();
+    let mut there = Vec::new();
+    for info in &listing.checkpoints {
+        let number = number_of(&info.facts)?;
+        if let Some(difference) = expected(&info.guest, number).difference(&store, info.id)? {
+            wrong.push(format!("{} {number} differs: {difference}", info.guest));
+        }
+        there.push(info.id.to_hex());
+    }
+    let promised = promised(&fs::read_to_string(acknowledged)?, kept.map(str::parse).transpose()?);
+    for (what, id) in &promised {
+        if !there.contains(id) {
+            wrong.push(format!("{what} was acknowledged and is not there"));
+        }
+    }
+    wrong.iter().for_each(|wrong| eprintln!("{wrong}"));
+    println!(
+        "{} checkpoints right, {} of {} acknowledged there",
+        there.len(),
+        promised.iter().filter(|(_, id)| there.contains(id)).count(),
+        promised.len()
+    );
+    Ok(if wrong.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Acknowledged checkpoints that must be there: what, and the id. If prunes keep so many of each guest, one of them may be
+/// one that was never acknowledged.
+fn promised(acknowledged: &str, kept: Option<usize>) -> Vec<(String, String)> {
+    let mut guests: BTreeMap<&str, BTreeMap<u32, &str>> = BTreeMap::new();
+    for line in acknowledged.lines() {
+        // The end of a line may have been lost with the power: then nobody was told.
+        if let ["acknowledged", guest, number, id] = line.split(' ').collect::<Vec<_>>()[..]
+            && let Ok(number) = number.parse()
+            && id.len() == 64
+        {
+            guests.entry(guest).or_default().insert(number, id);
+        }
+    }
+    let newest = kept.map_or(usize::MAX, |kept| kept - 1);
+    let of_each = guests.into_iter().flat_map(|(guest, numbers)| {
+        let newest = numbers.into_iter().rev().take(newest);
+        newest.map(move |(number, id)| (format!("{guest} {number}"), id.to_owned()))
+    });
+    of_each.collect()
+}
+
+fn lock(dir: &Path, mode: &str, ms: &str) -> Result<ExitCode, Failed> {
+    let mode = match mode {
+        "shared" => LockMode::Shared,
+        "exclusive" => LockMode::Exclusive,
+        _ => return Err("a lock is shared or exclusive".into()),
+    };
+    let medium = DirectoryMedium::create(dir)?;
+    let Some(held) = medium.try_lock("lock", mode, Duration::ZERO)?.held() else {
+        return Ok(ExitCode::from(BUSY));
+    };
+    println!("held");
+    sleep(Duration::from_millis(ms.parse()?));
+    drop(held);
+    Ok(ExitCode::SUCCESS)
+}
