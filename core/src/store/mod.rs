@@ -22,6 +22,7 @@ mod error;
 mod expand;
 mod files;
 mod frame;
+mod guest_name;
 mod header;
 mod id;
 mod info;
@@ -50,6 +51,7 @@ pub use copy::CopyError;
 pub use diff::{Difference, RecordChange, RecordDifference};
 pub use entries::Stranger;
 pub use error::{Finding, StoreError};
+pub use guest_name::{GUEST_NAME_BYTES_MAX, GuestNameFault, check_guest_name};
 pub use id::{CheckpointId, ParseIdError};
 pub use info::{CheckpointInfo, DiskInfo, Listing, NewCheckpoint, StoreOptions};
 pub use reader::CheckpointReader;
@@ -84,6 +86,9 @@ pub struct Store {
 }
 
 impl Store {
+    /// The file that every store has.
+    pub const HEADER: &str = files::HEADER;
+
     /// Initialises an empty medium as a store; an existing store is left as it is, a half-made one is completed.
     pub fn create(medium: &dyn Medium) -> Result<(), StoreError> {
         header::create(medium)
