@@ -76,10 +76,15 @@ docs/validation.md. Ends with 3 if a number is off that should not be. Examples:
     Interval(IntervalArgs),
     /// What checkpoint policies there are, and what they can be told
     Policies(PoliciesArgs),
+    /// Make a directory a checkpoint store
+    #[command(after_help = "A directory that is a store already is left as it is. Example:
+  revenant init --store /var/lib/revenant")]
+    Init(InitArgs),
     /// Take a Xen save file into a store as a checkpoint
     #[command(after_help = "Examples:
   revenant import guest.save --store /var/lib/revenant
-  zstd -dc guest.save.zst | revenant import - --store /var/lib/revenant --name web1")]
+  zstd -dc guest.save.zst | revenant import - --store /var/lib/revenant --name web1
+Interrupted (SIGINT, SIGTERM, SIGHUP) it leaves nothing behind and ends with 128 + the signal's number.")]
     Import(ImportArgs),
     /// Write a checkpoint as a Xen save file
     #[command(after_help = "Examples:
@@ -446,14 +451,33 @@ pub(crate) struct StoreArg {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArg,
+}
+
+/// May the store be made first?
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct MakeArg {
+    /// Make the store first if there is none (see `revenant init`)
+    #[arg(long)]
+    pub(crate) init: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// A file written by `xl save` (or a libxl or libxc stream); - for standard input
+    /// A file written by `xl save` or `virsh save`, or a bare libxl or libxc stream; - for standard input
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// Name of the guest in the catalogue [default: the one in the file]
+    #[command(flatten)]
+    pub(crate) make: MakeArg,
+    /// Name of the guest in the catalogue [default: the one in the file, else the UUID there]
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Refuse bytes behind the end of the stream; otherwise they are left alone, as a save on a block device has them
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Machine-readable output
     #[arg(long)]
     pub(crate) json: bool,
@@ -465,10 +489,10 @@ pub(crate) struct ExportArgs {
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// The save file to write; - for standard output
+    /// The file to write; - for standard output. Links are followed, devices and FIFOs written through
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: PathBuf,
-    /// Replace the file if it exists
+    /// Replace the file if it exists (its mode and owner stay), overwrite a block device
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -479,9 +503,11 @@ pub(crate) struct CopyArgs {
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// Directory of the store to copy it to; made if there is none
+    /// Directory of the store to copy it to
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
+    #[command(flatten)]
+    pub(crate) make: MakeArg,
     /// Also if it is there already, or a later checkpoint of the guest, which a restart would then pass over
     #[arg(long)]
     pub(crate) force: bool,
@@ -565,6 +591,8 @@ pub(crate) struct CheckpointArgs {
     pub(crate) domain: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
+    #[command(flatten)]
+    pub(crate) make: MakeArg,
     /// Copy while the guest runs and suspend it only for the rest; the default where the guest has a dirty log
     #[arg(long, conflicts_with = "stop")]
     pub(crate) live: bool,
@@ -608,6 +636,8 @@ pub(crate) struct ProtectArgs {
     pub(crate) domain: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
+    #[command(flatten)]
+    pub(crate) make: MakeArg,
     /// Time between two checkpoints
     #[arg(
         long,

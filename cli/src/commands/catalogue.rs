@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{duration, open_store};
 use crate::Outcome;
 use crate::args::{DiffArgs, ListArgs, PruneArgs, ShowArgs, VerifyArgs};
-use crate::output::{bytes, instant, print, print_json, table};
+use crate::output::{bytes, escaped, instant, name, print, print_json, table, tell};
 
 pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
     let mut listing = open_store(&args.store.store)?.list()?;
@@ -45,8 +45,8 @@ pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
 fn row(info: &CheckpointInfo) -> Vec<String> {
     vec![
         info.id.to_string(),
-        info.guest.clone(),
-        info.machine.to_string(),
+        name(&info.guest),
+        name(&info.machine.0),
         instant(info.committed),
         pages(info.memory_pages()),
         disks_size(info),
@@ -96,7 +96,8 @@ pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let mut text = String::new();
-    let mut line = |key: &str, value: String| text.push_str(&format!("{key:<24} {value}\n"));
+    let mut line =
+        |key: &str, value: String| text.push_str(&format!("{:<24} {}\n", escaped(key), escaped(&value)));
     line("id", info.id.to_hex());
     line("guest", info.guest.clone());
     line("machine", info.machine.to_string());
@@ -120,8 +121,8 @@ pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
     for (key, value) in facts.filter(|(key, _)| !DiskInfo::is_fact(key)) {
         line(key, value.clone());
     }
-    for (name, (count, len)) in records {
-        line(name, format!("{count} records, {len} bytes"));
+    for (record, (count, len)) in records {
+        line(record, format!("{count} records, {len} bytes"));
     }
     print(&text)?;
     Ok(Outcome::Done)
@@ -162,7 +163,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
         for remains in &seen.remains {
             print(&format!(
                 "unused: {} ({}), prune removes it\n",
-                remains.path,
+                escaped(&remains.path),
                 bytes(remains.len_bytes)
             ))?;
         }
@@ -194,7 +195,11 @@ pub(crate) fn diff(args: &DiffArgs) -> Result<Outcome> {
         text.push_str(&format!("{what:<20} {:>10} pages{detail}\n", frames.page_count()));
     }
     for record in &difference.records {
-        text.push_str(&format!("record {}: {}\n", record.name, change(record.change)));
+        text.push_str(&format!(
+            "record {}: {}\n",
+            escaped(&record.name),
+            change(record.change)
+        ));
     }
     if difference.records_reordered {
         text.push_str("the records come in another order\n");
@@ -245,12 +250,12 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
         text.push_str(&format!(
             "{drops} {}  {}  {}\n",
             info.id,
-            info.guest,
+            escaped(&info.guest),
             instant(info.committed)
         ));
     }
     for finding in &collected.damaged_dropped {
-        text.push_str(&format!("{drops} damaged {finding}\n"));
+        text.push_str(&format!("{drops} damaged {}\n", escaped(&finding.to_string())));
     }
     let (kept, freed) = (pruned.kept.len(), bytes(collected.freed_bytes));
     text.push_str(&format!("{kept} checkpoints kept, {frees} {freed}\n"));
@@ -339,7 +344,7 @@ fn ranges(layout: &MemoryLayout) -> String {
 
 fn report(damaged: &[Finding]) {
     for finding in damaged {
-        eprintln!("damaged: {finding}");
+        tell("damaged", &finding.to_string());
     }
 }
 

@@ -8,6 +8,7 @@ mod documents;
 mod exchange;
 mod experiment;
 mod fit;
+mod init;
 mod interval;
 mod policies;
 mod progress;
@@ -33,6 +34,8 @@ use revenant_core::store::{CheckpointId, StoreError, StoreOptions};
 use crate::Outcome;
 use crate::args::Command;
 
+use init::open_for_writing;
+
 pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
     match command {
         Command::Run(args) => experiment::run(&args),
@@ -47,6 +50,7 @@ pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
         Command::Report(args) => experiment::report(&args),
         Command::Interval(args) => interval::interval(&args),
         Command::Policies(args) => policies::policies(&args),
+        Command::Init(args) => init::init(&args),
         Command::Import(args) => exchange::import(&args),
         Command::Export(args) => exchange::export(&args),
         Command::Copy(args) => copy::copy(&args),
@@ -77,14 +81,6 @@ fn open_store(dir: &Path) -> Result<Store> {
         ..StoreOptions::default()
     };
     Store::open(Rc::new(medium), Rc::new(SystemClock::new()), options).with_context(context)
-}
-
-/// Opens the store in a directory, making it first where there is none.
-fn open_or_create_store(dir: &Path) -> Result<Store> {
-    let context = || format!("cannot make a store in {}", dir.display());
-    let medium = DirectoryMedium::create(dir).with_context(context)?;
-    Store::create(&medium).with_context(context)?;
-    open_store(dir)
 }
 
 /// A checkpoint by its id or the beginning of it, or a guest's newest by the guest's name.

@@ -8,7 +8,7 @@ use super::super::progress::bytes_bar;
 use super::super::{find, open_store};
 use crate::Outcome;
 use crate::args::RestoreArgs;
-use crate::output::{print, print_json};
+use crate::output::{escaped, print, print_json};
 
 pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome> {
     let store = open_store(&args.store.store)?;
@@ -34,7 +34,7 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome> {
     } else {
         print(&format!(
             "{} is domain {}, from checkpoint {id}, after {:.2} s{}\n",
-            restored.name,
+            escaped(&restored.name),
             restored.id,
             restored.took.as_secs_f64(),
             if args.paused { ", paused" } else { "" }
