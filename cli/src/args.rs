@@ -86,10 +86,16 @@ docs/validation.md. Ends with 3 if a number is off that should not be. Examples:
   zstd -dc guest.save.zst | revenant import - --store /var/lib/revenant --name web1
 Interrupted (SIGINT, SIGTERM, SIGHUP) it leaves nothing behind and ends with 128 + the signal's number.")]
     Import(ImportArgs),
-    /// Write a checkpoint as a Xen save file
-    #[command(after_help = "Examples:
+    /// Write a checkpoint as a Xen save file, its memory as an image, or one of its disks
+    #[command(
+        after_help = "A new file is readable by its owner alone. Nothing but a regular file is ever replaced. Interrupted
+(SIGINT, SIGTERM, SIGHUP) it removes what it has written of a file and ends with 128 + the signal's number.
+Examples:
   revenant export 3f9c --store /var/lib/revenant --output guest.save
-  revenant export 3f9c --store /var/lib/revenant --output - | ssh other xl restore /dev/stdin")]
+  revenant export 3f9c --store /var/lib/revenant --output - | ssh other xl restore /dev/stdin
+  revenant export 3f9c --store /var/lib/revenant --format elf --output guest.core
+  revenant export 3f9c --store /var/lib/revenant --disk xvda --output /dev/vg/copy --force"
+    )]
     Export(ExportArgs),
     /// Copy a checkpoint into another store
     #[command(
@@ -492,9 +498,25 @@ pub(crate) struct ExportArgs {
     /// The file to write; - for standard output. Links are followed, devices and FIFOs written through
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: PathBuf,
+    /// What to write
+    #[arg(long, value_name = "FORMAT", default_value = "save", conflicts_with = "disk")]
+    pub(crate) format: ExportFormat,
+    /// Write this disk of the guest instead, as a raw image; `revenant show` names them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) disk: Option<String>,
     /// Replace the file if it exists (its mode and owner stay), overwrite a block device
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// The Xen save file that was imported, or one that `xl restore` takes
+    Save,
+    /// Memory by physical address; what does not exist is zeroes, or a hole where the target can have holes
+    Raw,
+    /// Memory and registers as an ELF core, for gdb, Volatility and the like
+    Elf,
 }
 
 #[derive(Debug, Args)]

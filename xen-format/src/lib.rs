@@ -18,6 +18,7 @@ mod export;
 mod foreign;
 mod frame_set;
 mod header;
+mod image;
 mod import;
 mod inspect;
 mod libvirt;
@@ -39,6 +40,7 @@ pub use export::{ExportError, Exported, export, export_as};
 pub use header::{
     GuestType, LIBXC_MARKER, LIBXL_IDENT, LibxcHeader, LibxlHeader, XL_MAGIC, XL_OPTIONAL_BYTES_MAX, XlHeader,
 };
+pub use image::{IMAGE_FRAMES_MAX, ImageError, ImageSink, ImageSummary, put_sparse, write_elf, write_raw};
 pub use import::{ImportError, ImportOptions, Imported, Trailing, import};
 pub use inspect::{Container, RecordSummary, Summary, inspect};
 pub use libvirt::{LIBVIRT_MAGIC, LIBVIRT_XML_BYTES_MAX, LibvirtHeader};

@@ -1,21 +1,24 @@
 //! Xen save files in and out of a store.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use indicatif::ProgressBar;
 use revenant_core::Store;
+use revenant_core::restore::restore_disk;
+use revenant_core::store::CheckpointReader;
 use revenant_xen_format::{
-    GuestName, ImportOptions, Imported, Trailing, UNNAMED, export as write_save_file,
-    import as read_save_file,
+    GuestName, ImageSink, ImportOptions, Imported, Trailing, UNNAMED, export as write_save_file,
+    import as read_save_file, put_sparse, write_elf, write_raw,
 };
 
 use super::progress::{Counted, bytes_bar};
 use super::{open_for_writing, open_store};
 use crate::Outcome;
-use crate::args::{ExportArgs, ImportArgs};
+use crate::args::{ExportArgs, ExportFormat, ImportArgs};
 use crate::interrupt::{self, Interruptible};
 use crate::output::{bytes, escaped, note, print, print_json};
 use crate::target::Target;
@@ -122,9 +125,54 @@ pub(crate) fn export(args: &ExportArgs) -> Result<Outcome> {
     let mut reader = store.read(id)?;
     let mut target = Target::open(&args.output, args.force)?;
     let bar = bytes_bar(None, "export");
-    let written = write_save_file(&mut reader, Counted::new(&mut target, bar.clone()));
+    let mut sink = Sparse {
+        target: &mut target,
+        bar: &bar,
+    };
+    let written = write(&mut reader, args, &mut sink);
     bar.finish_and_clear();
     written.with_context(|| format!("cannot export {id}"))?;
     target.finish()?;
     Ok(Outcome::Done)
+}
+
+fn write(reader: &mut CheckpointReader, args: &ExportArgs, sink: &mut Sparse<'_>) -> Result<()> {
+    if let Some(disk) = &args.disk {
+        restore_disk(reader, disk, |_, blocks| put_sparse(blocks, sink))?;
+        return Ok(());
+    }
+    match args.format {
+        ExportFormat::Save => {
+            write_save_file(reader, Counted::new(&mut *sink.target, sink.bar.clone()))?;
+        }
+        ExportFormat::Raw => {
+            write_raw(reader, sink)?;
+        }
+        ExportFormat::Elf => {
+            if write_elf(reader, sink)?.vcpus == 0 {
+                note(
+                    "the checkpoint's records hold no registers in a format that is known: the core has none",
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A target that leaves out zeroes where it can.
+struct Sparse<'a> {
+    target: &'a mut Target,
+    bar: &'a ProgressBar,
+}
+
+impl ImageSink for Sparse<'_> {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.bar.inc(bytes.len() as u64);
+        self.target.write_all(bytes)
+    }
+
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        self.bar.inc(bytes);
+        self.target.skip(bytes)
+    }
 }
