@@ -2,16 +2,21 @@
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use revenant_core::policy::Choice;
+use revenant_core::quantity::Period;
 use revenant_experiments::run::Shard;
 
 /// Checkpoint, store, verify and restore virtual machines; experiment with their failures.
 #[derive(Debug, Parser)]
 #[command(name = "revenant", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 damage found in a store.")]
+#[command(
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 damage found in a store, \
+4 a store that others have locked, 128 + N stopped by signal N."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -454,12 +459,22 @@ pub(crate) struct StoreArg {
     /// Directory of the checkpoint store
     #[arg(long, value_name = "DIR", env = "REVENANT_STORE")]
     pub(crate) store: PathBuf,
+    /// How long to wait while others have the store locked [default: 5min to import and checkpoint, whose data would be
+    /// lost, 1min to protect, 10s to prune, else 30s]
+    #[arg(long, value_name = "TIME", value_parser = wait_time)]
+    pub(crate) wait: Option<Duration>,
+}
+
+fn wait_time(text: &str) -> Result<Duration, String> {
+    let period: Period = text.parse().map_err(|error| format!("{error}"))?;
+    Ok(period.0)
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
-    #[command(flatten)]
-    pub(crate) store: StoreArg,
+    /// Directory of the checkpoint store
+    #[arg(long, value_name = "DIR", env = "REVENANT_STORE")]
+    pub(crate) store: PathBuf,
 }
 
 /// May the store be made first?

@@ -41,13 +41,14 @@ fn status(error: &anyhow::Error) -> ExitCode {
         // As a shell has it.
         return ExitCode::from(128 + signal);
     }
-    let damaged = error.chain().any(|cause| {
-        cause
-            .downcast_ref::<StoreError>()
-            .is_some_and(|cause| cause.finding().is_some())
-    });
-    if damaged {
+    let any = |is: fn(&StoreError) -> bool| {
+        let mut causes = error.chain();
+        causes.any(|cause| cause.downcast_ref::<StoreError>().is_some_and(is))
+    };
+    if any(|cause| cause.finding().is_some()) {
         ExitCode::from(3)
+    } else if any(|cause| matches!(cause, StoreError::Busy { .. })) {
+        ExitCode::from(4)
     } else {
         ExitCode::FAILURE
     }

@@ -472,3 +472,41 @@ fn a_wanted_precision_is_reached_or_warned_of() {
         assert_eq!(said.contains("short of the precision"), short, "{said}");
     }
 }
+
+/// Who finds the store locked waits, and says after that with a status of its own who is in the way.
+#[test]
+fn a_locked_store_is_waited_for() {
+    let (dir, file) = save_file(2);
+    let store = dir.path().join("store");
+    revenant(&["import", file.to_str().unwrap(), "--init"], &store);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_revenant"))
+        .args(["import", "-", "--name", "piped"])
+        .env("REVENANT_STORE", &store)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (bytes, mut stdin) = (fs::read(&file).unwrap(), child.stdin.take().unwrap());
+    std::io::Write::write_all(&mut stdin, &bytes[..bytes.len() / 2]).unwrap();
+    // Until the import has the lock.
+    let prune = |wait: &str| revenant(&["prune", "--keep-last", "1", "--wait", wait], &store);
+    let busy = (0..1000)
+        .map(|_| prune("10ms"))
+        .find(|output| status(output) != 0)
+        .unwrap();
+    assert_eq!(status(&busy), 4, "{}", stderr(&busy));
+    assert!(
+        stderr(&busy).contains(&child.id().to_string()),
+        "{}",
+        stderr(&busy)
+    );
+    let patient = std::thread::spawn({
+        let store = store.clone();
+        move || revenant(&["prune", "--keep-last", "1"], &store)
+    });
+    std::io::Write::write_all(&mut stdin, &bytes[bytes.len() / 2..]).unwrap();
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    let patient = patient.join().unwrap();
+    assert_eq!(status(&patient), 0, "{}", stderr(&patient));
+}

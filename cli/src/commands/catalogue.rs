@@ -9,13 +9,13 @@ use revenant_core::store::{
 };
 use serde_json::{Value, json};
 
-use super::{duration, open_store};
+use super::{WAIT_TO_PRUNE, WAIT_TO_READ, duration, open};
 use crate::Outcome;
 use crate::args::{DiffArgs, ListArgs, PruneArgs, ShowArgs, VerifyArgs};
 use crate::output::{bytes, escaped, instant, name, print, print_json, table, tell};
 
 pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
-    let mut listing = open_store(&args.store.store)?.list()?;
+    let mut listing = open(&args.store, WAIT_TO_READ)?.list()?;
     if let Some(guest) = &args.guest {
         listing.checkpoints.retain(|info| info.guest == *guest);
     }
@@ -68,7 +68,7 @@ fn disks_size(info: &CheckpointInfo) -> String {
 }
 
 pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
-    let store = open_store(&args.store.store)?;
+    let store = open(&args.store, WAIT_TO_READ)?;
     let mut reader = store.read(store.find(&args.id)?)?;
     reader.select(Space::Memory)?;
     let info = reader.info();
@@ -129,7 +129,7 @@ pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
 }
 
 pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
-    let store = open_store(&args.store.store)?;
+    let store = open(&args.store, WAIT_TO_READ)?;
     let id = args.id.as_deref().map(|prefix| store.find(prefix)).transpose()?;
     let seen = store.verify(id)?;
     if args.json {
@@ -173,7 +173,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
 }
 
 pub(crate) fn diff(args: &DiffArgs) -> Result<Outcome> {
-    let store = open_store(&args.store.store)?;
+    let store = open(&args.store, WAIT_TO_READ)?;
     let (a, b) = (store.find(&args.a)?, store.find(&args.b)?);
     let difference = store.diff(a, b)?;
     if args.json {
@@ -223,7 +223,7 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
         drop_damaged: args.drop_damaged,
         ..CollectOptions::default()
     };
-    let pruned = open_store(&args.store.store)?.prune(&retention, options)?;
+    let pruned = open(&args.store, WAIT_TO_PRUNE)?.prune(&retention, options)?;
     let collected = &pruned.collected;
     if args.json {
         let ids =

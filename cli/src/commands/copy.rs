@@ -4,15 +4,15 @@ use anyhow::{Context, Result, bail};
 use revenant_core::Store;
 use revenant_core::store::{CheckpointId, CheckpointInfo};
 
-use super::{find, open_for_writing, open_store};
+use super::{WAIT_TO_READ, find, open, open_for_writing};
 use crate::Outcome;
 use crate::args::CopyArgs;
 use crate::output::{bytes, escaped, instant, print, print_json};
 
 pub(crate) fn copy(args: &CopyArgs) -> Result<Outcome> {
-    let source = open_store(&args.store.store)?;
+    let source = open(&args.store, WAIT_TO_READ)?;
     let id = find(&source, &args.id)?;
-    let (target, made) = open_for_writing(&args.to, args.make)?;
+    let (target, made) = open_for_writing(&args.to, args.make, args.store.wait.unwrap_or(WAIT_TO_READ))?;
     if !args.force
         && let Some(there) = checked(&source, &target, id)?
     {

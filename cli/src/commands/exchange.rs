@@ -16,7 +16,7 @@ use revenant_xen_format::{
 };
 
 use super::progress::{Counted, bytes_bar};
-use super::{open_for_writing, open_store};
+use super::{WAIT_TO_READ, WAIT_TO_TAKE_IN, open, open_for_writing};
 use crate::Outcome;
 use crate::args::{ExportArgs, ExportFormat, ImportArgs};
 use crate::interrupt::{self, Interruptible};
@@ -30,7 +30,8 @@ pub(crate) fn import(args: &ImportArgs) -> Result<Outcome> {
         .ok()
         .filter(std::fs::Metadata::is_file)
         .map(|meta| meta.len());
-    let (store, made) = open_for_writing(&args.store.store, args.make)?;
+    let wait = args.store.wait.unwrap_or(WAIT_TO_TAKE_IN);
+    let (store, made) = open_for_writing(&args.store.store, args.make, wait)?;
     let bar = bytes_bar(total, "import");
     let options = ImportOptions {
         name: args.name.clone(),
@@ -120,7 +121,7 @@ fn open_input(path: &Path) -> io::Result<File> {
 }
 
 pub(crate) fn export(args: &ExportArgs) -> Result<Outcome> {
-    let store = open_store(&args.store.store)?;
+    let store = open(&args.store, WAIT_TO_READ)?;
     let id = store.find(&args.id)?;
     let mut reader = store.read(id)?;
     let mut target = Target::open(&args.output, args.force)?;

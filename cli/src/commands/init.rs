@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use revenant_core::Store;
 use revenant_core::medium::DirectoryMedium;
 use revenant_core::store::StoreError;
 
-use super::open_store;
+use super::{open_store, open_waiting};
 use crate::Outcome;
 use crate::args::{InitArgs, MakeArg};
 use crate::output::print;
@@ -18,7 +19,7 @@ use crate::output::print;
 const HARMLESS: [&str; 5] = ["tmp", "segments", "checkpoints", "lock", "lost+found"];
 
 pub(crate) fn init(args: &InitArgs) -> Result<Outcome> {
-    let dir = &args.store.store;
+    let dir = &args.store;
     let there = dir.join(Store::HEADER).exists();
     make(dir)?.keep();
     open_store(dir)?;
@@ -33,7 +34,7 @@ pub(crate) fn init(args: &InitArgs) -> Result<Outcome> {
 
 /// Opens the store in a directory for a command that writes, making it first if that was asked for. One that was made is
 /// undone with the [`NewStore`], unless that is kept.
-pub(super) fn open_for_writing(dir: &Path, asked: MakeArg) -> Result<(Store, NewStore)> {
+pub(super) fn open_for_writing(dir: &Path, asked: MakeArg, wait: Duration) -> Result<(Store, NewStore)> {
     let made = if asked.init {
         make(dir)?
     } else {
@@ -47,7 +48,7 @@ pub(super) fn open_for_writing(dir: &Path, asked: MakeArg) -> Result<(Store, New
                 .filter_map(|cause| cause.downcast_ref())
                 .any(not_a_store)
     };
-    match open_store(dir) {
+    match open_waiting(dir, wait) {
         Err(error) if missing(&error) => bail!(
             "there is no store in {0}: make one with `revenant init --store {0}`, or give --init",
             dir.display()

@@ -32,7 +32,7 @@ use revenant_core::quantity::Period;
 use revenant_core::store::{CheckpointId, StoreError, StoreOptions};
 
 use crate::Outcome;
-use crate::args::Command;
+use crate::args::{Command, StoreArg};
 
 use init::open_for_writing;
 
@@ -71,13 +71,32 @@ pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
     }
 }
 
-/// Opens the store in a directory.
+/// How long commands wait for the store's lock if they are not told. An import may be a stream that comes once, and a
+/// checkpoint has cost a guest time.
+const WAIT_TO_TAKE_IN: Duration = Duration::from_mins(5);
+/// A guest that is protected must not go unwatched for long.
+const WAIT_TO_PROTECT: Duration = Duration::from_mins(1);
+const WAIT_TO_READ: Duration = Duration::from_secs(30);
+/// What is not pruned today is pruned tomorrow.
+const WAIT_TO_PRUNE: Duration = Duration::from_secs(10);
+
+/// Opens the store that was named for a command, which waits so long for others unless it is told.
+fn open(store: &StoreArg, wait: Duration) -> Result<Store> {
+    open_waiting(&store.store, store.wait.unwrap_or(wait))
+}
+
+/// Opens the store in a directory; it waits for nobody.
 fn open_store(dir: &Path) -> Result<Store> {
+    open_waiting(dir, Duration::ZERO)
+}
+
+fn open_waiting(dir: &Path, lock_wait: Duration) -> Result<Store> {
     let context = || format!("cannot open the store {}", dir.display());
     let medium = DirectoryMedium::open(dir).with_context(context)?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let options = StoreOptions {
         workers: cores,
+        lock_wait,
         ..StoreOptions::default()
     };
     Store::open(Rc::new(medium), Rc::new(SystemClock::new()), options).with_context(context)

@@ -14,7 +14,7 @@ use revenant_core::clock::SystemClock;
 use revenant_xen::{KeeperProgram, LiveDomain, keep, open_guest, save_to_stdout};
 use serde_json::{Value, json};
 
-use super::{duration, open_for_writing};
+use super::{WAIT_TO_TAKE_IN, duration, open_for_writing};
 use crate::Outcome;
 use crate::args::CheckpointArgs;
 use crate::output::{bytes, escaped, print, print_json};
@@ -43,7 +43,8 @@ pub(crate) fn checkpoint(args: &CheckpointArgs) -> Result<Outcome> {
              checkpointed with --stop"
         );
     }
-    let (store, made) = open_for_writing(&args.store.store, args.make)?;
+    let wait = args.store.wait.unwrap_or(WAIT_TO_TAKE_IN);
+    let (store, made) = open_for_writing(&args.store.store, args.make, wait)?;
     let request = CaptureRequest {
         method: if args.stop {
             Method::StopAndCopy

@@ -18,7 +18,7 @@ use revenant_xen::protect::{Ended, Entry, Progress, Protection, Sign, protect as
 use serde_json::Value;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::super::{duration, open_for_writing};
+use super::super::{WAIT_TO_PROTECT, duration, open_for_writing};
 use super::HELPER;
 use crate::Outcome;
 use crate::args::ProtectArgs;
@@ -37,7 +37,8 @@ pub(crate) fn protect(args: &ProtectArgs) -> Result<Outcome> {
     }
     let policy = policy(args)?;
     let mut protection = protection(args)?;
-    let (store, made) = open_for_writing(&args.store.store, args.make)?;
+    let wait = args.store.wait.unwrap_or(WAIT_TO_PROTECT);
+    let (store, made) = open_for_writing(&args.store.store, args.make, wait)?;
     made.keep();
     let mut log = args.log.as_deref().map(open_log).transpose()?;
     if args.stand_by {
