@@ -129,7 +129,7 @@ fn the_judge_of_backends_is_content(host: &Host) {
 
 fn checkpoint(host: &Host, guest: &str, options: &str) -> Value {
     let said = host.sh(&format!(
-        "revenant checkpoint {guest} --store /store/s --json {options}"
+        "revenant checkpoint {guest} --store /store/s --init --json {options}"
     ));
     serde_json::from_str(&said).expect("JSON")
 }
@@ -331,7 +331,7 @@ fn the_guest_outlives_our_process(host: &Host, lab: &mut Lab) {
         let ms = lab.draws.random_range(0..4500);
         // The step of the last report when the process was killed, and how long until a later one was printed.
         let said = host.sh(&format!(
-            "revenant checkpoint outlives --store /store/s >/dev/null 2>&1 & p=$!; usleep {us}; kill -9 $p 2>/dev/null
+            "revenant checkpoint outlives --store /store/s --init >/dev/null 2>&1 & p=$!; usleep {us}; kill -9 $p 2>/dev/null
              l=/var/log/xen/console/guest-outlives.log; a=$(cut -d' ' -f1 /proc/uptime); n=$(wc -l < $l); i=0
              while [ $(wc -l < $l) -le $n ] && [ $i -lt 400 ]; do usleep 50000; i=$((i + 1)); done
              echo $a $(cut -d' ' -f1 /proc/uptime)",
@@ -364,19 +364,19 @@ fn the_guest_outlives_our_process(host: &Host, lab: &mut Lab) {
 /// A store that is full: the capture fails, the guest runs on, what was there stays, and with room it works again.
 fn a_full_store_stops_nothing(host: &Host, lab: &mut Lab) {
     let mut guest = host.guest("full", "pvh", 128, BUSY);
-    host.sh("mkdir -p /full && mount -t tmpfs -o size=96m tmpfs /full && revenant checkpoint full --store /full/s");
+    host.sh("mkdir -p /full && mount -t tmpfs -o size=96m tmpfs /full && revenant checkpoint full --store /full/s --init");
     for _ in 0..rounds(10) {
         let kib = lab.draws.random_range(64..12_000);
         host.sh(&format!(
             "free=$(df -k /full | awk 'END {{ print $4 }}'); dd if=/dev/zero of=/full/ballast bs=1k count=$((free - {kib})) 2>/dev/null"
         ));
-        let (done, said) = host.try_sh("revenant checkpoint full --store /full/s");
+        let (done, said) = host.try_sh("revenant checkpoint full --store /full/s --init");
         assert!(!done, "a checkpoint was made on a full medium: {said}");
         assert!(said.contains("free") || said.contains("space"), "{said}");
         host.sh("revenant verify --store /full/s && rm /full/ballast");
         guest.reports(1);
     }
-    host.sh("revenant checkpoint full --store /full/s");
+    host.sh("revenant checkpoint full --store /full/s --init");
     // What it says after the capture is what the restore takes back.
     guest.look();
     guest.reports(2);
@@ -395,7 +395,8 @@ fn a_guest_that_does_not_answer_runs_on(host: &Host) {
     let arguments = format!("{BUSY} '' initcall_blacklist=xen_setup_shutdown_event");
     let mut guest = host.guest("deaf", "pv", 96, &arguments);
     for _ in 0..rounds(5) {
-        let (done, said) = host.try_sh("revenant checkpoint deaf --store /store/s --suspend-timeout 2s");
+        let (done, said) =
+            host.try_sh("revenant checkpoint deaf --store /store/s --init --suspend-timeout 2s");
         assert!(!done && said.contains("no answer"), "{said}");
         let left = host.sh("xenstore-read /local/domain/$(xl domid deaf)/control/shutdown");
         assert_eq!(left.trim(), "", "the request was not withdrawn");
@@ -408,7 +409,7 @@ fn a_guest_that_does_not_answer_runs_on(host: &Host) {
 fn a_protected_guest_comes_back_by_itself(host: &Host, lab: &mut Lab) {
     let mut guest = host.guest("kept", "pvh", 128, BUSY);
     host.sh(&format!(
-        "rm -f /tmp/kept.log; setsid revenant protect kept --store /store/s --interval {INTERVAL_S}s --keep-last 2 \
+        "rm -f /tmp/kept.log; setsid revenant protect kept --store /store/s --init --interval {INTERVAL_S}s --keep-last 2 \
          --hang-timeout {HANG_S}s --progress-file /var/log/xen/console/guest-kept.log --log /tmp/kept.log \
          </dev/null >/tmp/protect.out 2>&1 & echo $! > /tmp/kept.pid"
     ));
@@ -510,7 +511,7 @@ fn another_host_takes_over_after_a_power_loss(lab: &mut Lab) {
     let (mut committed, mut recoveries) = (0, Vec::new());
     for round in 1..=rounds(10) as usize {
         host.sh(
-            "setsid revenant protect moved --store /store/s --interval 1s --keep-last 50 --log /store/moved.log \
+            "setsid revenant protect moved --store /store/s --init --interval 1s --keep-last 50 --log /store/moved.log \
              </dev/null >/tmp/moved.out 2>&1 & true",
         );
         let mut guest = Guest::there(&host, "moved");
@@ -564,7 +565,7 @@ fn the_host_that_stands_by_takes_over(lab: &mut Lab, scratch: &Path) {
     drop(first.guest("shared", "pvh", 128, BUSY));
     let protect = |host: &Host, options: &str| {
         host.sh(&format!(
-            "setsid revenant protect shared --store /share/s --interval {INTERVAL_S}s {options} </dev/null \
+            "setsid revenant protect shared --store /share/s --init --interval {INTERVAL_S}s {options} </dev/null \
              >/tmp/protect.out 2>&1 & true"
         ));
     };

@@ -158,7 +158,7 @@ fn measure(host: &Host, workload: &Workload, table: &mut String) {
     let mut row = |kind: &str, begun: Instant, interval: Duration| {
         let option = if kind == "full" { "--full" } else { "" };
         let said = host.sh(&format!(
-            "revenant checkpoint climber --store /store/climber --json {option}"
+            "revenant checkpoint climber --store /store/climber --init --json {option}"
         ));
         let json: Value = serde_json::from_str(&said).expect("JSON");
         let number = |path: &str| json.pointer(path).and_then(Value::as_f64).expect("a number");

@@ -85,7 +85,15 @@ impl Lab {
 fn programs(into: &Path) -> Vec<PathBuf> {
     let mut cargo = Command::new("cargo");
     cargo
-        .args(["build", "--locked", "--quiet", "-p", "revenant", "-p", "revenant-tests"])
+        .args([
+            "build",
+            "--locked",
+            "--quiet",
+            "-p",
+            "revenant",
+            "-p",
+            "revenant-tests",
+        ])
         .args(["--bin", "revenant", "--example", "store_check"])
         .current_dir(root());
     assert!(cargo.status().expect("run cargo").success(), "cargo build");
@@ -127,20 +135,28 @@ fn stores_on_real_file_systems() {
     };
     let begun = now();
     let only = std::env::var("REVENANT_RIG_ONLY").ok();
-    let wanted = |name: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == name));
+    let wanted = |name: &str| {
+        only.as_ref()
+            .is_none_or(|only| only.split(',').any(|one| one == name))
+    };
     let timed = |name: &str, part: &mut dyn FnMut()| {
         if wanted(name) {
             part();
             println!("--- {name}: at {} s", begun.elapsed().as_secs());
         }
     };
-    if ["conforms", "commands", "beside", "kills"].into_iter().any(wanted) {
+    if ["conforms", "commands", "beside", "kills"]
+        .into_iter()
+        .any(wanted)
+    {
         let machine = lab.server();
         println!("--- booted: at {} s", begun.elapsed().as_secs());
         timed("conforms", &mut || the_contract_of_the_medium_holds(&machine));
         timed("commands", &mut || every_command_works(&machine, &lab));
         timed("beside", &mut || writers_and_prunes_get_on(&machine, &lab));
-        timed("kills", &mut || killed_writers_leave_nothing_half_made(&machine, &mut lab));
+        timed("kills", &mut || {
+            killed_writers_leave_nothing_half_made(&machine, &mut lab)
+        });
     }
     timed("power", &mut || a_power_loss_takes_nothing_acknowledged(&mut lab));
     timed("careless", &mut || a_disk_that_lies_is_noticed(&mut lab));
@@ -248,14 +264,20 @@ fn writer(machine: &Machine, lab: &Lab, store: &str, guest: &str, count: u32) ->
 }
 
 fn acknowledged(said: &str) -> usize {
-    said.lines().filter(|line| line.starts_with("acknowledged ")).count()
+    said.lines()
+        .filter(|line| line.starts_with("acknowledged "))
+        .count()
 }
 
 /// Waits until a writer has committed something.
 fn at_work(job: &mut Job) {
     let begun = now();
     while acknowledged(&job.said()) == 0 {
-        assert!(job.runs() && begun.elapsed() < PATIENCE, "a writer: {}", job.said());
+        assert!(
+            job.runs() && begun.elapsed() < PATIENCE,
+            "a writer: {}",
+            job.said()
+        );
         sleep(Duration::from_millis(50));
     }
 }
@@ -269,7 +291,9 @@ fn judge(machine: &Machine, lab: &Lab, store: &str, said: &str, kept: Option<u32
 
 /// A line of shell that prunes a store without end, whoever has it locked.
 fn prunes(store: &str) -> String {
-    format!("while sleep 0.2; do revenant prune --store {store} --keep-last {KEPT} >/dev/null 2>&1 && echo pruned; done")
+    format!(
+        "while sleep 0.2; do revenant prune --store {store} --keep-last {KEPT} >/dev/null 2>&1 && echo pruned; done"
+    )
 }
 
 /// Two processes commit to one store, at two mounts if there are two, while a third prunes it.
@@ -281,7 +305,10 @@ fn writers_and_prunes_get_on(machine: &Machine, lab: &Lab) {
         at_work(&mut first);
         let pruner = lab.path("pruned");
         let pruner = machine.start(
-            &format!("{{ {}; }} & echo $! >/tmp/pruner; wait", prunes(&format!("/fs/{other}/beside"))),
+            &format!(
+                "{{ {}; }} & echo $! >/tmp/pruner; wait",
+                prunes(&format!("/fs/{other}/beside"))
+            ),
             &pruner,
         );
         let second = writer(machine, lab, &format!("/fs/{other}/beside"), "second", commits);
@@ -327,7 +354,10 @@ fn killed_writers_leave_nothing_half_made(machine: &Machine, lab: &mut Lab) {
         row(
             &format!("{mount}: kill -9 of a writer"),
             kills,
-            &format!("nothing half-made is listed, remains are pruned: {}", verdict.trim()),
+            &format!(
+                "nothing half-made is listed, remains are pruned: {}",
+                verdict.trim()
+            ),
             "kills",
         );
     }
@@ -367,7 +397,10 @@ fn a_power_loss_takes_nothing_acknowledged(lab: &mut Lab) {
         row(
             &format!("{disk}: power loss of the machine during commits and prunes"),
             format!("{losses} losses, {} commits", acknowledged(&said)),
-            &format!("every acknowledged one that the prunes keep is there and right, no other; at the end {}", last.trim()),
+            &format!(
+                "every acknowledged one that the prunes keep is there and right, no other; at the end {}",
+                last.trim()
+            ),
             "power",
         );
     }
@@ -400,7 +433,10 @@ fn a_disk_that_lies_is_noticed(lab: &mut Lab) {
             row(
                 "counter-check, ext4 without flushes: power loss during commits",
                 number,
-                &format!("{} commits were acknowledged, and the loss is noticed", acknowledged(&said)),
+                &format!(
+                    "{} commits were acknowledged, and the loss is noticed",
+                    acknowledged(&said)
+                ),
                 "careless",
             );
             return;
@@ -433,7 +469,11 @@ fn two_machines_share_an_export(lab: &mut Lab) {
         let begun = now();
         while acknowledged(&far.said()) < before + 3 {
             assert!(far.runs(), "the server was away: {}", far.said());
-            assert!(begun.elapsed() < PATIENCE, "the client did not go on: {}", far.said());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "the client did not go on: {}",
+                far.said()
+            );
             sleep(Duration::from_millis(100));
         }
         drop(client);

@@ -2,10 +2,12 @@
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use revenant_core::policy::Choice;
+use revenant_core::quantity::Period;
 use revenant_core::store::CollectOptions;
 use revenant_experiments::run::Shard;
 
@@ -14,7 +16,7 @@ use revenant_experiments::run::Shard;
 #[command(name = "revenant", version, propagate_version = true, max_term_width = 100)]
 #[command(
     after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 damage found in a store, \
-4 a store that others have locked."
+4 a store that others have locked, 128 + N stopped by signal N."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -80,15 +82,26 @@ docs/validation.md. Ends with 3 if a number is off that should not be. Examples:
     Interval(IntervalArgs),
     /// What checkpoint policies there are, and what they can be told
     Policies(PoliciesArgs),
+    /// Make a directory a checkpoint store
+    #[command(after_help = "A directory that is a store already is left as it is. Example:
+  revenant init --store /var/lib/revenant")]
+    Init(InitArgs),
     /// Take a Xen save file into a store as a checkpoint
     #[command(after_help = "Examples:
   revenant import guest.save --store /var/lib/revenant
-  zstd -dc guest.save.zst | revenant import - --store /var/lib/revenant --name web1")]
+  zstd -dc guest.save.zst | revenant import - --store /var/lib/revenant --name web1
+Interrupted (SIGINT, SIGTERM, SIGHUP) it leaves nothing behind and ends with 128 + the signal's number.")]
     Import(ImportArgs),
-    /// Write a checkpoint as a Xen save file
-    #[command(after_help = "Examples:
+    /// Write a checkpoint as a Xen save file, its memory as an image, or one of its disks
+    #[command(
+        after_help = "A new file is readable by its owner alone. Nothing but a regular file is ever replaced. Interrupted
+(SIGINT, SIGTERM, SIGHUP) it removes what it has written of a file and ends with 128 + the signal's number.
+Examples:
   revenant export 3f9c --store /var/lib/revenant --output guest.save
-  revenant export 3f9c --store /var/lib/revenant --output - | ssh other xl restore /dev/stdin")]
+  revenant export 3f9c --store /var/lib/revenant --output - | ssh other xl restore /dev/stdin
+  revenant export 3f9c --store /var/lib/revenant --format elf --output guest.core
+  revenant export 3f9c --store /var/lib/revenant --disk xvda --output /dev/vg/copy --force"
+    )]
     Export(ExportArgs),
     /// Copy a checkpoint into another store
     #[command(
@@ -455,17 +468,46 @@ pub(crate) struct StoreArg {
     /// Directory of the checkpoint store
     #[arg(long, value_name = "DIR", env = "REVENANT_STORE")]
     pub(crate) store: PathBuf,
+    /// How long to wait while others have the store locked [default: 5min to import and checkpoint, whose data would be
+    /// lost, 1min to protect, 10s to prune, else 30s]
+    #[arg(long, value_name = "TIME", value_parser = wait_time)]
+    pub(crate) wait: Option<Duration>,
+}
+
+fn wait_time(text: &str) -> Result<Duration, String> {
+    let period: Period = text.parse().map_err(|error| format!("{error}"))?;
+    Ok(period.0)
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Directory of the checkpoint store
+    #[arg(long, value_name = "DIR", env = "REVENANT_STORE")]
+    pub(crate) store: PathBuf,
+}
+
+/// May the store be made first?
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct MakeArg {
+    /// Make the store first if there is none (see `revenant init`)
+    #[arg(long)]
+    pub(crate) init: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// A file written by `xl save` (or a libxl or libxc stream); - for standard input
+    /// A file written by `xl save` or `virsh save`, or a bare libxl or libxc stream; - for standard input
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// Name of the guest in the catalogue [default: the one in the file]
+    #[command(flatten)]
+    pub(crate) make: MakeArg,
+    /// Name of the guest in the catalogue [default: the one in the file, else the UUID there]
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Refuse bytes behind the end of the stream; otherwise they are left alone, as a save on a block device has them
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Machine-readable output
     #[arg(long)]
     pub(crate) json: bool,
@@ -477,12 +519,28 @@ pub(crate) struct ExportArgs {
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// The save file to write; - for standard output
+    /// The file to write; - for standard output. Links are followed, devices and FIFOs written through
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: PathBuf,
-    /// Replace the file if it exists
+    /// What to write
+    #[arg(long, value_name = "FORMAT", default_value = "save", conflicts_with = "disk")]
+    pub(crate) format: ExportFormat,
+    /// Write this disk of the guest instead, as a raw image; `revenant show` names them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) disk: Option<String>,
+    /// Replace the file if it exists (its mode and owner stay), overwrite a block device
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// The Xen save file that was imported, or one that `xl restore` takes
+    Save,
+    /// Memory by physical address; what does not exist is zeroes, or a hole where the target can have holes
+    Raw,
+    /// Memory and registers as an ELF core, for gdb, Volatility and the like
+    Elf,
 }
 
 #[derive(Debug, Args)]
@@ -491,9 +549,11 @@ pub(crate) struct CopyArgs {
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
-    /// Directory of the store to copy it to; made if there is none
+    /// Directory of the store to copy it to
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
+    #[command(flatten)]
+    pub(crate) make: MakeArg,
     /// Also if it is there already, or a later checkpoint of the guest, which a restart would then pass over
     #[arg(long)]
     pub(crate) force: bool,
@@ -602,6 +662,8 @@ pub(crate) struct CheckpointArgs {
     pub(crate) domain: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
+    #[command(flatten)]
+    pub(crate) make: MakeArg,
     /// Copy while the guest runs and suspend it only for the rest; the default where the guest has a dirty log
     #[arg(long, conflicts_with = "stop")]
     pub(crate) live: bool,
@@ -645,6 +707,8 @@ pub(crate) struct ProtectArgs {
     pub(crate) domain: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
+    #[command(flatten)]
+    pub(crate) make: MakeArg,
     /// Time between two checkpoints
     #[arg(
         long,

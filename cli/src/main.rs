@@ -3,7 +3,9 @@
 
 mod args;
 mod commands;
+mod interrupt;
 mod output;
+mod target;
 
 use std::process::ExitCode;
 
@@ -22,22 +24,32 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
+    interrupt::survive_file_limit();
     match commands::dispatch(Cli::parse().command) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::DamageFound) => ExitCode::from(3),
         Err(error) => {
-            eprintln!("error: {error:#}");
-            let any = |is: fn(&StoreError) -> bool| {
-                let mut causes = error.chain();
-                causes.any(|cause| cause.downcast_ref::<StoreError>().is_some_and(is))
-            };
-            if any(|cause| cause.finding().is_some()) {
-                ExitCode::from(3)
-            } else if any(|cause| matches!(cause, StoreError::Busy { .. })) {
-                ExitCode::from(4)
-            } else {
-                ExitCode::FAILURE
-            }
+            output::error(&error);
+            status(&error)
         }
+    }
+}
+
+/// The exit status of a command that failed.
+fn status(error: &anyhow::Error) -> ExitCode {
+    if let Some(signal) = interrupt::received() {
+        // As a shell has it.
+        return ExitCode::from(128 + signal);
+    }
+    let any = |is: fn(&StoreError) -> bool| {
+        let mut causes = error.chain();
+        causes.any(|cause| cause.downcast_ref::<StoreError>().is_some_and(is))
+    };
+    if any(|cause| cause.finding().is_some()) {
+        ExitCode::from(3)
+    } else if any(|cause| matches!(cause, StoreError::Busy { .. })) {
+        ExitCode::from(4)
+    } else {
+        ExitCode::FAILURE
     }
 }

@@ -53,7 +53,10 @@ fn only_id(store: &Path) -> String {
 fn a_save_file_comes_back_byte_for_byte() {
     let (dir, file) = save_file(2);
     let store = dir.path().join("store");
-    let imported = revenant(&["import", file.to_str().unwrap(), "--name", "web"], &store);
+    let imported = revenant(
+        &["import", file.to_str().unwrap(), "--init", "--name", "web"],
+        &store,
+    );
     assert_eq!(status(&imported), 0, "{}", stderr(&imported));
     assert_eq!(status(&revenant(&["verify"], &store)), 0);
     let listed = String::from_utf8(revenant(&["list"], &store).stdout).unwrap();
@@ -80,7 +83,7 @@ fn a_save_file_comes_back_byte_for_byte() {
 fn damage_ends_with_status_three_and_names_the_file() {
     let (dir, file) = save_file(4);
     let store = dir.path().join("store");
-    revenant(&["import", file.to_str().unwrap()], &store);
+    revenant(&["import", file.to_str().unwrap(), "--init"], &store);
     let segment = fs::read_dir(store.join("segments"))
         .unwrap()
         .next()
@@ -124,14 +127,24 @@ fn rubbish_is_refused_with_a_reason() {
     let cut = dir.path().join("cut.save");
     let whole = fs::read(&file).unwrap();
     fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
-    let refused = revenant(&["import", cut.to_str().unwrap()], &store);
-    assert_eq!(status(&refused), 1);
-    assert!(
-        stderr(&refused).contains("cut.save") && stderr(&refused).contains("byte"),
-        "{}",
-        stderr(&refused)
-    );
+    let import = ["import", cut.to_str().unwrap()];
+    for args in [&import[..], &[import[0], import[1], "--init"]] {
+        let refused = revenant(args, &store.join("below"));
+        let said = stderr(&refused);
+        assert_eq!(status(&refused), 1, "{said}");
+        if args.len() == 3 {
+            assert!(said.contains("cut.save") && said.contains("byte"), "{said}");
+        } else {
+            assert!(said.contains("revenant init --store"), "{said}");
+        }
+        assert!(!store.exists(), "a failed import left a store");
+    }
+    assert_eq!(status(&revenant(&["init"], &store)), 0);
+    assert_eq!(status(&revenant(&import, &store)), 1);
     assert_eq!(status(&revenant(&["verify"], &store)), 0);
+    let elsewhere = revenant(&["init"], dir.path());
+    assert_eq!(status(&elsewhere), 1);
+    assert!(stderr(&elsewhere).contains("not empty"), "{}", stderr(&elsewhere));
 
     let nowhere = revenant(&["list"], &dir.path().join("nowhere"));
     assert_eq!(status(&nowhere), 1);
@@ -151,7 +164,10 @@ fn prune_says_first_and_then_does() {
     let (dir, file) = save_file(8);
     let store = dir.path().join("store");
     for _ in 0..3 {
-        revenant(&["import", file.to_str().unwrap(), "--name", "web"], &store);
+        revenant(
+            &["import", file.to_str().unwrap(), "--init", "--name", "web"],
+            &store,
+        );
     }
     let count = || {
         let listed: serde_json::Value =
@@ -190,7 +206,14 @@ fn a_checkpoint_is_copied_once_and_not_after_a_later_one() {
     let (store, other) = (dir.path().join("store"), dir.path().join("other"));
     let import = || {
         revenant(
-            &["import", file.to_str().unwrap(), "--name", "web", "--json"],
+            &[
+                "import",
+                file.to_str().unwrap(),
+                "--init",
+                "--name",
+                "web",
+                "--json",
+            ],
             &store,
         )
     };
@@ -201,7 +224,7 @@ fn a_checkpoint_is_copied_once_and_not_after_a_later_one() {
     let first = id(&import());
     let second = id(&import());
     let copy = |which: &str, more: &[&str]| {
-        let args = ["copy", which, "--to", other.to_str().unwrap(), "--json"];
+        let args = ["copy", which, "--init", "--to", other.to_str().unwrap(), "--json"];
         revenant(&[&args[..], more].concat(), &store)
     };
     // By the guest's name the newest; once more it is there.
@@ -463,4 +486,42 @@ fn a_wanted_precision_is_reached_or_warned_of() {
         assert_eq!(status(&ran), 0, "{said}");
         assert_eq!(said.contains("short of the precision"), short, "{said}");
     }
+}
+
+/// Who finds the store locked waits, and says after that with a status of its own who is in the way.
+#[test]
+fn a_locked_store_is_waited_for() {
+    let (dir, file) = save_file(2);
+    let store = dir.path().join("store");
+    revenant(&["import", file.to_str().unwrap(), "--init"], &store);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_revenant"))
+        .args(["import", "-", "--name", "piped"])
+        .env("REVENANT_STORE", &store)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (bytes, mut stdin) = (fs::read(&file).unwrap(), child.stdin.take().unwrap());
+    std::io::Write::write_all(&mut stdin, &bytes[..bytes.len() / 2]).unwrap();
+    // Until the import has the lock.
+    let prune = |wait: &str| revenant(&["prune", "--keep-last", "1", "--wait", wait], &store);
+    let busy = (0..1000)
+        .map(|_| prune("10ms"))
+        .find(|output| status(output) != 0)
+        .unwrap();
+    assert_eq!(status(&busy), 4, "{}", stderr(&busy));
+    assert!(
+        stderr(&busy).contains(&child.id().to_string()),
+        "{}",
+        stderr(&busy)
+    );
+    let patient = std::thread::spawn({
+        let store = store.clone();
+        move || revenant(&["prune", "--keep-last", "1"], &store)
+    });
+    std::io::Write::write_all(&mut stdin, &bytes[bytes.len() / 2..]).unwrap();
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    let patient = patient.join().unwrap();
+    assert_eq!(status(&patient), 0, "{}", stderr(&patient));
 }

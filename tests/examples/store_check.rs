@@ -97,12 +97,19 @@ fn expected(guest: &str, number: u32) -> Expected {
 }
 
 fn number_of(facts: &BTreeMap<String, String>) -> Result<u32, Failed> {
-    Ok(facts.get("state").ok_or("a checkpoint without a number")?.parse()?)
+    Ok(facts
+        .get("state")
+        .ok_or("a checkpoint without a number")?
+        .parse()?)
 }
 
 fn commits(dir: &Path, guest: &str, count: &str) -> Result<ExitCode, Failed> {
     let mut store = open(dir)?;
-    let newest = store.list()?.checkpoints.into_iter().rfind(|info| info.guest == guest);
+    let newest = store
+        .list()?
+        .checkpoints
+        .into_iter()
+        .rfind(|info| info.guest == guest);
     let first = newest.map_or(Ok(10), |info| number_of(&info.facts).map(|number| number + 1))?;
     let mut base = None;
     for number in first..first + count.parse::<u32>()? {
@@ -133,7 +140,10 @@ fn judge(dir: &Path, acknowledged: &str, kept: Option<&str>) -> Result<ExitCode,
         }
         there.push(info.id.to_hex());
     }
-    let promised = promised(&fs::read_to_string(acknowledged)?, kept.map(str::parse).transpose()?);
+    let promised = promised(
+        &fs::read_to_string(acknowledged)?,
+        kept.map(str::parse).transpose()?,
+    );
     for (what, id) in &promised {
         if !there.contains(id) {
             wrong.push(format!("{what} was acknowledged and is not there"));

@@ -24,6 +24,7 @@ fn main() -> io::Result<()> {
             ] {
                 for (container, extension) in [
                     (Container::XlSaveFile, "xl"),
+                    (Container::LibvirtSaveFile, "libvirt"),
                     (Container::LibxlStream, "libxl"),
                     (Container::LibxcStream, "libxc"),
                 ] {

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use crate::foreign::describe;
+
 /// A save file that cannot be taken: where (byte offset and record) and what (the fault).
 #[derive(Debug)]
 pub struct FormatError {
@@ -58,10 +60,11 @@ pub enum Fault {
     /// The input ends between two records.
     #[error("the input ends here without an END record")]
     NoEnd,
-    /// Not one of the three formats this crate reads.
+    /// Not one of the formats this crate reads.
     #[error(
-        "starts with {found:02x?}, expected an xl save file (\"Xen saved domain, xl format\"), a libxl stream \
-         (\"LibxlFmt\") or a libxc stream (eight bytes of 0xff)"
+        "starts with {found:02x?}{}, expected an xl save file (\"Xen saved domain, xl format\"), one of libvirt's libxl \
+         driver (\"libvirt-xml\"), a libxl stream (\"LibxlFmt\") or a libxc stream (eight bytes of 0xff)",
+        describe(*found).map_or_else(String::new, |what| format!(" ({what})"))
     )]
     NotASaveFile {
         /// The first eight bytes.

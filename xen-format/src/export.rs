@@ -9,10 +9,11 @@ use revenant_core::{PAGE_SIZE, Pfn};
 use crate::error::{Fault, FormatError};
 use crate::header::{LibxcHeader, LibxlHeader, XlHeader, le32};
 use crate::import::Place;
+use crate::libvirt::LibvirtHeader;
 use crate::names;
 use crate::order::Sequence;
 use crate::page::{FrameRun, PageType, Parts};
-use crate::page_order::PageOrderReader;
+use crate::page_order::{FrameCount, PageOrderReader};
 use crate::record::{self, Layer, libxc, libxl};
 use crate::writer::{StreamWriter, WriteError};
 
@@ -106,6 +107,8 @@ pub fn export_as(
     export.finish(exact)
 }
 
+const LISTS_OTHERS: &str = "it lists other frames than the checkpoint has";
+
 fn bad(name: &str, reason: &'static str) -> ExportError {
     ExportError::BadRecord {
         name: name.to_owned(),
@@ -168,6 +171,10 @@ impl<W: Write> Export<'_, W> {
         match name {
             names::XL_HEADER => {
                 XlHeader::parse(bytes).map_err(fail)?;
+                Ok(self.out.put(bytes)?)
+            }
+            names::LIBVIRT_HEADER => {
+                LibvirtHeader::parse(bytes).map_err(fail)?;
                 Ok(self.out.put(bytes)?)
             }
             names::LIBXL_HEADER => {
@@ -272,11 +279,8 @@ impl<W: Write> Export<'_, W> {
         if !matches!(self.arrangement, Arrangement::Done) {
             return Err(bad(names::PAGE_ORDER, "it goes on behind the end of the stream"));
         }
-        if self.pages.listed != self.pages.reader.layout().page_count() {
-            return Err(bad(
-                names::PAGE_ORDER,
-                "it lists other frames than the checkpoint has",
-            ));
+        if self.pages.listed.present != self.pages.frames {
+            return Err(bad(names::PAGE_ORDER, LISTS_OTHERS));
         }
         let exported = Exported {
             bytes: self.out.offset(),
@@ -296,19 +300,23 @@ struct Pages<'a> {
     part: Vec<FrameRun>,
     /// Pages of data written.
     written: u64,
-    /// Frames written that exist, with data or without.
-    listed: u64,
+    /// Frames in the checkpoint.
+    frames: u64,
+    /// Frames written, with data or without.
+    listed: FrameCount,
 }
 
 impl<'a> Pages<'a> {
     fn new(reader: &'a mut CheckpointReader) -> Self {
+        let frames = reader.counts().0;
         Pages {
             reader,
             batch: PageBatch::new(),
             pfns: Vec::new(),
             part: Vec::new(),
             written: 0,
-            listed: 0,
+            frames,
+            listed: FrameCount::default(),
         }
     }
 
@@ -318,12 +326,13 @@ impl<'a> Pages<'a> {
         out: &mut StreamWriter<W>,
         runs: &[FrameRun],
     ) -> Result<(), ExportError> {
+        for &run in runs {
+            self.listed.add(run);
+        }
+        if !self.listed.fits(self.frames) {
+            return Err(bad(names::PAGE_ORDER, LISTS_OTHERS));
+        }
         out.begin_pages(runs)?;
-        self.listed += runs
-            .iter()
-            .filter(|run| run.kind.is_populated())
-            .map(|run| run.len)
-            .sum::<u64>();
         let data: Vec<FrameRun> = runs.iter().copied().filter(|run| run.kind.has_data()).collect();
         let mut parts = Parts::new(&data);
         while parts.take(BATCH_PAGES_MAX, &mut self.part) {
@@ -384,7 +393,7 @@ impl<'a> Pages<'a> {
                     self.written += run.len;
                 }
             }
-            self.listed += self.pfns.len() as u64;
+            self.listed.present += self.pfns.len() as u64;
         }
         Ok(())
     }

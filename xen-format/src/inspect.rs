@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::config::guest_name;
+use crate::config::{GuestName, Identity};
 use crate::error::FormatError;
 use crate::header::LibxcHeader;
 use crate::page::PageType;
@@ -18,7 +18,9 @@ const PAGE_TYPES: usize = 16;
 pub enum Container {
     /// As `xl save` writes it.
     XlSaveFile,
-    /// A libxl stream without the xl header.
+    /// As `virsh save` writes it for a Xen guest.
+    LibvirtSaveFile,
+    /// A libxl stream without a header before it.
     LibxlStream,
     /// A libxc stream alone.
     LibxcStream,
@@ -84,7 +86,11 @@ pub fn inspect(input: impl Read) -> Result<Summary, FormatError> {
         match item {
             Item::Xl(header) => {
                 seen.container = Some(Container::XlSaveFile);
-                seen.guest_name = guest_name(header.config());
+                seen.name(Identity::of_json(header.config()));
+            }
+            Item::Libvirt(header) => {
+                seen.container = Some(Container::LibvirtSaveFile);
+                seen.name(Identity::of_libvirt_xml(header.xml()));
             }
             Item::Libxl(_) => seen.container = seen.container.or(Some(Container::LibxlStream)),
             Item::Libxc(header) => seen.header = Some(header),
@@ -127,6 +133,12 @@ struct Seen {
 }
 
 impl Seen {
+    fn name(&mut self, identity: Identity) {
+        if let GuestName::Given(name) = identity.guest_name() {
+            self.guest_name = Some(name);
+        }
+    }
+
     fn record(&mut self, offset: u64, layer: Layer, code: u32, body_bytes: u64) {
         let pages = (layer, code) == (Layer::Libxc, libxc::PAGE_DATA);
         let listed = self.records.len();

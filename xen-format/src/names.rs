@@ -1,6 +1,6 @@
 //! How a Xen machine stands in a checkpoint: the machine kinds and the names of its state records.
 //!
-//! The state records of a checkpoint are, in stream order: the xl header, the libxl header, libxl records up to
+//! The state records of a checkpoint are, in stream order: the xl header or libvirt's, the libxl header, libxl records up to
 //! and with LIBXC_CONTEXT, the libxc headers, libxc records (without PAGE_DATA) up to and with END, further libxl
 //! records up to and with END, and for an image that is to be given back byte for byte the page order. Bare
 //! streams lack the outer ones. A record's bytes are its body as in the stream, a header's the whole header.
@@ -17,6 +17,8 @@ pub const MACHINE_HVM: &str = "xen-hvm";
 
 /// The xl header with its optional part.
 pub const XL_HEADER: &str = "xen/xl-header";
+/// The header of libvirt's libxl driver with the domain's XML.
+pub const LIBVIRT_HEADER: &str = "xen/libvirt/header";
 /// The libxl stream's header.
 pub const LIBXL_HEADER: &str = "xen/libxl/header";
 /// Image header and domain header of the libxc stream.

@@ -119,10 +119,14 @@ impl Sequence {
                     Err(Fault::Duplicate)
                 }
             }
-            code => {
-                self.epoch.frozen |= matches!(code, libxc::HVM_CONTEXT | libxc::HVM_PARAMS);
-                once(&mut self.epoch.seen, code)
+            // Xen's own converter writes two lists of parameters. As Xen restores them, each adds to those before and
+            // replaces what it names again, and the last context counts.
+            libxc::HVM_CONTEXT | libxc::HVM_PARAMS => {
+                self.epoch.frozen = true;
+                self.epoch.seen |= 1 << code;
+                Ok(())
             }
+            code => once(&mut self.epoch.seen, code),
         }
     }
 

@@ -5,6 +5,37 @@ use crate::page::{FrameRun, PageType};
 const VERSION: u8 = 1;
 /// Frames that fit in a record at the limit of its length.
 const FRAMES_MAX: u64 = 1 << 24;
+/// Frames that do not exist may be listed this often, and in proportion to those that do: 16 GiB for the gaps in the
+/// address space of a small guest, and a guest that was shrunk to a sixteenth of what it may have.
+const ABSENT_MAX: u64 = 1 << 22;
+const ABSENT_BY_PRESENT_MAX: u64 = 16;
+
+/// Counts the frames of an arrangement. An arrangement costs some bytes and an export eight for each frame it lists: one
+/// that lists more than a guest has is somebody's trick.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct FrameCount {
+    /// Frames that exist.
+    pub(crate) present: u64,
+    /// Frames that do not.
+    absent: u64,
+}
+
+impl FrameCount {
+    pub(crate) fn add(&mut self, run: FrameRun) {
+        let count = if run.kind.is_populated() {
+            &mut self.present
+        } else {
+            &mut self.absent
+        };
+        *count = count.saturating_add(run.len);
+    }
+
+    /// Can a guest with so many frames be listed like this?
+    pub(crate) fn fits(self, frames: u64) -> bool {
+        let absent_max = ABSENT_MAX.saturating_add(ABSENT_BY_PRESENT_MAX.saturating_mul(frames));
+        self.present <= frames && self.absent <= absent_max
+    }
+}
 
 /// The arrangement of a file's pages, encoded.
 ///
@@ -28,6 +59,7 @@ pub struct PageOrder {
     runs: u64,
     last: Option<FrameRun>,
     previous_end: u64,
+    count: FrameCount,
 }
 
 impl Default for PageOrder {
@@ -38,6 +70,7 @@ impl Default for PageOrder {
             runs: 0,
             last: None,
             previous_end: 0,
+            count: FrameCount::default(),
         }
     }
 }
@@ -46,6 +79,7 @@ impl PageOrder {
     /// Adds runs to the current record.
     pub(crate) fn push(&mut self, runs: &[FrameRun]) {
         for &run in runs {
+            self.count.add(run);
             if !self.last.as_mut().is_some_and(|last| last.absorb(run)) {
                 self.flush_run();
                 self.last = Some(run);
@@ -70,6 +104,11 @@ impl PageOrder {
             self.previous_end = run.end();
             self.runs += 1;
         }
+    }
+
+    /// Can it be that of a guest? An export takes no other.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.count.fits(self.count.present)
     }
 
     /// Bytes held.

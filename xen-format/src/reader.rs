@@ -10,6 +10,7 @@ use crate::error::{Fault, FormatError};
 use crate::header::{
     self, GuestType, LIBXC_MARKER, LIBXL_IDENT, LibxcHeader, LibxlHeader, XL_MAGIC, XlHeader, le32,
 };
+use crate::libvirt::{self, LIBVIRT_MAGIC, LibvirtHeader};
 use crate::order::Sequence;
 use crate::page::FrameRun;
 use crate::pages::PageRecord;
@@ -21,6 +22,8 @@ use crate::source::Source;
 pub enum Item {
     /// The header of an xl save file.
     Xl(XlHeader),
+    /// The header of libvirt's libxl driver.
+    Libvirt(LibvirtHeader),
     /// The header of a libxl stream.
     Libxl(LibxlHeader),
     /// The headers of a libxc stream.
@@ -73,7 +76,7 @@ enum State {
     Done,
 }
 
-/// Reads a save file: an xl file, a bare libxl stream or a bare libxc stream, told apart by their first bytes.
+/// Reads a save file: an xl file, one of libvirt, a bare libxl stream or a bare libxc stream, told apart by their first bytes.
 #[derive(Debug)]
 pub struct StreamReader<R> {
     source: Source<R>,
@@ -104,6 +107,11 @@ impl<R: Read> StreamReader<R> {
     /// Bytes read so far.
     pub fn offset(&self) -> u64 {
         self.source.offset()
+    }
+
+    /// Is what follows the end of the stream zeroes, as far as it has been read into the buffer (up to 64 KiB)?
+    pub(crate) fn zeroes_follow(&mut self) -> bool {
+        self.source.buffered().iter().all(|&byte| byte == 0)
     }
 
     /// The next item; `None` once, at the proper end of the stream and of the input. After an error there is
@@ -155,6 +163,9 @@ impl<R: Read> StreamReader<R> {
         if magic == *LIBXC_MARKER {
             return self.libxc_header(&magic);
         }
+        if LIBVIRT_MAGIC.starts_with(&magic) {
+            return self.libvirt_header(magic);
+        }
         if !XL_MAGIC.starts_with(&magic) {
             return Err(FormatError::new(0, "magic", Fault::NotASaveFile { found: magic }));
         }
@@ -167,6 +178,16 @@ impl<R: Read> StreamReader<R> {
         xl.check_optional(at)?;
         self.state = State::LibxlHeader;
         Ok(Item::Xl(xl))
+    }
+
+    fn libvirt_header(&mut self, magic: [u8; 8]) -> Result<Item, FormatError> {
+        let mut fixed = [0; LibvirtHeader::FIXED_BYTES];
+        fixed[..8].copy_from_slice(&magic);
+        self.source.fill(&mut fixed[8..], libvirt::LIBVIRT)?;
+        let length = LibvirtHeader::check_fixed(&fixed)?;
+        let xml = self.source.vec(length, libvirt::LIBVIRT)?;
+        self.state = State::LibxlHeader;
+        Ok(Item::Libvirt(LibvirtHeader::joined(&fixed, &xml)))
     }
 
     /// The header whose first `known` bytes have been read.

@@ -77,6 +77,11 @@ impl<R: Read> Source<R> {
         Ok(bytes)
     }
 
+    /// What has been read ahead.
+    pub(crate) fn buffered(&self) -> &[u8] {
+        self.inner.buffer()
+    }
+
     /// Is this the end of the input?
     pub(crate) fn at_end(&mut self, place: &'static str) -> Result<bool, FormatError> {
         loop {

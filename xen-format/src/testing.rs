@@ -7,6 +7,7 @@ use revenant_core::units::{Page, ZERO_PAGE};
 
 use crate::header::{GuestType, LibxcHeader, LibxlHeader, XlHeader};
 use crate::inspect::Container;
+use crate::libvirt::LibvirtHeader;
 use crate::page::{FrameRun, PageType};
 use crate::record::{Layer, OPTIONAL, libxc, libxl};
 use crate::writer::StreamWriter;
@@ -37,7 +38,8 @@ pub struct Recipe {
     pub frames: u64,
     /// Frames to a PAGE_DATA record.
     pub per_record: usize,
-    /// Everything random follows from this. With an odd one the stream has an optional record.
+    /// Everything random follows from this. With an odd one the stream has an optional record; with one that leaves 3 by
+    /// 4 an HVM guest has two contexts, of which the last counts, and two lists of parameters.
     pub seed: u64,
 }
 
@@ -61,7 +63,7 @@ pub struct SaveFile {
     pub moments: Vec<Moment>,
 }
 
-/// Name of the domain in every xl save file made here.
+/// Name of the domain in every file of xl or libvirt made here.
 pub const GUEST_NAME: &str = "synthetic";
 
 impl Recipe {
@@ -152,6 +154,11 @@ impl Maker {
             self.out
                 .xl(&XlHeader::with_config(config.as_bytes()))
                 .expect("memory takes everything");
+        }
+        if container == Container::LibvirtSaveFile {
+            let header =
+                LibvirtHeader::with_xml(&format!("<domain type='xen'><name>{GUEST_NAME}</name></domain>"));
+            self.out.libvirt(&header).expect("memory takes everything");
         }
         if self.recipe.nested() {
             self.out
@@ -284,13 +291,17 @@ impl Maker {
                 }
             }
             GuestType::Hvm => {
+                if self.recipe.seed % 4 == 3 {
+                    self.record(Layer::Libxc, libxc::HVM_CONTEXT, &[0; 8]);
+                }
                 self.record(Layer::Libxc, libxc::HVM_CONTEXT, &mark);
-                let param = self.random.bytes(16);
-                self.record(
-                    Layer::Libxc,
-                    libxc::HVM_PARAMS,
-                    &[&[1, 0, 0, 0, 0, 0, 0, 0], &param[..]].concat(),
-                );
+                // With a seed of this kind two lists, as Xen's converter writes them, and a context that is none yet.
+                let lists = if self.recipe.seed % 4 == 3 { 2 } else { 1 };
+                for _ in 0..lists {
+                    let param = self.random.bytes(16);
+                    let list = [&[1, 0, 0, 0, 0, 0, 0, 0], &param[..]].concat();
+                    self.record(Layer::Libxc, libxc::HVM_PARAMS, &list);
+                }
             }
         }
         if self.recipe.seed % 2 == 1 {

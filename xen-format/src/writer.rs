@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use revenant_core::PAGE_SIZE;
 
 use crate::header::{LibxcHeader, LibxlHeader, XlHeader};
+use crate::libvirt::LibvirtHeader;
 use crate::page::FrameRun;
 use crate::record::{BODY_BYTES_MAX, Layer, libxc, record_name};
 
@@ -60,6 +61,11 @@ impl<W: Write> StreamWriter<W> {
     /// The header of an xl save file.
     pub fn xl(&mut self, header: &XlHeader) -> Result<(), WriteError> {
         self.put(&header.encode())
+    }
+
+    /// The header of libvirt's libxl driver.
+    pub fn libvirt(&mut self, header: &LibvirtHeader) -> Result<(), WriteError> {
+        self.put(header.encode())
     }
 
     /// The header of a libxl stream.

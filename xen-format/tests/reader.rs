@@ -139,6 +139,28 @@ fn headers_are_checked_field_by_field() {
     refused_after(xl(), libxl + 12, &[1], libxl + 12, "options is 0x1000000");
 }
 
+/// What people feed it besides is named, with the command that helps.
+#[test]
+fn foreign_files_are_named() {
+    for (begin, words) in [
+        (&b"\x28\xb5\x2f\xfd"[..], "zstd -dc FILE | revenant import -"),
+        (b"\x1f\x8b\x08", "gzip -dc"),
+        (b"\xfd7zXZ\0", "xz -dc"),
+        (b"\x04\x22\x4d\x18", "lz4 -dc"),
+        (b"BZh9", "bzip2 -dc"),
+        (b"XenSavedDomv2-\n", "XenSavedDomv2-"),
+        (b"LinuxGuestRecord", "Xen 4.5"),
+        (b"LibvirtQemudSave", "QEMU"),
+        (&[0; 16], "zeroes"),
+    ] {
+        refused_after(hvm(), 0, begin, 0, words);
+    }
+    let libvirt = recipe(GuestType::Hvm, Container::LibvirtSaveFile).build().bytes;
+    refused_after(libvirt.clone(), 12, b"!", 12, "magic");
+    refused_after(libvirt.clone(), 16, &[1], 16, "version is 0x1, expected 2");
+    refused_after(libvirt, 23, &[1], 20, "expected at most 4194304");
+}
+
 #[test]
 fn page_lists_are_checked_entry_by_entry() {
     let pages = offset_of(&hvm(), Layer::Libxc, libxc::PAGE_DATA);
@@ -227,7 +249,13 @@ fn hvm_records_are_refused_out_of_place() {
     insert(&hvm, context, libxc::END, &[], "before any HVM_CONTEXT");
     insert(&hvm, context, libxc::CHECKPOINT, &[], "before any HVM_CONTEXT");
     let behind = context + 8 + 104;
-    insert(&hvm, behind, libxc::HVM_CONTEXT, &[1], "occurs twice");
+    // Xen takes these as often as they come.
+    let params = [[0; 8], [0; 8], [1; 8]].concat();
+    let params = [&1u32.to_le_bytes(), &params[4..]].concat();
+    for (code, body) in [(libxc::HVM_CONTEXT, &[1][..]), (libxc::HVM_PARAMS, &params)] {
+        let longer = with_record(&hvm, behind, code, body);
+        assert!(rewrite(&longer).unwrap() == longer);
+    }
     insert(&hvm, behind, libxc::PAGE_DATA, &[0; 16], "pages come before");
 }
 

@@ -11,13 +11,13 @@ use revenant_core::store::{
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::{open_store, warn_unless_guarded};
+use super::{WAIT_TO_READ, open, open_waiting, warn_unless_guarded};
 use crate::Outcome;
 use crate::args::{DiffArgs, ListArgs, ShowArgs, VerifyArgs};
-use crate::output::{bytes, instant, print, print_json, print_json_of, table};
+use crate::output::{bytes, escaped, instant, name, note, print, print_json, table, tell};
 
 pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
-    let mut listing = open_store(&args.store.store)?.list()?;
+    let mut listing = open(&args.store, WAIT_TO_READ)?.list()?;
     if let Some(guest) = &args.guest {
         listing.checkpoints.retain(|info| info.guest == *guest);
     }
@@ -47,8 +47,8 @@ pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
 fn row(info: &CheckpointInfo) -> Vec<String> {
     vec![
         info.id.to_string(),
-        info.guest.clone(),
-        info.machine.to_string(),
+        name(&info.guest),
+        name(&info.machine.0),
         instant(info.committed),
         pages(info.memory_pages()),
         disks_size(info),
@@ -70,15 +70,16 @@ fn disks_size(info: &CheckpointInfo) -> String {
 }
 
 pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
-    let store = open_store(&args.store.store)?;
+    let store = open(&args.store, WAIT_TO_READ)?;
     let survey = store.survey(store.find(&args.id)?)?;
     let info = survey.info();
     if args.json {
-        print_json_of(&Shown(&survey))?;
+        print_json(&Shown(&survey))?;
         return Ok(Outcome::Done);
     }
     let mut text = String::new();
-    let mut line = |key: &str, value: String| text.push_str(&format!("{key:<24} {value}\n"));
+    let mut line =
+        |key: &str, value: String| text.push_str(&format!("{:<24} {}\n", escaped(key), escaped(&value)));
     line("id", info.id.to_hex());
     line("guest", info.guest.clone());
     line("machine", info.machine.to_string());
@@ -145,12 +146,16 @@ impl Serialize for Layout<'_> {
 }
 
 pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
-    let store = open_store(&args.store.store)?;
+    let store = open(&args.store, WAIT_TO_READ)?;
     let id = args.id.as_deref().map(|prefix| store.find(prefix)).transpose()?;
     let mut seen = store.verify(id)?;
     let mut repaired = None;
     if args.repair {
-        let from = args.from.as_deref().map(open_store).transpose()?;
+        let from = args
+            .from
+            .as_deref()
+            .map(|dir| open_waiting(dir, args.store.wait.unwrap_or(WAIT_TO_READ)))
+            .transpose()?;
         let done = store.repair(from.as_ref())?;
         if !done.is_empty() {
             seen = store.verify(None)?;
@@ -199,18 +204,21 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
         for remains in &seen.remains {
             print(&format!(
                 "unused: {} ({}), prune removes it\n",
-                remains.path,
+                escaped(&remains.path),
                 bytes(remains.len_bytes)
             ))?;
         }
         for stranger in &seen.strangers {
             print(&format!(
-                "strange: {stranger}, no store made it and none touches it\n"
+                "strange: {}, no store made it and none touches it\n",
+                escaped(&stranger.to_string())
             ))?;
         }
         report(&seen.findings);
         if let Some(why) = seen.not_noted.filter(|_| !seen.findings.is_empty()) {
-            eprintln!("note: later checkpoints may share what is damaged, it could not be noted: {why}");
+            note(&format!(
+                "later checkpoints may share what is damaged, it could not be noted: {why}"
+            ));
         }
     }
     warn_unless_guarded(&store);
@@ -230,7 +238,10 @@ fn repaired_json(done: &Repaired) -> Value {
 
 fn repaired_text(done: &Repaired) -> String {
     let header = if done.header { "the header, " } else { "" };
-    let left = done.left.iter().map(|finding| format!("not healed: {finding}\n"));
+    let left = done
+        .left
+        .iter()
+        .map(|finding| format!("not healed: {}\n", escaped(&finding.to_string())));
     format!(
         "healed: {header}{} manifests, {} pages in {} segments\n{}",
         done.manifests.len(),
@@ -241,7 +252,7 @@ fn repaired_text(done: &Repaired) -> String {
 }
 
 pub(crate) fn diff(args: &DiffArgs) -> Result<Outcome> {
-    let store = open_store(&args.store.store)?;
+    let store = open(&args.store, WAIT_TO_READ)?;
     let (a, b) = (store.find(&args.a)?, store.find(&args.b)?);
     let difference = store.diff(a, b)?;
     if args.json {
@@ -263,7 +274,11 @@ pub(crate) fn diff(args: &DiffArgs) -> Result<Outcome> {
         text.push_str(&format!("{what:<20} {:>10} pages{detail}\n", frames.page_count()));
     }
     for record in &difference.records {
-        text.push_str(&format!("record {}: {}\n", record.name, change(record.change)));
+        text.push_str(&format!(
+            "record {}: {}\n",
+            escaped(&record.name),
+            change(record.change)
+        ));
     }
     if difference.records_reordered {
         text.push_str("the records come in another order\n");
@@ -351,7 +366,7 @@ fn ranges(mut all: impl Iterator<Item = Range<u64>>) -> String {
 
 pub(super) fn report(damaged: &[Finding]) {
     for finding in damaged {
-        eprintln!("damaged: {finding}");
+        tell("damaged", &finding.to_string());
     }
 }
 

@@ -4,15 +4,15 @@ use anyhow::{Context, Result, bail};
 use revenant_core::Store;
 use revenant_core::store::{CheckpointId, CheckpointInfo};
 
-use super::{find, heal, open_or_create_store, open_store};
+use super::{WAIT_TO_READ, find, heal, open, open_for_writing};
 use crate::Outcome;
 use crate::args::CopyArgs;
-use crate::output::{bytes, instant, print, print_json};
+use crate::output::{bytes, escaped, instant, print, print_json};
 
 pub(crate) fn copy(args: &CopyArgs) -> Result<Outcome> {
-    let source = open_store(&args.store.store)?;
+    let source = open(&args.store, WAIT_TO_READ)?;
     let id = find(&source, &args.id)?;
-    let target = open_or_create_store(&args.to)?;
+    let (target, made) = open_for_writing(&args.to, args.make, args.store.wait.unwrap_or(WAIT_TO_READ))?;
     if !args.force
         && let Some(there) = checked(&source, &target, id)?
     {
@@ -20,6 +20,7 @@ pub(crate) fn copy(args: &CopyArgs) -> Result<Outcome> {
     }
     let about = || format!("cannot copy {id} to {}", args.to.display());
     let copy = target.copy_from(&source, id).with_context(about)?;
+    made.keep();
     heal(&target);
     said(args, &copy, "copied")
 }
@@ -56,7 +57,7 @@ fn said(args: &CopyArgs, info: &CheckpointInfo, what: &str) -> Result<Outcome> {
         print(&format!(
             "{}  {}  {what}, {} pages ({} new), {} stored\n",
             info.id,
-            info.guest,
+            escaped(&info.guest),
             info.pages,
             info.new_pages,
             bytes(info.stored_bytes)

@@ -1,57 +1,60 @@
 //! Xen save files in and out of a store.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
-use std::process;
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use indicatif::ProgressBar;
-use revenant_xen_format::{ImportOptions, export as write_save_file, import as read_save_file};
+use revenant_core::Store;
+use revenant_core::restore::restore_disk;
+use revenant_core::store::CheckpointReader;
+use revenant_xen_format::{
+    GuestName, ImageSink, ImportOptions, Imported, Trailing, UNNAMED, export as write_save_file,
+    import as read_save_file, put_sparse, write_elf, write_raw,
+};
 
 use super::progress::{Counted, bytes_bar};
-use super::{open_or_create_store, open_store, warn_unless_guarded};
+use super::{WAIT_TO_READ, WAIT_TO_TAKE_IN, open, open_for_writing, warn_unless_guarded};
 use crate::Outcome;
-use crate::args::{ExportArgs, ImportArgs};
-use crate::output::{bytes, print, print_json};
+use crate::args::{ExportArgs, ExportFormat, ImportArgs};
+use crate::interrupt::{self, Interruptible};
+use crate::output::{bytes, escaped, note, print, print_json};
+use crate::target::Target;
 
 pub(crate) fn import(args: &ImportArgs) -> Result<Outcome> {
-    let (input, total): (Box<dyn Read>, _) = if args.file == Path::new("-") {
-        (Box::new(io::stdin().lock()), None)
-    } else {
-        let file = File::open(&args.file).with_context(|| format!("cannot open {}", args.file.display()))?;
-        let len = file
-            .metadata()
-            .ok()
-            .filter(std::fs::Metadata::is_file)
-            .map(|meta| meta.len());
-        (Box::new(file), len)
-    };
-    let store = open_or_create_store(&args.store.store)?;
+    let input = open_input(&args.file).with_context(|| format!("cannot open {}", args.file.display()))?;
+    let total = input
+        .metadata()
+        .ok()
+        .filter(std::fs::Metadata::is_file)
+        .map(|meta| meta.len());
+    let wait = args.store.wait.unwrap_or(WAIT_TO_TAKE_IN);
+    let (store, made) = open_for_writing(&args.store.store, args.make, wait)?;
     let bar = bytes_bar(total, "import");
     let options = ImportOptions {
         name: args.name.clone(),
+        strict: args.strict,
         ..ImportOptions::default()
     };
-    let imported = read_save_file(Counted::new(input, bar.clone()), &store, &options);
+    interrupt::watch().context("cannot take signals")?;
+    let input = Counted::new(Interruptible(input), bar.clone());
+    let imported = read_save_file(input, &store, &options);
     bar.finish_and_clear();
     let imported = imported.with_context(|| format!("cannot import {}", args.file.display()))?;
+    made.keep();
     super::heal(&store);
     let info = &imported.info;
-    if let Some(offset) = imported.broke_off_at {
-        eprintln!("note: the stream breaks off at byte {offset}; its last complete checkpoint was taken");
-    }
-    if !imported.exact {
-        eprintln!("note: the stream repeats pages; an export will write each once, not the same bytes");
-    }
+    tell_of(&imported);
+    tell_of_namesakes(&store, &imported)?;
     if args.json {
         print_json(&super::catalogue::info_json(info))?;
     } else {
         print(&format!(
             "{}  {}  {} pages ({} zero, {} new), {} stored\n",
             info.id,
-            info.guest,
+            escaped(&info.guest),
             info.pages,
             info.zero_pages,
             info.new_pages,
@@ -61,86 +64,118 @@ pub(crate) fn import(args: &ImportArgs) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// What is not as with a plain file of `xl save`.
+fn tell_of(imported: &Imported) {
+    if let Some(offset) = imported.broke_off_at {
+        note(&format!(
+            "the stream breaks off at byte {offset}; its last complete checkpoint was taken"
+        ));
+    }
+    if !imported.exact {
+        note(
+            "the stream repeats pages, or lists them as no guest does; an export will write each once, in order, not the \
+             same bytes",
+        );
+    }
+    if let Some(Trailing { offset, zeroes }) = imported.trailing {
+        let what = if zeroes { "zeroes" } else { "something else" };
+        note(&format!(
+            "the stream ends at byte {offset}; what follows there ({what}) was left alone (--strict refuses it)"
+        ));
+    }
+    if let GuestName::Uuid { uuid, fault } = &imported.name {
+        let why = fault.map_or_else(
+            || "the file names no guest".to_owned(),
+            |fault| format!("the guest's name in the file is none for a store: {fault}"),
+        );
+        note(&format!(
+            "{why}; it is called by its UUID, {uuid} (--name sets a name)"
+        ));
+    }
+}
+
+/// Guests that nothing tells apart share their rules of retention.
+fn tell_of_namesakes(store: &Store, imported: &Imported) -> Result<()> {
+    if imported.name != GuestName::Unknown {
+        return Ok(());
+    }
+    let listed = store.list()?.checkpoints;
+    let namesakes = listed
+        .iter()
+        .filter(|other| other.guest == UNNAMED && other.id != imported.info.id)
+        .count();
+    let others = match namesakes {
+        0 => String::new(),
+        count => format!(", as {count} checkpoints here that may be another's, with which a prune counts it"),
+    };
+    note(&format!(
+        "the file does not tell whose it is; the guest is called {UNNAMED:?}{others} (--name sets a name)"
+    ));
+    Ok(())
+}
+
+fn open_input(path: &Path) -> io::Result<File> {
+    if path == Path::new("-") {
+        return Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?));
+    }
+    File::open(path)
+}
+
 pub(crate) fn export(args: &ExportArgs) -> Result<Outcome> {
-    let store = open_store(&args.store.store)?;
+    let store = open(&args.store, WAIT_TO_READ)?;
     let id = store.find(&args.id)?;
     let mut reader = store.read(id)?;
     warn_unless_guarded(&store);
-    let about = format!("cannot export {id}");
-    if args.output == Path::new("-") {
-        let bar = bytes_bar(None, "export");
-        // Not through `io::stdout`, which would look for the ends of lines in it.
-        let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        write_save_file(&mut reader, Counted::new(output, bar.clone())).context(about)?;
-        bar.finish_and_clear();
-        return Ok(Outcome::Done);
-    }
-    if args.output.exists() && !args.force {
-        bail!("{} exists (give --force to replace it)", args.output.display());
-    }
-    let staged = StagedFile::create(&args.output)?;
+    let mut target = Target::open(&args.output, args.force)?;
     let bar = bytes_bar(None, "export");
-    write_save_file(&mut reader, staged.writer(bar.clone())).context(about)?;
+    let mut sink = Sparse {
+        target: &mut target,
+        bar: &bar,
+    };
+    let written = write(&mut reader, args, &mut sink);
     bar.finish_and_clear();
-    staged.publish()?;
+    written.with_context(|| format!("cannot export {id}"))?;
+    target.finish()?;
     Ok(Outcome::Done)
 }
 
-/// A file that gets its name only when it is whole and durable: a failed export must not cost the user the save
-/// file that had the name before.
-struct StagedFile {
-    file: File,
-    temporary: PathBuf,
-    target: PathBuf,
-    published: bool,
-}
-
-impl StagedFile {
-    fn create(target: &Path) -> Result<Self> {
-        let name = target
-            .file_name()
-            .with_context(|| format!("{} names no file", target.display()))?;
-        let mut temporary_name = std::ffi::OsString::from(".");
-        temporary_name.push(name);
-        temporary_name.push(format!(".{}.partial", process::id()));
-        let temporary = target.with_file_name(temporary_name);
-        let file =
-            File::create_new(&temporary).with_context(|| format!("cannot create {}", temporary.display()))?;
-        Ok(StagedFile {
-            file,
-            temporary,
-            target: target.to_owned(),
-            published: false,
-        })
+fn write(reader: &mut CheckpointReader, args: &ExportArgs, sink: &mut Sparse<'_>) -> Result<()> {
+    if let Some(disk) = &args.disk {
+        restore_disk(reader, disk, |_, blocks| put_sparse(blocks, sink))?;
+        return Ok(());
     }
-
-    fn writer(&self, bar: ProgressBar) -> impl Write {
-        Counted::new(&self.file, bar)
-    }
-
-    fn publish(mut self) -> Result<()> {
-        self.file
-            .sync_all()
-            .with_context(|| format!("cannot sync {}", self.temporary.display()))?;
-        std::fs::rename(&self.temporary, &self.target)
-            .with_context(|| format!("cannot name {}", self.target.display()))?;
-        self.published = true;
-        let parent = self
-            .target
-            .parent()
-            .filter(|dir| !dir.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        File::open(parent)
-            .and_then(|dir| dir.sync_all())
-            .with_context(|| format!("cannot sync {}", parent.display()))
-    }
-}
-
-impl Drop for StagedFile {
-    fn drop(&mut self) {
-        if !self.published {
-            // Best effort: a leftover costs space and is plainly named.
-            let _ = std::fs::remove_file(&self.temporary);
+    match args.format {
+        ExportFormat::Save => {
+            write_save_file(reader, Counted::new(&mut *sink.target, sink.bar.clone()))?;
         }
+        ExportFormat::Raw => {
+            write_raw(reader, sink)?;
+        }
+        ExportFormat::Elf => {
+            if write_elf(reader, sink)?.vcpus == 0 {
+                note(
+                    "the checkpoint's records hold no registers in a format that is known: the core has none",
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A target that leaves out zeroes where it can.
+struct Sparse<'a> {
+    target: &'a mut Target,
+    bar: &'a ProgressBar,
+}
+
+impl ImageSink for Sparse<'_> {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.bar.inc(bytes.len() as u64);
+        self.target.write_all(bytes)
+    }
+
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        self.bar.inc(bytes);
+        self.target.skip(bytes)
     }
 }

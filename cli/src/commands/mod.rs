@@ -8,6 +8,7 @@ mod documents;
 mod exchange;
 mod experiment;
 mod fit;
+mod init;
 mod interval;
 mod policies;
 mod progress;
@@ -32,7 +33,10 @@ use revenant_core::quantity::Period;
 use revenant_core::store::{CheckpointId, StoreError, StoreOptions};
 
 use crate::Outcome;
-use crate::args::Command;
+use crate::args::{Command, StoreArg};
+use crate::output::note;
+
+use init::open_for_writing;
 
 pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
     match command {
@@ -48,6 +52,7 @@ pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
         Command::Report(args) => experiment::report(&args),
         Command::Interval(args) => interval::interval(&args),
         Command::Policies(args) => policies::policies(&args),
+        Command::Init(args) => init::init(&args),
         Command::Import(args) => exchange::import(&args),
         Command::Export(args) => exchange::export(&args),
         Command::Copy(args) => copy::copy(&args),
@@ -69,13 +74,32 @@ pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
     }
 }
 
-/// Opens the store in a directory.
+/// How long commands wait for the store's lock if they are not told. An import may be a stream that comes once, and a
+/// checkpoint has cost a guest time.
+const WAIT_TO_TAKE_IN: Duration = Duration::from_mins(5);
+/// A guest that is protected must not go unwatched for long.
+const WAIT_TO_PROTECT: Duration = Duration::from_mins(1);
+const WAIT_TO_READ: Duration = Duration::from_secs(30);
+/// What is not pruned today is pruned tomorrow.
+const WAIT_TO_PRUNE: Duration = Duration::from_secs(10);
+
+/// Opens the store that was named for a command, which waits so long for others unless it is told.
+fn open(store: &StoreArg, wait: Duration) -> Result<Store> {
+    open_waiting(&store.store, store.wait.unwrap_or(wait))
+}
+
+/// Opens the store in a directory; it waits for nobody.
 fn open_store(dir: &Path) -> Result<Store> {
+    open_waiting(dir, Duration::ZERO)
+}
+
+fn open_waiting(dir: &Path, lock_wait: Duration) -> Result<Store> {
     let context = || format!("cannot open the store {}", dir.display());
     let medium = DirectoryMedium::open(dir).with_context(context)?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let options = StoreOptions {
         workers: cores,
+        lock_wait,
         ..StoreOptions::default()
     };
     Store::open(Rc::new(medium), Rc::new(SystemClock::new()), options).with_context(context)
@@ -84,18 +108,8 @@ fn open_store(dir: &Path) -> Result<Store> {
 /// Says once that what was just read was not kept from being removed meanwhile.
 fn warn_unless_guarded(store: &Store) {
     if !store.is_guarded() {
-        eprintln!(
-            "note: the file system has no locks, so nothing kept a prune away while the store was read"
-        );
+        note("the file system has no locks, so nothing kept a prune away while the store was read");
     }
-}
-
-/// Opens the store in a directory, making it first where there is none.
-fn open_or_create_store(dir: &Path) -> Result<Store> {
-    let context = || format!("cannot make a store in {}", dir.display());
-    let medium = DirectoryMedium::create(dir).with_context(context)?;
-    Store::create(&medium).with_context(context)?;
-    open_store(dir)
 }
 
 /// A checkpoint by its id or the beginning of it, or a guest's newest by the guest's name.
@@ -115,13 +129,15 @@ fn find(store: &Store, text: &str) -> Result<CheckpointId> {
 fn heal(store: &Store) {
     match store.heal() {
         Ok(Some(repaired)) if repaired.pages > 0 => {
-            eprintln!(
-                "note: {} damaged pages of older checkpoints were healed",
+            note(&format!(
+                "{} damaged pages of older checkpoints were healed",
                 repaired.pages
-            );
+            ));
         }
         Ok(_) => {}
-        Err(error) => eprintln!("note: damaged pages of older checkpoints could not be healed: {error}"),
+        Err(error) => note(&format!(
+            "damaged pages of older checkpoints could not be healed: {error}"
+        )),
     }
 }
 

@@ -5,10 +5,10 @@ use revenant_core::store::{CheckpointInfo, CollectOptions, Pruned, Retention, St
 use serde_json::{Value, json};
 
 use super::catalogue::{finding_json, outcome, report};
-use super::{duration, open_store};
+use super::{WAIT_TO_PRUNE, WAIT_TO_READ, duration, open};
 use crate::Outcome;
 use crate::args::{PruneArgs, StatsArgs};
-use crate::output::{bytes, instant, print, print_json, table};
+use crate::output::{bytes, escaped, instant, name, print, print_json, table, tell};
 
 pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
     let keep_within = args
@@ -25,14 +25,14 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
         drop_damaged: args.drop_damaged,
         max_unused_percent: args.max_unused,
     };
-    let pruned = open_store(&args.store.store)?.prune(&retention, options)?;
+    let pruned = open(&args.store, WAIT_TO_PRUNE)?.prune(&retention, options)?;
     if args.json {
         print_json(&pruned_json(&pruned, args.dry_run))?;
     } else {
         print(&told(&pruned, args.dry_run))?;
         report(&pruned.collected.damaged_left);
         for undone in &pruned.collected.undone {
-            eprintln!("not done: {undone}");
+            tell("not done", &undone.to_string());
         }
     }
     match pruned.collected.shortcomings() {
@@ -80,12 +80,12 @@ fn told(pruned: &Pruned, dry_run: bool) -> String {
         text.push_str(&format!(
             "{drops} {}  {}  {}\n",
             info.id,
-            info.guest,
+            escaped(&info.guest),
             instant(info.committed)
         ));
     }
     for finding in &collected.damaged_dropped {
-        text.push_str(&format!("{drops} damaged {finding}\n"));
+        text.push_str(&format!("{drops} damaged {}\n", escaped(&finding.to_string())));
     }
     if collected.pages_healed > 0 {
         text.push_str(&format!("healed {} damaged pages\n", collected.pages_healed));
@@ -111,7 +111,7 @@ fn told(pruned: &Pruned, dry_run: bool) -> String {
 }
 
 pub(crate) fn stats(args: &StatsArgs) -> Result<Outcome> {
-    let stats = open_store(&args.store.store)?.stats()?;
+    let stats = open(&args.store, WAIT_TO_READ)?.stats()?;
     if args.json {
         print_json(&stats_json(&stats))?;
     } else {
@@ -176,9 +176,9 @@ fn summary(stats: &Stats) -> String {
     let rows: Vec<_> = stats
         .guests
         .iter()
-        .map(|(name, used)| {
+        .map(|(guest, used)| {
             vec![
-                name.clone(),
+                name(guest),
                 used.checkpoints.to_string(),
                 bytes(used.referenced_bytes),
                 bytes(used.own_bytes),
@@ -197,7 +197,7 @@ fn summary(stats: &Stats) -> String {
         .map(|used| {
             vec![
                 used.info.id.to_string(),
-                used.info.guest.clone(),
+                name(&used.info.guest),
                 instant(used.info.committed),
                 bytes(used.referenced_bytes),
                 bytes(used.own_bytes),

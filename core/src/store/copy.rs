@@ -56,7 +56,7 @@ impl Store {
             base: None,
             facts,
         };
-        let mut staging = self.begin(new).map_err(CopyError::Target)?;
+        let mut staging = self.begin_as_named(new).map_err(CopyError::Target)?;
         staging.set_begun(begun);
         let missing = put_known(&mut reader, &mut staging)?;
         reader.narrow(missing);

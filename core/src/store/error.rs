@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::CheckpointId;
+use super::{CheckpointId, GuestNameFault};
 use crate::medium::{LockHolder, MediumError, MediumErrorKind};
 use crate::units::Pfn;
 
@@ -155,6 +155,14 @@ pub enum StoreError {
         found: u64,
         /// The most that can be.
         limit: u64,
+    },
+    /// No new checkpoint's guest can be called this.
+    #[error("{name:?} is no name for a guest: {fault}")]
+    GuestName {
+        /// The name, cut if it is too long.
+        name: String,
+        /// Why.
+        fault: GuestNameFault,
     },
     /// Frames of the layout were never written, neither here nor in the base.
     #[error("{count} frames of the layout have no content, the first is {first}")]

@@ -24,6 +24,7 @@ mod error;
 mod expand;
 mod files;
 mod frame;
+mod guest_name;
 mod header;
 mod id;
 mod info;
@@ -60,6 +61,7 @@ pub use copy::CopyError;
 pub use diff::{Difference, RecordChange, RecordDifference};
 pub use entries::Stranger;
 pub use error::{Finding, StoreError};
+pub use guest_name::{GUEST_NAME_BYTES_MAX, GuestNameFault, check_guest_name};
 pub use id::{CheckpointId, ParseIdError};
 pub use info::{CheckpointInfo, DiskInfo, Listing, NewCheckpoint, StoreOptions};
 pub use manifest::RecordSummary;
@@ -103,6 +105,9 @@ pub struct Store {
 }
 
 impl Store {
+    /// The file that every store has.
+    pub const HEADER: &str = files::HEADER;
+
     /// Initialises an empty medium as a store; an existing store is left as it is, a half-made one is completed.
     pub fn create(medium: &dyn Medium) -> Result<(), StoreError> {
         header::create(medium)

@@ -13,7 +13,8 @@ use super::page_map::{Journal, Merged, Run, SEGMENTS_MAX, Source};
 use super::pages::{FinishedPages, PageWriter};
 use super::segment::SealedSegment;
 use super::{
-    CheckpointId, CheckpointInfo, DiskInfo, Finding, NewCheckpoint, SegmentName, Store, StoreError, entries,
+    CheckpointId, CheckpointInfo, DiskInfo, Finding, GUEST_NAME_BYTES_MAX, NewCheckpoint, SegmentName, Store,
+    StoreError, check_guest_name, entries,
 };
 use crate::guest::{MemoryLayout, PageBatch, PageTag, Space, StateRecord};
 use crate::units::Timestamp;
@@ -46,6 +47,15 @@ impl Store {
     /// Begins a checkpoint. With a base, memory starts as the base's; one that
     /// needs pages that are known to be bad is damage. Garbage collection waits from here to commit.
     pub fn begin(&self, new: NewCheckpoint) -> Result<Staging<'_>, StoreError> {
+        check_guest_name(&new.guest).map_err(|fault| StoreError::GuestName {
+            name: new.guest.chars().take(GUEST_NAME_BYTES_MAX).collect(),
+            fault,
+        })?;
+        self.begin_as_named(new)
+    }
+
+    /// As [`begin`](Self::begin), for a guest whose name was given when other rules held.
+    pub(super) fn begin_as_named(&self, new: NewCheckpoint) -> Result<Staging<'_>, StoreError> {
         self.check_writable()?;
         check_name(&new.guest)?;
         check_name(&new.machine.0)?;

@@ -115,7 +115,9 @@ impl RestoreError {
             ),
             RestoreError::NoConfiguration
             | RestoreError::BadConfiguration(_)
-            | RestoreError::Export(ExportError::NotXen { .. } | ExportError::BadRecord { .. }) => true,
+            | RestoreError::Export(
+                ExportError::NotXen { .. } | ExportError::BadRecord { .. } | ExportError::BadStream { .. },
+            ) => true,
             _ => false,
         }
     }

@@ -12,7 +12,8 @@ const RECORD_COST_BYTES: u64 = 160;
 /// Where a record stands in a plain stream; the order of the variants is that of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
-    XlHeader,
+    /// Of `xl save` or `virsh save`.
+    ToolHeader,
     LibxlHeader,
     /// A libxl record before LIBXC_CONTEXT.
     BeforeContext,

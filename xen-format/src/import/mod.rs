@@ -17,8 +17,8 @@ use std::io::Read;
 use revenant_core::guest::StateRecord;
 use revenant_core::store::{CheckpointInfo, NewCheckpoint, Store, StoreError};
 
-use crate::config::guest_name;
-use crate::error::FormatError;
+use crate::config::{GuestName, Identity};
+use crate::error::{Fault, FormatError};
 use crate::header::{GuestType, LibxcHeader};
 use crate::names;
 use crate::reader::{Item, StreamReader};
@@ -28,14 +28,14 @@ use machine::MachineRecords;
 pub(crate) use machine::Place;
 use memory::GuestMemory;
 
-/// A guest's name when neither the file nor the caller tells one.
-const UNNAMED: &str = "unnamed";
-
 /// What the caller wants of an import.
 #[derive(Debug, Clone, Default)]
 pub struct ImportOptions {
     /// The guest's name in the catalogue; by default the one in the domain configuration.
     pub name: Option<String>,
+    /// Bytes behind the end of the stream are an error. Otherwise they are left alone, as by Xen's own tools: a save on a
+    /// block device has some.
+    pub strict: bool,
     /// Facts for the catalogue besides those of the file itself.
     pub facts: BTreeMap<String, String>,
 }
@@ -51,13 +51,26 @@ pub struct Imported {
     pub bytes_read: u64,
     /// Pages of data in the input, repetitions included.
     pub pages_read: u64,
-    /// An export gives the very same bytes back. Otherwise the stream repeated pages or checkpoints, and an
+    /// An export gives the very same bytes back, up to the end of the stream. Otherwise the stream repeated pages or checkpoints, and an
     /// export writes a plain stream with the same content.
     pub exact: bool,
     /// Complete checkpoints in the stream, of which the last counts; 0 if it is not a checkpointed stream.
     pub checkpoints: u64,
     /// Where a checkpointed stream broke off inside a further, incomplete checkpoint, which was left out.
     pub broke_off_at: Option<u64>,
+    /// Where the guest's name is from.
+    pub name: GuestName,
+    /// What followed the stream and was not taken in.
+    pub trailing: Option<Trailing>,
+}
+
+/// Input behind the end of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trailing {
+    /// Length of the stream in bytes.
+    pub offset: u64,
+    /// The first of what follows, up to 64 KiB of it, are zeroes.
+    pub zeroes: bool,
 }
 
 /// A save file was not taken in. The store is as it was.
@@ -77,17 +90,19 @@ pub enum ImportError {
 pub fn import(input: impl Read, store: &Store, options: &ImportOptions) -> Result<Imported, ImportError> {
     let mut reader = StreamReader::new(input);
     let mut machine = MachineRecords::default();
-    let mut name = None;
+    let mut identity = Identity::default();
     let header = loop {
         let at = reader.offset();
         match reader.next_item()? {
             Some(Item::Xl(header)) => {
-                name = guest_name(header.config());
-                machine.push(
-                    at,
-                    Place::XlHeader,
-                    StateRecord::new(names::XL_HEADER, header.encode()),
-                )?;
+                identity = Identity::of_json(header.config());
+                let record = StateRecord::new(names::XL_HEADER, header.encode());
+                machine.push(at, Place::ToolHeader, record)?;
+            }
+            Some(Item::Libvirt(header)) => {
+                identity = Identity::of_libvirt_xml(header.xml());
+                let record = StateRecord::new(names::LIBVIRT_HEADER, header.encode());
+                machine.push(at, Place::ToolHeader, record)?;
             }
             Some(Item::Libxl(header)) => {
                 machine.push(
@@ -117,17 +132,20 @@ pub fn import(input: impl Read, store: &Store, options: &ImportOptions) -> Resul
             }
         }
     };
+    let name = match &options.name {
+        Some(name) => GuestName::Given(name.clone()),
+        None => identity.guest_name(),
+    };
     let staging = store.begin(NewCheckpoint {
-        guest: options
-            .name
-            .clone()
-            .or(name)
-            .unwrap_or_else(|| UNNAMED.to_owned()),
+        guest: name.text().to_owned(),
         machine: names::machine_kind(header.guest),
         base: None,
         facts: facts(options, header),
     })?;
     Session {
+        strict: options.strict,
+        name,
+        trailing: None,
         reader,
         machine,
         memory: GuestMemory::new(staging),
@@ -154,6 +172,9 @@ fn facts(options: &ImportOptions, header: LibxcHeader) -> BTreeMap<String, Strin
 
 /// The libxc stream and what follows it.
 struct Session<'s, R> {
+    strict: bool,
+    name: GuestName,
+    trailing: Option<Trailing>,
     reader: StreamReader<R>,
     machine: MachineRecords,
     memory: GuestMemory<'s>,
@@ -167,6 +188,13 @@ impl<R: Read> Session<'_, R> {
         loop {
             match self.reader.next_item() {
                 Ok(None) => break,
+                Err(error) if matches!(error.fault, Fault::Trailing) && !self.strict => {
+                    self.trailing = Some(Trailing {
+                        offset: error.offset,
+                        zeroes: self.reader.zeroes_follow(),
+                    });
+                    break;
+                }
                 Ok(Some(item)) => match self.take(item) {
                     Err(ImportError::Format(error)) => self.tolerate(error)?,
                     other => other?,
@@ -204,7 +232,7 @@ impl<R: Read> Session<'_, R> {
                 self.machine.complete();
                 self.memory.complete()?;
             }
-            Item::Xl(_) | Item::Libxl(_) | Item::Libxc(_) => {
+            Item::Xl(_) | Item::Libvirt(_) | Item::Libxl(_) | Item::Libxc(_) => {
                 unreachable!("the reader gives each header once, before the records")
             }
         }
@@ -218,7 +246,7 @@ impl<R: Read> Session<'_, R> {
         }
         let pages_read = self.memory.pages_read();
         let (mut staging, order) = self.memory.finish()?;
-        let order = order.filter(|_| self.checkpoints == 0);
+        let order = order.filter(|order| self.checkpoints == 0 && order.is_sound());
         let exact = order.is_some();
         let records = if exact {
             self.machine.into_exact()
@@ -242,6 +270,8 @@ impl<R: Read> Session<'_, R> {
             exact,
             checkpoints: self.checkpoints,
             broke_off_at: self.broke_off_at,
+            name: self.name,
+            trailing: self.trailing,
         })
     }
 }

@@ -12,6 +12,7 @@ pub(crate) fn recipes(shapes: impl Strategy<Value = Shape>) -> impl Strategy<Val
     let guests = prop_oneof![Just(GuestType::Pv), Just(GuestType::Hvm)];
     let containers = prop_oneof![
         Just(Container::XlSaveFile),
+        Just(Container::LibvirtSaveFile),
         Just(Container::LibxlStream),
         Just(Container::LibxcStream)
     ];
@@ -81,6 +82,7 @@ pub(crate) fn rewrite(bytes: &[u8]) -> Result<Vec<u8>, FormatError> {
     while let Some(item) = reader.next_item()? {
         match item {
             Item::Xl(header) => out.xl(&header),
+            Item::Libvirt(header) => out.libvirt(&header),
             Item::Libxl(header) => out.libxl(header),
             Item::Libxc(header) => out.libxc(header),
             Item::Record(record) => out.record(record.layer, record.code, &record.body),

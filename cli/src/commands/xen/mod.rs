@@ -14,10 +14,10 @@ use revenant_core::clock::SystemClock;
 use revenant_xen::{KeeperProgram, LiveDomain, keep, open_guest, save_to_stdout};
 use serde_json::{Value, json};
 
-use super::{duration, open_or_create_store};
+use super::{WAIT_TO_TAKE_IN, duration, open_for_writing};
 use crate::Outcome;
 use crate::args::CheckpointArgs;
-use crate::output::{bytes, print, print_json};
+use crate::output::{bytes, escaped, print, print_json};
 
 const HELPER: &str = "xen-helper";
 
@@ -43,7 +43,8 @@ pub(crate) fn checkpoint(args: &CheckpointArgs) -> Result<Outcome> {
              checkpointed with --stop"
         );
     }
-    let store = open_or_create_store(&args.store.store)?;
+    let wait = args.store.wait.unwrap_or(WAIT_TO_TAKE_IN);
+    let (store, made) = open_for_writing(&args.store.store, args.make, wait)?;
     let request = CaptureRequest {
         method: if args.stop {
             Method::StopAndCopy
@@ -61,6 +62,7 @@ pub(crate) fn checkpoint(args: &CheckpointArgs) -> Result<Outcome> {
         &request,
     )
     .with_context(|| format!("cannot checkpoint {name}"))?;
+    made.keep();
     super::heal(&store);
     if args.json {
         print_json(&captured_json(&captured))?;
@@ -75,7 +77,7 @@ fn captured_text(captured: &Captured) -> String {
     format!(
         "{}  {}  {} ({}), {} pages, {} new, {} stored; suspended for {:.1} ms ({:.1} ms to get there), {:.2} s in all\n",
         info.id,
-        info.guest,
+        escaped(&info.guest),
         timeline.method,
         timeline.increment,
         info.pages,

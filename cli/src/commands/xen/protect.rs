@@ -19,11 +19,11 @@ use revenant_xen::protect::{Ended, Entry, Progress, Protection, Sign, protect as
 use serde_json::Value;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::super::{duration, open_or_create_store};
+use super::super::{WAIT_TO_PROTECT, duration, open_for_writing};
 use super::HELPER;
 use crate::Outcome;
 use crate::args::ProtectArgs;
-use crate::output::{instant, print};
+use crate::output::{escaped, instant, print, warning};
 
 /// After so many crashes from one checkpoint an older one serves.
 const CRASHES_MAX: u32 = 2;
@@ -38,7 +38,9 @@ pub(crate) fn protect(args: &ProtectArgs) -> Result<Outcome> {
     }
     let policy = policy(args)?;
     let mut protection = protection(args)?;
-    let store = open_or_create_store(&args.store.store)?;
+    let wait = args.store.wait.unwrap_or(WAIT_TO_PROTECT);
+    let (store, made) = open_for_writing(&args.store.store, args.make, wait)?;
+    made.keep();
     let mut log = args.log.as_deref().map(open_log).transpose()?;
     if args.stand_by {
         if !await_loss(args, &stop)? {
@@ -47,11 +49,11 @@ pub(crate) fn protect(args: &ProtectArgs) -> Result<Outcome> {
         protection.take_over = true;
     }
     let mut journal = |entry: &Entry| {
-        eprintln!("{}", line(entry));
+        eprintln!("{}", escaped(&line(entry)));
         if let Some(log) = &mut log {
             let written = entry.write(log).and_then(|()| log.flush());
             if let Err(error) = written {
-                eprintln!("warning: cannot write the log: {error}");
+                warning(&format!("cannot write the log: {error}"));
             }
         }
     };

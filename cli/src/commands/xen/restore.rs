@@ -5,13 +5,13 @@ use revenant_xen::{RestoreRequest, restore_domain};
 use serde_json::json;
 
 use super::super::progress::bytes_bar;
-use super::super::{find, open_store};
+use super::super::{WAIT_TO_READ, find, open};
 use crate::Outcome;
 use crate::args::RestoreArgs;
-use crate::output::{print, print_json};
+use crate::output::{escaped, print, print_json};
 
 pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome> {
-    let store = open_store(&args.store.store)?;
+    let store = open(&args.store, WAIT_TO_READ)?;
     let id = find(&store, &args.id)?;
     let mut reader = store.read(id)?;
     let request = RestoreRequest {
@@ -34,7 +34,7 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome> {
     } else {
         print(&format!(
             "{} is domain {}, from checkpoint {id}, after {:.2} s{}\n",
-            restored.name,
+            escaped(&restored.name),
             restored.id,
             restored.took.as_secs_f64(),
             if args.paused { ", paused" } else { "" }
