@@ -287,25 +287,22 @@ fn a_commit_whose_lock_is_gone_fails_if_a_prune_took_what_it_shares() {
             } else {
                 scene.new_memory.clone()
             };
-            match commit(&writer, base, &memory) {
-                Ok(id) => {
-                    committed += 1;
-                    let mut whole = if incremental {
-                        frames(1..201)
-                    } else {
-                        Memory::new()
-                    };
-                    whole.extend(memory);
-                    assert_whole(disk, id, &whole, when);
-                }
-                Err(_) => {
-                    failed += 1;
-                    let store = open(Rc::new(disk.clone()));
-                    let findings = store.verify(None).unwrap().findings;
-                    assert_eq!(findings, [], "{when}: a failed commit leaves nothing damaged");
-                    let newest = store.newest("g").unwrap();
-                    assert!(newest.is_some(), "{when}: the guest has lost all");
-                }
+            if let Ok(id) = commit(&writer, base, &memory) {
+                committed += 1;
+                let mut whole = if incremental {
+                    frames(1..201)
+                } else {
+                    Memory::new()
+                };
+                whole.extend(memory);
+                assert_whole(disk, id, &whole, when);
+            } else {
+                failed += 1;
+                let store = open(Rc::new(disk.clone()));
+                let findings = store.verify(None).unwrap().findings;
+                assert_eq!(findings, [], "{when}: a failed commit leaves nothing damaged");
+                let newest = store.newest("g").unwrap();
+                assert!(newest.is_some(), "{when}: the guest has lost all");
             }
         });
         assert!(

@@ -10,7 +10,7 @@ use rustix::process::{Pid, test_kill_process};
 use rustix::system::uname;
 
 use super::at::{Access, At};
-use crate::medium::{LockHolder, LockMode};
+use crate::medium::{DirEntry, LockHolder, LockMode};
 
 /// How many locks a process may hold at once and be noted for each.
 const NOTES_MAX: u32 = 64;
@@ -107,7 +107,7 @@ impl Notes {
 
     fn names(&self) -> Vec<String> {
         let entries = self.at.list(&self.dir).unwrap_or_default();
-        let files = entries.into_iter().filter(|entry| entry.is_file());
+        let files = entries.into_iter().filter(DirEntry::is_file);
         files.map(|entry| entry.name).collect()
     }
 }
