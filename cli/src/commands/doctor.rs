@@ -95,7 +95,7 @@ fn store_line(dir: &Path) -> (Line, bool) {
         }
         Ok((listing, bad, _)) => {
             let found = format!(
-                "{} damaged files, {} known bad frames, {} unreadable segments",
+                "{} damaged files, {} known bad frames, {} suspect segments",
                 listing.damaged.len(),
                 bad.frames,
                 bad.segments
