@@ -160,6 +160,50 @@ fn rubbish_is_refused_with_a_reason() {
 }
 
 #[test]
+fn damage_is_healed_by_equal_content_or_from_another_store() {
+    let (dir, file) = save_file(8);
+    let (store, backup) = (dir.path().join("store"), dir.path().join("backup"));
+    let import = || revenant(&["import", file.to_str().unwrap(), "--name", "web"], &store);
+    assert_eq!(status(&import()), 0);
+    let id = only_id(&store);
+    assert_eq!(
+        status(&revenant(&["copy", &id, "--to", backup.to_str().unwrap()], &store)),
+        0
+    );
+    let damage = || {
+        let segments = fs::read_dir(store.join("segments")).unwrap();
+        let longest = segments
+            .map(|entry| entry.unwrap())
+            .max_by_key(|entry| entry.metadata().unwrap().len());
+        let segment = longest.unwrap().path();
+        let mut bytes = fs::read(&segment).unwrap();
+        bytes[50] ^= 1;
+        fs::write(&segment, bytes).unwrap();
+    };
+    damage();
+    let found = revenant(&["verify"], &store);
+    assert_eq!(status(&found), 3, "{}", stderr(&found));
+    let doctor = revenant(&["doctor", "--store", store.to_str().unwrap()], &store);
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(said.contains("1 known bad frames"), "{said}");
+    let again = import();
+    assert!(stderr(&again).contains("healed"), "{}", stderr(&again));
+    assert_eq!(status(&revenant(&["verify"], &store)), 0);
+
+    damage();
+    let alone = revenant(&["verify", "--from", backup.to_str().unwrap()], &store);
+    assert_eq!(status(&alone), 2, "--from goes with --repair");
+    let repaired = revenant(
+        &["verify", "--repair", "--from", backup.to_str().unwrap(), "--json"],
+        &store,
+    );
+    assert_eq!(status(&repaired), 0, "{}", stderr(&repaired));
+    let said: serde_json::Value = serde_json::from_slice(&repaired.stdout).unwrap();
+    assert_eq!(said["repaired"]["segments"], 1, "{said}");
+    assert_eq!(said["repaired"]["left"], serde_json::json!([]), "{said}");
+}
+
+#[test]
 fn prune_says_first_and_then_does() {
     let (dir, file) = save_file(8);
     let store = dir.path().join("store");

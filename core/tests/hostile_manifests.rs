@@ -106,8 +106,8 @@ impl Hostile {
         }
     }
 
-    /// Puts it into a store; tells its id and its length.
-    fn put_into(&self, dir: &Path) -> (CheckpointId, usize) {
+    /// Its id and its bytes.
+    fn make(&self) -> (CheckpointId, Vec<u8>) {
         let mut raw_len = 0;
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
         for (piece, times) in &self.body {
@@ -143,8 +143,7 @@ impl Hostile {
         bytes.extend_from_slice(&head);
         let id = CheckpointId(*blake3::hash(&bytes).as_bytes());
         bytes.extend_from_slice(&body);
-        fs::write(dir.join("checkpoints").join(id.to_hex()), &bytes).unwrap();
-        (id, bytes.len())
+        (id, bytes)
     }
 }
 
@@ -200,11 +199,6 @@ type Operation = (
 );
 
 fn operations() -> Vec<Operation> {
-    let keep = Retention {
-        keep_last: Some(9),
-        ..Retention::default()
-    };
-    let _ = keep;
     vec![
         ("list", false, |store, _, _| store.list().map(drop)),
         ("survey", false, |store, id, _| {
@@ -273,11 +267,13 @@ fn open(dir: &Path) -> Store {
 #[test]
 fn a_small_manifest_does_not_become_large() {
     for hostile in hostile() {
+        let (id, bytes) = hostile.make();
+        let len = bytes.len();
         for (name, holds, operation) in operations() {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("store");
             drop(open(&path));
-            let (id, len) = hostile.put_into(&path);
+            fs::write(path.join("checkpoints").join(id.to_hex()), &bytes).unwrap();
             let store = open(&path);
             let before = HELD.load(Ordering::Relaxed);
             PEAK.store(before, Ordering::Relaxed);

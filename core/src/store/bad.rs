@@ -23,7 +23,7 @@ const LEN_MAX: u64 = 16 + SLOTS_MAX as u64 * 8 + CHECKSUM as u64;
 /// Slots of one segment, ascending, not overlapping: each range a frame, or pages that have no frame.
 pub(super) type BadSlots = Vec<Range<u32>>;
 
-/// Stands for a segment that cannot be read as a whole.
+/// Stands for all of a segment.
 pub(super) const WHOLE: Range<u32> = 0..SLOTS_MAX;
 
 /// The lists of a store.
@@ -37,9 +37,9 @@ pub(super) struct KnownBad {
 /// How much of a store is known to be bad.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BadCounts {
-    /// Segments that cannot be read at all.
+    /// Segments that are suspect as a whole, because their list is damaged.
     pub segments: u64,
-    /// Frames of other segments.
+    /// Frames of other segments, and gaps between frames that a checkpoint needs.
     pub frames: u64,
 }
 

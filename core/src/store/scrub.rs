@@ -83,7 +83,6 @@ impl Store {
         let segment = match damage(SegmentReader::open(&self.medium, name))? {
             Ok(segment) => segment,
             Err(finding) => {
-                self.note_scrubbed(name, &[bad::WHOLE]);
                 done.findings.push(finding);
                 return Ok(Place::Behind(name));
             }

@@ -305,8 +305,11 @@ impl Verifier<'_> {
         let medium = &self.store.medium;
         let mut lists: BTreeMap<SegmentName, BadSlots> = BTreeMap::new();
         for (&name, judged) in &self.judged {
-            let slots = if judged.unreadable {
-                vec![bad::WHOLE]
+            // Nothing is shared with a segment that does not open; what was known of it is known when it does again.
+            let slots = if judged.unreadable && known.damaged.is_empty() {
+                known.of(name).to_vec()
+            } else if judged.unreadable {
+                BadSlots::new()
             } else {
                 let missing = self.missing.get(&name).map(SlotSet::ranges).unwrap_or_default();
                 // Another checkpoint may need what has no frame.

@@ -47,7 +47,7 @@ fn damage_line(name: String, listing: &Listing, bad: BadCounts) -> Line {
         name,
         status: "damaged",
         found: format!(
-            "{} damaged manifests, {} known bad frames, {} unreadable segments",
+            "{} damaged manifests, {} known bad frames, {} suspect segments",
             listing.damaged.len(),
             bad.frames,
             bad.segments
