@@ -94,6 +94,10 @@ docs/validation.md. Ends with 3 if a number is off that should not be. Examples:
     )]
     Copy(CopyArgs),
     /// List the checkpoints of a store, oldest first
+    #[command(
+        after_help = "NOT WHOLE: a file that the checkpoint needs is missing, damaged or cannot be read, as far as its index
+tells (`revenant verify` reads the pages, too). Ends with status 3 then, and names the file."
+    )]
     List(ListArgs),
     /// Everything that is known about one checkpoint
     Show(ShowArgs),
@@ -104,10 +108,12 @@ docs/validation.md. Ends with 3 if a number is off that should not be. Examples:
     Diff(DiffArgs),
     /// Drop old checkpoints and give their space back
     #[command(
-        after_help = "A checkpoint is kept if any rule keeps it. Rules apply to each guest by itself.
+        after_help = "A checkpoint is kept if any rule keeps it. Rules apply to each guest by itself. A checkpoint that is not whole
+(see `revenant list`) counts for no rule, and a guest always keeps its newest one that is whole. Ends with status 3 if
+what is kept is damaged or does not read, and names it.
 Examples:
   revenant prune --store /var/lib/revenant --keep-last 3 --keep-within 7d --dry-run
-  revenant prune --store /var/lib/revenant --keep-last 3"
+  revenant prune --store /var/lib/revenant --keep-last 3 --guest web1"
     )]
     Prune(PruneArgs),
     /// Take a checkpoint of a running Xen guest, which goes on running
@@ -461,7 +467,8 @@ pub(crate) struct ImportArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// The checkpoint: its id or the beginning of it
+    /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
+    /// beginning
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -475,7 +482,8 @@ pub(crate) struct ExportArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CopyArgs {
-    /// The checkpoint: its id or the beginning of it; or a guest's name, for its newest
+    /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
+    /// beginning
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -504,7 +512,8 @@ pub(crate) struct ListArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// The checkpoint: its id or the beginning of it
+    /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
+    /// beginning
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -515,7 +524,7 @@ pub(crate) struct ShowArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// The checkpoint; the whole store if left out
+    /// The checkpoint, as for `show`; the whole store if left out
     pub(crate) id: Option<String>,
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -526,9 +535,9 @@ pub(crate) struct VerifyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
-    /// The older checkpoint
+    /// The older checkpoint, as for `show`
     pub(crate) a: String,
-    /// The newer checkpoint
+    /// The newer checkpoint, as for `show`
     pub(crate) b: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -541,13 +550,16 @@ pub(crate) struct DiffArgs {
 pub(crate) struct PruneArgs {
     #[command(flatten)]
     pub(crate) store: StoreArg,
+    /// Drop checkpoints of this guest alone
+    #[arg(long, value_name = "NAME")]
+    pub(crate) guest: Option<String>,
     /// Keep the newest N checkpoints of each guest
     #[arg(long, value_name = "N")]
     pub(crate) keep_last: Option<u32>,
     /// Keep what is younger than this, for example 7d
     #[arg(long, value_name = "TIME")]
     pub(crate) keep_within: Option<String>,
-    /// Drop checkpoints whose manifest is damaged; they stop a prune otherwise
+    /// Drop checkpoints that are not whole at once; they stay otherwise as long as the rules reach back to them
     #[arg(long)]
     pub(crate) drop_damaged: bool,
     /// Say what would be dropped, drop nothing
@@ -584,7 +596,8 @@ pub(crate) struct CheckpointArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
-    /// The checkpoint: its id or the beginning of it; or a guest's name, for its newest
+    /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
+    /// beginning
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use revenant_core::Store;
 use revenant_core::guest::{MemoryLayout, Space};
 use revenant_core::store::{
-    CheckpointId, CheckpointInfo, CollectOptions, Difference, DiskInfo, Finding, RecordChange, Retention,
+    CheckpointId, CheckpointInfo, CollectOptions, Difference, DiskInfo, Finding, FindingKind, Pruned,
+    RecordChange, Retention, Scope,
 };
 use serde_json::{Value, json};
 
@@ -15,15 +17,24 @@ use crate::args::{DiffArgs, ListArgs, PruneArgs, ShowArgs, VerifyArgs};
 use crate::output::{bytes, instant, print, print_json, table};
 
 pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
-    let mut listing = open_store(&args.store.store)?.list()?;
+    let store = open_store(&args.store.store)?;
+    let mut listing = store.list()?;
     if let Some(guest) = &args.guest {
         listing.checkpoints.retain(|info| info.guest == *guest);
     }
+    let not_whole = store.not_whole(listing.checkpoints.iter().map(|info| info.id))?;
     if args.json {
-        let checkpoints: Vec<Value> = listing.checkpoints.iter().map(info_json).collect();
+        let row = |info: &CheckpointInfo| {
+            let (mut row, lacking) = (info_json(info), not_whole.get(&info.id));
+            row["whole"] = lacking.is_none().into();
+            row["lacking"] = lacking.map(finding_json).into();
+            row
+        };
+        let checkpoints: Vec<Value> = listing.checkpoints.iter().map(row).collect();
         let damaged: Vec<Value> = listing.damaged.iter().map(finding_json).collect();
         print_json(&json!({ "checkpoints": checkpoints, "damaged": damaged }))?;
     } else {
+        let row = |info: &CheckpointInfo| row(info, not_whole.contains_key(&info.id));
         let rows: Vec<_> = listing.checkpoints.iter().map(row).collect();
         let header = [
             "ID",
@@ -35,14 +46,33 @@ pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
             "NEW PAGES",
             "STORED",
             "BASE",
+            "STATE",
         ];
         print(&table(&header, &[4, 5, 6, 7], &rows))?;
         report(&listing.damaged);
+        report(&by_cause(not_whole.values()));
     }
-    Ok(outcome(&listing.damaged))
+    Ok(if not_whole.is_empty() {
+        outcome(&listing.damaged)
+    } else {
+        Outcome::DamageFound
+    })
 }
 
-fn row(info: &CheckpointInfo) -> Vec<String> {
+/// What several checkpoints lack is told once.
+fn by_cause<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<Finding> {
+    let mut causes: Vec<Finding> = Vec::new();
+    for finding in findings {
+        let same = |cause: &&mut Finding| (&cause.path, &cause.what) == (&finding.path, &finding.what);
+        match causes.iter_mut().find(same) {
+            Some(cause) => cause.checkpoints.extend(&finding.checkpoints),
+            None => causes.push(finding.clone()),
+        }
+    }
+    causes
+}
+
+fn row(info: &CheckpointInfo, lacks: bool) -> Vec<String> {
     vec![
         info.id.to_string(),
         info.guest.clone(),
@@ -53,6 +83,7 @@ fn row(info: &CheckpointInfo) -> Vec<String> {
         info.new_pages.to_string(),
         bytes(info.stored_bytes),
         info.base.map_or_else(|| "-".to_owned(), |base| base.to_string()),
+        if lacks { "NOT WHOLE" } else { "whole" }.to_owned(),
     ]
 }
 
@@ -69,7 +100,7 @@ fn disks_size(info: &CheckpointInfo) -> String {
 
 pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
     let store = open_store(&args.store.store)?;
-    let mut reader = store.read(store.find(&args.id)?)?;
+    let mut reader = store.read(store.resolve(&args.id)?)?;
     reader.select(Space::Memory)?;
     let info = reader.info();
     let records: BTreeMap<&str, (usize, usize)> =
@@ -129,7 +160,7 @@ pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
 
 pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
     let store = open_store(&args.store.store)?;
-    let id = args.id.as_deref().map(|prefix| store.find(prefix)).transpose()?;
+    let id = args.id.as_deref().map(|name| store.resolve(name)).transpose()?;
     let seen = store.verify(id)?;
     if args.json {
         let findings: Vec<Value> = seen.findings.iter().map(finding_json).collect();
@@ -173,10 +204,13 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
 
 pub(crate) fn diff(args: &DiffArgs) -> Result<Outcome> {
     let store = open_store(&args.store.store)?;
-    let (a, b) = (store.find(&args.a)?, store.find(&args.b)?);
+    let (a, b) = (store.resolve(&args.a)?, store.resolve(&args.b)?);
     let difference = store.diff(a, b)?;
     if args.json {
-        print_json(&difference_json(&difference))?;
+        let mut value = difference_json(&difference);
+        value["a"] = json!({ "id": a.to_hex() });
+        value["b"] = json!({ "id": b.to_hex() });
+        print_json(&value)?;
         return Ok(Outcome::Done);
     }
     let mut text = String::new();
@@ -209,33 +243,67 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
         .as_deref()
         .map(|text| duration("keep-within", text))
         .transpose()?;
+    let store = open_store(&args.store.store)?;
+    let scope = match &args.guest {
+        Some(guest) => Scope::Guest(known_guest(&store, guest)?),
+        None => Scope::All,
+    };
     let retention = Retention {
         keep_last: args.keep_last,
         keep_within,
+        ..Retention::new(scope)
     };
     let options = CollectOptions {
         dry_run: args.dry_run,
         drop_damaged: args.drop_damaged,
         ..CollectOptions::default()
     };
-    let pruned = open_store(&args.store.store)?.prune(&retention, options)?;
-    let collected = &pruned.collected;
+    let pruned = store.prune(&retention, options)?;
     if args.json {
-        let ids =
-            |all: &[CheckpointInfo]| -> Vec<String> { all.iter().map(|info| info.id.to_hex()).collect() };
-        print_json(&json!({
-            "dry_run": args.dry_run,
-            "kept": ids(&pruned.kept),
-            "dropped": ids(&pruned.dropped),
-            "damaged_dropped": collected.damaged_dropped.iter().map(finding_json).collect::<Vec<_>>(),
-            "segments_removed": collected.segments_removed,
-            "segments_compacted": collected.segments_compacted,
-            "remains_removed": collected.remains_removed,
-            "freed_bytes": collected.freed_bytes,
-        }))?;
-        return Ok(Outcome::Done);
+        print_json(&pruned_json(&pruned, args.dry_run))?;
+    } else {
+        report_pruned(&pruned, args.dry_run)?;
     }
-    let (drops, frees) = if args.dry_run {
+    let held = &pruned.collected.held_by;
+    Ok(if held.is_empty() && pruned.not_whole.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::DamageFound
+    })
+}
+
+/// A name that nobody has is a slip, and a prune that drops nothing because of it would look well.
+fn known_guest(store: &Store, guest: &str) -> Result<String> {
+    match store.newest(guest)? {
+        Some(_) => Ok(guest.to_owned()),
+        None => bail!("no guest is called {guest:?}"),
+    }
+}
+
+fn pruned_json(pruned: &Pruned, dry_run: bool) -> Value {
+    let collected = &pruned.collected;
+    let ids = |all: &[CheckpointInfo]| -> Vec<String> { all.iter().map(|info| info.id.to_hex()).collect() };
+    let findings = |all: &[Finding]| -> Vec<Value> { all.iter().map(finding_json).collect() };
+    json!({
+        "dry_run": dry_run,
+        "kept": ids(&pruned.kept),
+        "dropped": ids(&pruned.dropped),
+        "not_whole": findings(&pruned.not_whole),
+        "doubted": pruned.doubted.iter().map(CheckpointId::to_hex).collect::<Vec<_>>(),
+        "damaged_dropped": findings(&collected.damaged_dropped),
+        "held_by": findings(&collected.held_by),
+        "segments_held": collected.segments_held,
+        "held_bytes": collected.held_bytes,
+        "segments_removed": collected.segments_removed,
+        "segments_compacted": collected.segments_compacted,
+        "remains_removed": collected.remains_removed,
+        "freed_bytes": collected.freed_bytes,
+    })
+}
+
+fn report_pruned(pruned: &Pruned, dry_run: bool) -> Result<()> {
+    let collected = &pruned.collected;
+    let (drops, frees) = if dry_run {
         ("would drop", "would free")
     } else {
         ("dropped", "freed")
@@ -252,10 +320,37 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
     for finding in &collected.damaged_dropped {
         text.push_str(&format!("{drops} damaged {finding}\n"));
     }
+    for finding in by_cause(pruned.not_whole.iter()) {
+        text.push_str(&format!(
+            "kept, but not whole, and counted by no rule: {finding}\n"
+        ));
+    }
+    for info in pruned
+        .kept
+        .iter()
+        .filter(|info| pruned.doubted.contains(&info.id))
+    {
+        text.push_str(&format!(
+            "kept {}  {}  {}: an instant that is still to come, its clock was wrong\n",
+            info.id,
+            info.guest,
+            instant(info.committed)
+        ));
+    }
+    if !collected.held_by.is_empty() {
+        text.push_str(&format!(
+            "{} in {} segments stay that manifests may need which do not read (--drop-damaged drops these):\n",
+            bytes(collected.held_bytes),
+            collected.segments_held
+        ));
+    }
+    for finding in &collected.held_by {
+        text.push_str(&format!("  {finding}\n"));
+    }
     let (kept, freed) = (pruned.kept.len(), bytes(collected.freed_bytes));
     text.push_str(&format!("{kept} checkpoints kept, {frees} {freed}\n"));
     print(&text)?;
-    Ok(Outcome::Done)
+    Ok(())
 }
 
 /// A catalogue entry for machines.
@@ -284,7 +379,18 @@ pub(crate) fn info_json(info: &CheckpointInfo) -> Value {
 
 fn finding_json(finding: &Finding) -> Value {
     let checkpoints: Vec<String> = finding.checkpoints.iter().map(CheckpointId::to_hex).collect();
-    json!({ "path": finding.path, "offset": finding.offset, "checkpoints": checkpoints, "what": finding.what })
+    let kind = match finding.kind {
+        FindingKind::Damaged => "damaged",
+        FindingKind::Unreadable => "unreadable",
+        FindingKind::Denied => "denied",
+    };
+    json!({
+        "path": finding.path,
+        "offset": finding.offset,
+        "checkpoints": checkpoints,
+        "kind": kind,
+        "what": finding.what,
+    })
 }
 
 fn difference_json(difference: &Difference) -> Value {

@@ -1,51 +1,35 @@
 //! Checkpoints from one store to another.
 
 use anyhow::{Context, Result, bail};
-use revenant_core::Store;
-use revenant_core::store::{CheckpointId, CheckpointInfo};
+use revenant_core::store::{CheckpointInfo, Standing};
 
-use super::{find, open_or_create_store, open_store};
+use super::{open_or_create_store, open_store};
 use crate::Outcome;
 use crate::args::CopyArgs;
 use crate::output::{bytes, instant, print, print_json};
 
 pub(crate) fn copy(args: &CopyArgs) -> Result<Outcome> {
     let source = open_store(&args.store.store)?;
-    let id = find(&source, &args.id)?;
+    let id = source.resolve(&args.id)?;
+    // What cannot be read leaves no store behind that was made for it.
+    drop(source.read(id)?);
     let target = open_or_create_store(&args.to)?;
-    if !args.force
-        && let Some(there) = checked(&source, &target, id)?
-    {
-        return said(args, &there, "is there already");
-    }
     let about = || format!("cannot copy {id} to {}", args.to.display());
+    if !args.force {
+        match target.standing(&source, id).with_context(about)? {
+            Standing::Newest => {}
+            Standing::There(there) => return said(args, &there, "is there already"),
+            Standing::Behind(later) => bail!(
+                "{} of {} there is later, begun at {}: a restart would then take {id} before it (give --force to copy it all \
+                 the same)",
+                later.id,
+                later.guest,
+                instant(later.begun)
+            ),
+        }
+    }
     let copy = target.copy_from(&source, id).with_context(about)?;
     said(args, &copy, "copied")
-}
-
-/// The copy that is there, if one is. A copy becomes the newest checkpoint of its guest: none is made after a later one.
-fn checked(source: &Store, target: &Store, id: CheckpointId) -> Result<Option<CheckpointInfo>> {
-    let info = source.read(id)?.info().clone();
-    let all = target.list()?.checkpoints;
-    let of_guest = all.into_iter().filter(|other| other.guest == info.guest);
-    let mut of_guest: Vec<CheckpointInfo> = of_guest.collect();
-    if let Some(at) = of_guest
-        .iter()
-        .position(|other| other.id == id || other.copied_from() == Some(id))
-    {
-        return Ok(Some(of_guest.swap_remove(at)));
-    }
-    if let Some(later) = of_guest.iter().find(|other| other.begun > info.begun) {
-        bail!(
-            "{} of {} there was begun later, at {}: a restart would then take {id}, begun at {}, before it (give --force to copy it \
-             all the same)",
-            later.id,
-            later.guest,
-            instant(later.begun),
-            instant(info.begun)
-        );
-    }
-    Ok(None)
 }
 
 fn said(args: &CopyArgs, info: &CheckpointInfo, what: &str) -> Result<Outcome> {

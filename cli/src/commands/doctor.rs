@@ -75,10 +75,15 @@ fn store_line(dir: &Path) -> (Line, bool) {
     let name = format!("store {}", dir.display());
     let seen = open_store(dir).and_then(|store| {
         let listing = store.list()?;
-        Ok((listing, DirectoryMedium::open(dir)?.free_bytes()?))
+        let not_whole = store.not_whole(listing.checkpoints.iter().map(|info| info.id))?;
+        Ok((
+            listing,
+            not_whole.len(),
+            DirectoryMedium::open(dir)?.free_bytes()?,
+        ))
     });
     match seen {
-        Ok((listing, free)) if listing.damaged.is_empty() => {
+        Ok((listing, 0, free)) if listing.damaged.is_empty() => {
             let free = free.map_or_else(|| "unknown".to_owned(), bytes);
             let found = format!("{} checkpoints, {free} free", listing.checkpoints.len());
             (
@@ -91,8 +96,12 @@ fn store_line(dir: &Path) -> (Line, bool) {
                 false,
             )
         }
-        Ok((listing, _)) => {
-            let found = format!("{} damaged files", listing.damaged.len());
+        Ok((listing, not_whole, _)) => {
+            let found = format!(
+                "{not_whole} of {} checkpoints not whole, {} damaged manifests",
+                listing.checkpoints.len(),
+                listing.damaged.len()
+            );
             let remedy = "revenant verify names them".to_owned();
             (
                 Line {

@@ -62,7 +62,7 @@ pub(crate) fn import(args: &ImportArgs) -> Result<Outcome> {
 
 pub(crate) fn export(args: &ExportArgs) -> Result<Outcome> {
     let store = open_store(&args.store.store)?;
-    let id = store.find(&args.id)?;
+    let id = store.resolve(&args.id)?;
     let mut reader = store.read(id)?;
     let about = format!("cannot export {id}");
     if args.output == Path::new("-") {

@@ -28,7 +28,7 @@ use revenant_core::Store;
 use revenant_core::clock::SystemClock;
 use revenant_core::medium::DirectoryMedium;
 use revenant_core::quantity::Period;
-use revenant_core::store::{CheckpointId, StoreError, StoreOptions};
+use revenant_core::store::StoreOptions;
 
 use crate::Outcome;
 use crate::args::Command;
@@ -85,18 +85,6 @@ fn open_or_create_store(dir: &Path) -> Result<Store> {
     let medium = DirectoryMedium::create(dir).with_context(context)?;
     Store::create(&medium).with_context(context)?;
     open_store(dir)
-}
-
-/// A checkpoint by its id or the beginning of it, or a guest's newest by the guest's name.
-fn find(store: &Store, text: &str) -> Result<CheckpointId> {
-    match store.find(text) {
-        Ok(id) => Ok(id),
-        Err(error) => match store.newest(text)? {
-            Some(id) => Ok(id),
-            None => Err::<_, StoreError>(error)
-                .with_context(|| format!("no checkpoint and no guest is called {text:?}")),
-        },
-    }
 }
 
 /// A duration as people write it, named by the flag it came with.

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use super::files::{self, CHECKPOINTS, SEGMENTS, TMP, checkpoint_path, segment_path};
 use super::frame::FrameEntry;
-use super::manifest::Manifest;
-use super::page_map::{Run, Source};
+use super::retention::{Scope, Split};
 use super::segment::{SegmentReader, SegmentRewriter};
+use super::survey::Survey;
 use super::{CheckpointId, CheckpointInfo, Finding, Retention, SegmentName, Store, StoreError};
 use crate::medium::LockMode;
 
@@ -18,7 +18,8 @@ use crate::medium::LockMode;
 pub struct CollectOptions {
     /// Only say what would be done.
     pub dry_run: bool,
-    /// Remove manifests that cannot be read. Without it they stop the collection, because what they need is unknown.
+    /// Drop checkpoints that are not whole, whatever the rules say, unless what they need is there and this process may not
+    /// read it. Without it they stay; and what a manifest that does not read may need stays with it.
     pub drop_damaged: bool,
     /// Rewrite every segment that has an unneeded frame, not only those that are mostly unneeded.
     pub thorough: bool,
@@ -33,8 +34,14 @@ pub struct Collected {
     pub segments_compacted: u64,
     /// Unfinished files removed.
     pub remains_removed: u64,
-    /// Manifests removed because they are damaged.
+    /// Why checkpoints were dropped that are not whole.
     pub damaged_dropped: Vec<Finding>,
+    /// Manifests that do not read and stay. What they may need stays too, whether or not they need it.
+    pub held_by: Vec<Finding>,
+    /// Segments that stay for no other reason.
+    pub segments_held: u64,
+    /// Their bytes.
+    pub held_bytes: u64,
     /// Bytes given back by all of this.
     pub freed_bytes: u64,
 }
@@ -42,10 +49,14 @@ pub struct Collected {
 /// What a prune kept and dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pruned {
-    /// Checkpoints that a rule keeps, oldest first.
+    /// Checkpoints that stay, oldest first.
     pub kept: Vec<CheckpointInfo>,
-    /// The others.
+    /// Those that no rule keeps.
     pub dropped: Vec<CheckpointInfo>,
+    /// Why some that stay are not whole. They use up no place in a rule.
+    pub not_whole: Vec<Finding>,
+    /// Those that stay because their instant is still to come by the store's clock.
+    pub doubted: Vec<CheckpointId>,
     /// What the garbage collection behind it gave back.
     pub collected: Collected,
 }
@@ -62,29 +73,41 @@ struct Plan {
 
 /// Which slots of which segments are needed: a bit a slot.
 #[derive(Debug, Default)]
-struct Live(BTreeMap<SegmentName, Vec<u64>>);
+pub(super) struct Live(BTreeMap<SegmentName, Vec<u64>>);
 
 impl Store {
     /// Drops the checkpoints that no rule keeps, then collects.
     pub fn prune(&self, retention: &Retention, options: CollectOptions) -> Result<Pruned, StoreError> {
-        self.collect_after("prune the store", options, |all| retention.split(all))
+        self.collect_after("prune the store", options, &retention.scope, |all, survey| {
+            retention.split(all, || self.clock.now(), survey)
+        })
     }
 
     /// Drops these checkpoints, then collects. With [`thorough`](CollectOptions::thorough) the way to be rid of
     /// damaged pages: as long as they are there, equal pages of later checkpoints are not stored anew.
     pub fn remove(&self, ids: &[CheckpointId], options: CollectOptions) -> Result<Pruned, StoreError> {
-        self.collect_after("remove checkpoints", options, |all| {
+        self.collect_after("remove checkpoints", options, &Scope::All, |all, _| {
             if let Some(unknown) = ids.iter().find(|&&id| all.iter().all(|info| info.id != id)) {
                 return Err(StoreError::NoSuchCheckpoint(unknown.to_hex()));
             }
-            Ok(all.into_iter().partition(|info| !ids.contains(&info.id)))
+            let (kept, dropped) = all.into_iter().partition(|info| !ids.contains(&info.id));
+            Ok(Split {
+                kept,
+                dropped,
+                doubted: Vec::new(),
+            })
         })
     }
 
     /// Removes what no checkpoint needs: remains of crashes, unused segments, the unused part of segments that are
     /// mostly unused.
     pub fn collect(&self, options: CollectOptions) -> Result<Collected, StoreError> {
-        let pruned = self.collect_after("collect garbage", options, |all| Ok((all, Vec::new())))?;
+        let pruned = self.collect_after("collect garbage", options, &Scope::All, |kept, _| {
+            Ok(Split {
+                kept,
+                ..Split::default()
+            })
+        })?;
         Ok(pruned.collected)
     }
 
@@ -92,7 +115,8 @@ impl Store {
         &self,
         operation: &'static str,
         options: CollectOptions,
-        split: impl FnOnce(Vec<CheckpointInfo>) -> Result<(Vec<CheckpointInfo>, Vec<CheckpointInfo>), StoreError>,
+        scope: &Scope,
+        split: impl FnOnce(Vec<CheckpointInfo>, &mut Survey<'_>) -> Result<Split, StoreError>,
     ) -> Result<Pruned, StoreError> {
         self.check_writable()?;
         let mode = if options.dry_run {
@@ -102,64 +126,40 @@ impl Store {
         };
         let _lock = files::lock(&*self.medium, mode, operation)?;
         let listing = self.list()?;
-        let (kept, dropped) = split(listing.checkpoints)?;
-        let mut damaged = listing.damaged;
-        let live = self.live(&kept, &mut damaged)?;
-        if let Some(first) = damaged.first().filter(|_| !options.drop_damaged) {
-            return Err(StoreError::DamagedManifests {
-                count: damaged.len(),
-                first: Box::new(first.clone()),
-            });
+        let mut survey = Survey::new(self, options.drop_damaged.then(|| scope.clone()));
+        survey.take_unlisted(listing.damaged);
+        let mut split = split(listing.checkpoints, &mut survey)?;
+        for info in &split.kept {
+            survey.look_at(info)?;
         }
-        let kept: Vec<_> = kept
-            .into_iter()
-            .filter(|c| damaged.iter().all(|d| !d.checkpoints.contains(&c.id)))
-            .collect();
-        let plan = self.plan(&dropped, damaged, &live, options.thorough)?;
+        let is_doomed = |id: &CheckpointId| survey.doomed.iter().any(|found| found.checkpoints.contains(id));
+        split.kept.retain(|info| !is_doomed(&info.id));
+        split.doubted.retain(|id| !is_doomed(id));
+        let not_whole = std::mem::take(&mut survey.not_whole);
+        let plan = self.plan(&split.dropped, survey, options.thorough)?;
         let collected = if options.dry_run {
             plan.report
         } else {
             self.carry_out(plan)?
         };
         Ok(Pruned {
-            kept,
-            dropped,
+            kept: split.kept,
+            dropped: split.dropped,
+            not_whole,
+            doubted: split.doubted,
             collected,
         })
-    }
-
-    /// Marks what checkpoints need; those whose map cannot be read are added to `damaged`.
-    fn live(&self, kept: &[CheckpointInfo], damaged: &mut Vec<Finding>) -> Result<Live, StoreError> {
-        let mut live = Live::default();
-        for info in kept {
-            let read =
-                Manifest::open(&self.medium, info.id).and_then(|m| m.body().map(|body| (m.head, body)));
-            let (head, body) = match read {
-                Ok(read) => read,
-                Err(StoreError::Damaged(finding)) => {
-                    damaged.push(*finding);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            for run in body.runs.iter().map(|&run| Run::from(run)) {
-                if let Source::Stored { segment, slot } = run.source {
-                    live.mark(head.segments[segment as usize], slot, run.count);
-                }
-            }
-        }
-        Ok(live)
     }
 
     fn plan(
         &self,
         dropped: &[CheckpointInfo],
-        damaged: Vec<Finding>,
-        live: &Live,
+        mut survey: Survey<'_>,
         thorough: bool,
     ) -> Result<Plan, StoreError> {
         let mut plan = Plan::default();
-        let doomed = damaged
+        let doomed = survey
+            .doomed
             .iter()
             .flat_map(|finding| finding.checkpoints.iter().copied());
         plan.manifests = dropped
@@ -175,10 +175,8 @@ impl Store {
             .map(|e| (format!("{CHECKPOINTS}/{}", e.name), e.len_bytes));
         let lengths: BTreeMap<String, u64> = paths.collect();
         plan.report.freed_bytes = plan.manifests.iter().filter_map(|path| lengths.get(path)).sum();
-        plan.report.damaged_dropped = damaged
-            .into_iter()
-            .filter(|finding| !finding.checkpoints.is_empty())
-            .collect();
+        plan.report.damaged_dropped = std::mem::take(&mut survey.doomed);
+        plan.report.held_by = std::mem::take(&mut survey.held.by);
         for entry in self.medium.list(TMP)? {
             plan.report.freed_bytes += entry.len_bytes;
             plan.remains.push(format!("{TMP}/{}", entry.name));
@@ -189,10 +187,16 @@ impl Store {
             let Some(name) = SegmentName::parse(&entry.name) else {
                 continue;
             };
-            if !live.0.contains_key(&name) {
+            let is_live = survey.live.0.contains_key(&name);
+            if survey.held.holds(name) {
+                if !is_live {
+                    plan.report.segments_held += 1;
+                    plan.report.held_bytes += entry.len_bytes;
+                }
+            } else if !is_live {
                 plan.report.freed_bytes += entry.len_bytes;
                 plan.segments.push(name);
-            } else if let Some((frames, freed)) = self.worth_compacting(name, live, thorough)? {
+            } else if let Some((frames, freed)) = worth_compacting(name, &mut survey, thorough)? {
                 plan.report.freed_bytes += freed;
                 plan.compact.push((name, frames));
             }
@@ -200,34 +204,6 @@ impl Store {
         plan.report.segments_removed = plan.segments.len() as u64;
         plan.report.segments_compacted = plan.compact.len() as u64;
         Ok(plan)
-    }
-
-    /// The live frames of a segment and the bytes of the others, if these are more than half, or any if `thorough`. A
-    /// damaged segment is left as it is.
-    fn worth_compacting(
-        &self,
-        name: SegmentName,
-        live: &Live,
-        thorough: bool,
-    ) -> Result<Option<(Vec<FrameEntry>, u64)>, StoreError> {
-        let segment = match SegmentReader::open(&self.medium, name) {
-            Ok(segment) => segment,
-            Err(StoreError::Damaged(_)) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let bytes =
-            |frames: &[FrameEntry]| frames.iter().map(|frame| u64::from(frame.len_bytes)).sum::<u64>();
-        let all = bytes(&segment.footer.frames);
-        let frames: Vec<_> = segment
-            .footer
-            .frames
-            .iter()
-            .copied()
-            .filter(|frame| live.any_of(name, frame))
-            .collect();
-        let kept = bytes(&frames);
-        let worth = kept * 2 < all || (thorough && kept < all);
-        Ok((worth && !frames.is_empty()).then(|| (frames, all - kept)))
     }
 
     fn carry_out(&self, plan: Plan) -> Result<Collected, StoreError> {
@@ -260,6 +236,28 @@ impl Store {
     }
 }
 
+/// The live frames of a segment and the bytes of the others, if these are more than half, or any if `thorough`. A
+/// damaged segment is left as it is.
+fn worth_compacting(
+    name: SegmentName,
+    survey: &mut Survey<'_>,
+    thorough: bool,
+) -> Result<Option<(Vec<FrameEntry>, u64)>, StoreError> {
+    let Ok(all) = survey.footers.frames(name)? else {
+        return Ok(None);
+    };
+    let bytes = |frames: &[FrameEntry]| frames.iter().map(|frame| u64::from(frame.len_bytes)).sum::<u64>();
+    let live = &survey.live;
+    let frames: Vec<_> = all
+        .iter()
+        .copied()
+        .filter(|frame| live.any_of(name, frame))
+        .collect();
+    let (kept, all) = (bytes(&frames), bytes(&all));
+    let worth = kept * 2 < all || (thorough && kept < all);
+    Ok((worth && !frames.is_empty()).then(|| (frames, all - kept)))
+}
+
 fn remove_all(store: &Store, dir: &str, paths: &[String]) -> Result<(), StoreError> {
     if paths.is_empty() {
         return Ok(());
@@ -269,7 +267,7 @@ fn remove_all(store: &Store, dir: &str, paths: &[String]) -> Result<(), StoreErr
 }
 
 impl Live {
-    fn mark(&mut self, name: SegmentName, slot: u32, count: u32) {
+    pub(super) fn mark(&mut self, name: SegmentName, slot: u32, count: u32) {
         let bits = self.0.entry(name).or_default();
         let end = (slot + count) as usize;
         bits.resize(bits.len().max(end.div_ceil(64)), 0);

@@ -26,6 +26,7 @@ mod id;
 mod info;
 mod known;
 mod manifest;
+mod names;
 mod page_map;
 mod pages;
 mod pool;
@@ -33,10 +34,12 @@ mod reader;
 mod retention;
 mod segment;
 mod staging;
+mod survey;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod whole;
 mod wire;
 
 use std::cell::{Cell, RefCell};
@@ -44,13 +47,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 pub use collect::{CollectOptions, Collected, Pruned};
-pub use copy::CopyError;
+pub use copy::{CopyError, Standing};
 pub use diff::{Difference, RecordChange, RecordDifference};
-pub use error::{Finding, StoreError};
+pub use error::{Finding, FindingKind, StoreError};
 pub use id::{CheckpointId, ParseIdError};
 pub use info::{CheckpointInfo, DiskInfo, Listing, NewCheckpoint, StoreOptions};
 pub use reader::CheckpointReader;
-pub use retention::Retention;
+pub use retention::{Retention, Scope};
 pub use staging::{Mark, Staging};
 pub use verify::{Remains, Verification};
 

@@ -11,7 +11,7 @@ use super::page_map::{PackedRun, Run, Source};
 use super::pool::Pool;
 use super::segment::SegmentReader;
 use super::{CheckpointId, Finding, SegmentName, Store, StoreError, header};
-use crate::medium::{LockMode, MediumErrorKind};
+use crate::medium::LockMode;
 
 /// Frames expanded together, and how many of these bundles at the same time.
 const CHUNK_FRAMES: usize = 32;
@@ -291,18 +291,12 @@ fn stored(run: PackedRun, segments: &[SegmentName]) -> Option<(SegmentName, Rang
     }
 }
 
-/// Takes damage out of an error. A file that the medium fails to read is damaged too, a bad sector, and so is what is no file.
+/// Takes damage out of an error.
 fn damage<T>(result: Result<T, StoreError>) -> Result<Result<T, Finding>, StoreError> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(StoreError::Damaged(finding)) => Ok(Err(*finding)),
         Err(StoreError::NotAStore { path }) => Ok(Err(Finding::new(path, None, "the file is missing"))),
-        Err(StoreError::Medium(error))
-            if matches!(error.kind, MediumErrorKind::Other | MediumErrorKind::NotAFile) =>
-        {
-            let what = format!("cannot be read: {}", error.source);
-            Ok(Err(Finding::new(error.path, None, what)))
-        }
         Err(error) => Err(error),
     }
 }

@@ -4,15 +4,15 @@ use anyhow::{Context, Result};
 use revenant_xen::{RestoreRequest, restore_domain};
 use serde_json::json;
 
+use super::super::open_store;
 use super::super::progress::bytes_bar;
-use super::super::{find, open_store};
 use crate::Outcome;
 use crate::args::RestoreArgs;
 use crate::output::{print, print_json};
 
 pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome> {
     let store = open_store(&args.store.store)?;
-    let id = find(&store, &args.id)?;
+    let id = store.resolve(&args.id)?;
     let mut reader = store.read(id)?;
     let request = RestoreRequest {
         name: args.name.clone(),

@@ -6,5 +6,7 @@ mod copies;
 mod damage;
 mod differences;
 pub(in crate::store) mod memory;
+mod names;
+mod reads;
 mod round_trip;
 mod support;
