@@ -83,14 +83,14 @@ docs/validation.md. Ends with 3 if a number is off that should not be. Examples:
     Import(ImportArgs),
     /// Write a checkpoint as a Xen save file
     #[command(after_help = "Examples:
-  revenant export 3f9c --store /var/lib/revenant --output guest.save
-  revenant export 3f9c --store /var/lib/revenant --output - | ssh other xl restore /dev/stdin")]
+  revenant export 3f9c20 --store /var/lib/revenant --output guest.save
+  revenant export 3f9c20 --store /var/lib/revenant --output - | ssh other xl restore /dev/stdin")]
     Export(ExportArgs),
     /// Copy a checkpoint into another store
     #[command(
         after_help = "Pages that the other store has already are neither read nor written. Examples:
   revenant copy web1 --store /var/lib/revenant --to /mnt/shared/revenant
-  revenant copy 3f9c --store /mnt/shared/revenant --to /var/lib/revenant"
+  revenant copy 3f9c20 --store /mnt/shared/revenant --to /var/lib/revenant"
     )]
     Copy(CopyArgs),
     /// List the checkpoints of a store, oldest first
@@ -123,8 +123,8 @@ Examples:
     Checkpoint(CheckpointArgs),
     /// Restart a guest from a checkpoint as a new domain on this host
     #[command(after_help = "Examples:
-  revenant restore 3f9c --store /var/lib/revenant
-  revenant restore 3f9c --store /var/lib/revenant --copy --name web1-then --paused")]
+  revenant restore 3f9c20 --store /var/lib/revenant
+  revenant restore 3f9c20 --store /var/lib/revenant --copy --name web1-then --paused")]
     Restore(RestoreArgs),
     /// Checkpoint a guest again and again, and restart it when it crashes, hangs, is destroyed, or loses its host
     #[command(after_help = "Examples:
