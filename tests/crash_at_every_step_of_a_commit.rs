@@ -13,7 +13,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use revenant_core::medium::MediumErrorKind;
-use revenant_core::store::{CheckpointId, CollectOptions, Retention, Store, StoreError};
+use revenant_core::store::{CheckpointId, CollectOptions, Retention, Scope, Store, StoreError};
 use revenant_sim::SimMedium;
 use revenant_sim::medium::{Image, Moment};
 use revenant_tests::reliability::row;
@@ -92,7 +92,7 @@ impl Known {
                 (self.alive, self.dropping) = std::mem::take(&mut self.alive).into_iter().partition(stays);
                 let rule = Retention {
                     keep_last: Some(1),
-                    keep_within: None,
+                    ..Retention::new(Scope::All)
                 };
                 let pruned = store.prune(&rule, CollectOptions::default())?;
                 assert_eq!(pruned.collected.shortcomings(), None);

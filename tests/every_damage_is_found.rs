@@ -2,19 +2,23 @@
 //! and one that it names gives an error or the truth: `docs/checkpoint-format.md` §1.3.
 //!
 //! Everything is tried on everything: each byte of each file of a small store is changed in two ways, each file is cut to
-//! every length, lengthened, emptied of each of its sectors, replaced by another, and removed. The store has had pages
+//! every length, lengthened, emptied of each of its sectors, replaced by another, and removed, and each of its sectors fails to
+//! read. The store has had pages
 //! dropped and a segment compacted.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use proptest::prelude::*;
-use revenant_core::store::{CheckpointId, CollectOptions, Finding, Retention, Store, StoreError};
+use revenant_core::store::{
+    CheckpointId, CollectOptions, Finding, FindingKind, Retention, Scope, Store, StoreError,
+};
 use revenant_sim::SimMedium;
 use revenant_sim::medium::Image;
 use revenant_tests::reliability::row;
-use revenant_tests::stores::{Expected, open};
+use revenant_tests::stores::{BadSpot, Expected, open, open_on};
 
 type Held = (CheckpointId, Expected);
 
@@ -40,7 +44,7 @@ fn small_store() -> (Image, Vec<Held>) {
     let first = commit(base.1.clone().with(&pages, "first"), Some(&base));
     let rule = Retention {
         keep_last: Some(1),
-        keep_within: None,
+        ..Retention::new(Scope::All)
     };
     let pruned = store.prune(&rule, CollectOptions::default()).unwrap();
     assert_eq!(
@@ -66,13 +70,24 @@ fn small_store() -> (Image, Vec<Held>) {
 fn judge(image: &Image, what: &str, held: &[Held]) -> Vec<Finding> {
     let disk = SimMedium::new(image.clone());
     let store = open(&disk).unwrap_or_else(|error| panic!("{what}: the store does not open: {error}"));
+    let findings = judge_store(&store, image, what, held);
+    let mut after = disk.image();
+    after.files.retain(|path, _| !path.starts_with("bad/"));
+    assert!(
+        after.files == image.files,
+        "{what}: reading changes nothing but notes"
+    );
+    findings
+}
+
+fn judge_store(store: &Store, image: &Image, what: &str, held: &[Held]) -> Vec<Finding> {
     let findings = store
         .verify(None)
         .unwrap_or_else(|error| panic!("{what}: {error}"))
         .findings;
     for (id, expected) in held {
         let named = findings.iter().any(|finding| finding.checkpoints.contains(id));
-        match expected.difference(&store, *id) {
+        match expected.difference(store, *id) {
             Ok(None) => {}
             Ok(Some(difference)) => panic!("{what}: {id} restores wrong, {difference}"),
             Err(StoreError::Damaged(finding)) => {
@@ -90,12 +105,6 @@ fn judge(image: &Image, what: &str, held: &[Held]) -> Vec<Finding> {
             Err(other) => panic!("{what}: {id}: {other}"),
         }
     }
-    let mut after = disk.image();
-    after.files.retain(|path, _| !path.starts_with("bad/"));
-    assert!(
-        after.files == image.files,
-        "{what}: reading changes nothing but notes"
-    );
     findings
 }
 
@@ -234,6 +243,48 @@ fn every_lost_and_misplaced_file_and_sector_is_found() {
         }
     }
     tell("a lost or misplaced file or sector", cases);
+}
+
+#[test]
+fn every_read_that_fails_is_found() {
+    let (image, held) = small_store();
+    for path in paths(&image) {
+        let len = image.files[&path].len() as u64;
+        // The whole file, and each of its sectors.
+        let sectors = (0..len).step_by(512).map(|start| start..start + 512);
+        for bad in std::iter::once(0..len).chain(sectors) {
+            let what = format!("bytes {bad:?} of {path} do not read");
+            let disk = Rc::new(SimMedium::new(image.clone()));
+            let medium = BadSpot {
+                disk,
+                path: path.clone(),
+                bad,
+            };
+            let store = open_on(Rc::new(medium)).unwrap();
+            let findings = judge_store(&store, &image, &what, &held);
+            assert!(
+                findings.iter().all(|found| found.kind == FindingKind::Unreadable),
+                "{what}: {findings:?}"
+            );
+            let named: BTreeSet<&str> = findings.iter().map(|finding| &*finding.path).collect();
+            assert_eq!(named, [&*path].into(), "{what}: {findings:?}");
+            // The others are listed, and another guest gets its checkpoint.
+            let listed = store.list().unwrap();
+            assert_eq!(
+                listed.checkpoints.len() + listed.damaged.len(),
+                held.len(),
+                "{what}"
+            );
+            if path != "revenant-store" {
+                let guest =
+                    Expected::new("c").with(&[(0, 0, 36), (1, 0, 200), (2, 0, 1003), (3, 0, 777)], "c");
+                let id = guest.stage(&store, None).unwrap().commit().unwrap().id;
+                if guest.difference(&store, id).is_ok() {
+                    assert_eq!(guest.difference(&store, id).unwrap(), None, "{what}");
+                }
+            }
+        }
+    }
 }
 
 proptest! {

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use revenant_core::guest::{PageBatch, PageTag};
 use revenant_core::medium::DirectoryMedium;
 use revenant_core::store::{
-    CheckpointId, CollectOptions, DiskInfo, NewCheckpoint, Retention, Store, StoreOptions,
+    CheckpointId, CollectOptions, DiskInfo, NewCheckpoint, Retention, Scope, Store, StoreOptions,
 };
 use revenant_core::units::Pfn;
 use revenant_sim::SimMedium;
@@ -168,7 +168,7 @@ fn they_are_added_to_and_pruned() {
         for keep_last in [2, 1] {
             let rule = Retention {
                 keep_last: Some(keep_last),
-                keep_within: None,
+                ..Retention::new(Scope::All)
             };
             // As another process would find it.
             let store = open(&disk).unwrap();
@@ -286,7 +286,7 @@ fn pruned(disk: &SimMedium) {
     commit(&store, Expected::new("b").with(&pages(0, 18, 221), "b"), None);
     let rule = Retention {
         keep_last: Some(1),
-        keep_within: None,
+        ..Retention::new(Scope::All)
     };
     let pruned = store.prune(&rule, CollectOptions::default()).unwrap();
     let collected = pruned.collected;

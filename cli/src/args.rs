@@ -97,20 +97,24 @@ Interrupted (SIGINT, SIGTERM, SIGHUP) it leaves nothing behind and ends with 128
         after_help = "A new file is readable by its owner alone. Nothing but a regular file is ever replaced. Interrupted
 (SIGINT, SIGTERM, SIGHUP) it removes what it has written of a file and ends with 128 + the signal's number.
 Examples:
-  revenant export 3f9c --store /var/lib/revenant --output guest.save
-  revenant export 3f9c --store /var/lib/revenant --output - | ssh other xl restore /dev/stdin
-  revenant export 3f9c --store /var/lib/revenant --format elf --output guest.core
-  revenant export 3f9c --store /var/lib/revenant --disk xvda --output /dev/vg/copy --force"
+  revenant export 3f9c20 --store /var/lib/revenant --output guest.save
+  revenant export 3f9c20 --store /var/lib/revenant --output - | ssh other xl restore /dev/stdin
+  revenant export 3f9c20 --store /var/lib/revenant --format elf --output guest.core
+  revenant export 3f9c20 --store /var/lib/revenant --disk xvda --output /dev/vg/copy --force"
     )]
     Export(ExportArgs),
     /// Copy a checkpoint into another store
     #[command(
         after_help = "Pages that the other store has already are neither read nor written. Examples:
   revenant copy web1 --store /var/lib/revenant --to /mnt/shared/revenant
-  revenant copy 3f9c --store /mnt/shared/revenant --to /var/lib/revenant"
+  revenant copy 3f9c20 --store /mnt/shared/revenant --to /var/lib/revenant"
     )]
     Copy(CopyArgs),
     /// List the checkpoints of a store, oldest first
+    #[command(
+        after_help = "NOT WHOLE: a file that the checkpoint needs is missing, damaged or cannot be read, as far as its index
+tells (`revenant verify` reads the pages, too). Ends with status 3 then, and names the file."
+    )]
     List(ListArgs),
     /// Everything that is known about one checkpoint
     Show(ShowArgs),
@@ -121,12 +125,13 @@ Examples:
     Diff(DiffArgs),
     /// Drop old checkpoints and give their space back
     #[command(
-        after_help = "A checkpoint is kept if any rule keeps it. Rules apply to each guest by itself.
+        after_help = "A checkpoint is kept if any rule keeps it. Rules apply to each guest by itself. A checkpoint that is not whole
+(see `revenant list`) counts for no rule, and a guest always keeps its newest one that is whole.
 Segments of which too much is unneeded are written anew, the smallest first, as far as there is room for it. Ends with status 1
-if something could not be done; the report says what was.
+if something could not be done (the report says what was), and with 3 if what is kept is damaged or does not read.
 Examples:
   revenant prune --store /var/lib/revenant --keep-last 3 --keep-within 7d --dry-run
-  revenant prune --store /var/lib/revenant --keep-last 3"
+  revenant prune --store /var/lib/revenant --keep-last 3 --guest web1"
     )]
     Prune(PruneArgs),
     /// What takes the space of a store: what is needed, by which guest and checkpoint, and what is not
@@ -142,8 +147,8 @@ checkpoint, went and no other. WRITTEN in `list` is something else: the bytes th
     Checkpoint(CheckpointArgs),
     /// Restart a guest from a checkpoint as a new domain on this host
     #[command(after_help = "Examples:
-  revenant restore 3f9c --store /var/lib/revenant
-  revenant restore 3f9c --store /var/lib/revenant --copy --name web1-then --paused")]
+  revenant restore 3f9c20 --store /var/lib/revenant
+  revenant restore 3f9c20 --store /var/lib/revenant --copy --name web1-then --paused")]
     Restore(RestoreArgs),
     /// Checkpoint a guest again and again, and restart it when it crashes, hangs, is destroyed, or loses its host
     #[command(after_help = "Examples:
@@ -515,7 +520,8 @@ pub(crate) struct ImportArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// The checkpoint: its id or the beginning of it
+    /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
+    /// beginning
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -545,7 +551,8 @@ pub(crate) enum ExportFormat {
 
 #[derive(Debug, Args)]
 pub(crate) struct CopyArgs {
-    /// The checkpoint: its id or the beginning of it; or a guest's name, for its newest
+    /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
+    /// beginning
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -576,7 +583,8 @@ pub(crate) struct ListArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// The checkpoint: its id or the beginning of it
+    /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
+    /// beginning
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -587,7 +595,7 @@ pub(crate) struct ShowArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// The checkpoint; the whole store if left out
+    /// The checkpoint, as for `show`; the whole store if left out
     pub(crate) id: Option<String>,
     /// Heal what is damaged with equal pages from elsewhere in the store
     #[arg(long, conflicts_with = "id")]
@@ -604,9 +612,9 @@ pub(crate) struct VerifyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
-    /// The older checkpoint
+    /// The older checkpoint, as for `show`
     pub(crate) a: String,
-    /// The newer checkpoint
+    /// The newer checkpoint, as for `show`
     pub(crate) b: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -635,13 +643,16 @@ fn percent(text: &str) -> Result<u8, String> {
 pub(crate) struct PruneArgs {
     #[command(flatten)]
     pub(crate) store: StoreArg,
+    /// Drop checkpoints of this guest alone
+    #[arg(long, value_name = "NAME")]
+    pub(crate) guest: Option<String>,
     /// Keep the newest N checkpoints of each guest
     #[arg(long, value_name = "N")]
     pub(crate) keep_last: Option<u32>,
     /// Keep what is younger than this, for example 7d
     #[arg(long, value_name = "TIME")]
     pub(crate) keep_within: Option<String>,
-    /// Drop checkpoints whose manifest is damaged; they stop a prune otherwise
+    /// Drop checkpoints that are not whole at once; they stay otherwise as long as the rules reach back to them
     #[arg(long)]
     pub(crate) drop_damaged: bool,
     /// How much of what is stored may stay though no checkpoint needs it. Less gives more space back and writes more
@@ -683,7 +694,8 @@ pub(crate) struct CheckpointArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
-    /// The checkpoint: its id or the beginning of it; or a guest's name, for its newest
+    /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
+    /// beginning
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,

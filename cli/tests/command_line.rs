@@ -167,7 +167,10 @@ fn damage_is_healed_by_equal_content_or_from_another_store() {
     assert_eq!(status(&import()), 0);
     let id = only_id(&store);
     assert_eq!(
-        status(&revenant(&["copy", &id, "--to", backup.to_str().unwrap()], &store)),
+        status(&revenant(
+            &["copy", &id, "--to", backup.to_str().unwrap()],
+            &store
+        )),
         0
     );
     let damage = || {
@@ -245,6 +248,96 @@ fn prune_says_first_and_then_does() {
 }
 
 #[test]
+fn what_does_not_read_is_named_and_stops_nobody() {
+    let (dir, file) = save_file(8);
+    let store = dir.path().join("store");
+    let (_other, other_file) = save_file(10);
+    let import = |file: &Path, name: &str| {
+        let imported = revenant(
+            &["import", file.to_str().unwrap(), "--name", name, "--json"],
+            &store,
+        );
+        assert_eq!(status(&imported), 0, "{}", stderr(&imported));
+        let info: serde_json::Value = serde_json::from_slice(&imported.stdout).unwrap();
+        info["id"].as_str().unwrap().to_owned()
+    };
+    // A guest whose name is the beginning of another's id.
+    let good = import(&file, "web");
+    let segments = |dir: &Path| {
+        let entries = fs::read_dir(dir.join("segments")).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+    };
+    let before = segments(&store);
+    let bad = import(&other_file, "web");
+    let looks_like_an_id = import(&file, &good[..8]);
+    let lost = segments(&store)
+        .into_iter()
+        .find(|path| !before.contains(path))
+        .unwrap();
+    fs::remove_file(&lost).unwrap();
+
+    let listed = revenant(&["list"], &store);
+    let table = String::from_utf8(listed.stdout.clone()).unwrap();
+    assert_eq!(
+        (status(&listed), table.matches("NOT WHOLE").count()),
+        (3, 1),
+        "{table}"
+    );
+    assert!(stderr(&listed).contains(lost.file_name().unwrap().to_str().unwrap()));
+    let doctor = revenant(&["doctor", "--store", store.to_str().unwrap()], &store);
+    assert_eq!(status(&doctor), 3);
+    // The damaged one counts for no rule, the other guest is not touched.
+    let pruned = revenant(&["prune", "--keep-last", "1", "--guest", "web", "--json"], &store);
+    let said: serde_json::Value = serde_json::from_slice(&pruned.stdout).unwrap();
+    assert_eq!(
+        (status(&pruned), said["dropped"].as_array().unwrap().len()),
+        (3, 0),
+        "{said}"
+    );
+    assert_eq!(said["not_whole"][0]["checkpoints"][0], bad.as_str());
+    for name in [&good, &"web~1".to_owned(), &good[..12].to_uppercase()] {
+        let exported = revenant(&["export", name, "-o", "-"], &store);
+        assert!(
+            exported.stdout == fs::read(&file).unwrap(),
+            "{name}: {}",
+            stderr(&exported)
+        );
+    }
+    let shown = revenant(&["show", &good[..8], "--json"], &store);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["id"], looks_like_an_id.as_str());
+    assert_eq!(
+        status(&revenant(
+            &["prune", "--keep-last", "1", "--guest", "wbe"],
+            &store
+        )),
+        1
+    );
+    let dropped = revenant(&["prune", "--keep-last", "1", "--drop-damaged"], &store);
+    assert_eq!(status(&dropped), 0, "{}", stderr(&dropped));
+    assert_eq!(status(&revenant(&["list"], &store)), 0);
+
+    // In the place of a manifest a link to itself: whoever else is in the store goes on.
+    let manifest = store.join("checkpoints").join(&looks_like_an_id);
+    fs::remove_file(&manifest).unwrap();
+    std::os::unix::fs::symlink(&looks_like_an_id, &manifest).unwrap();
+    let listed = revenant(&["list"], &store);
+    assert_eq!(status(&listed), 3);
+    assert!(
+        stderr(&listed).contains(&looks_like_an_id)
+            && String::from_utf8(listed.stdout).unwrap().contains("web")
+    );
+    import(&other_file, "new");
+    let pruned = revenant(&["prune", "--keep-last", "1"], &store);
+    assert_eq!(status(&pruned), 3);
+    let said = String::from_utf8(pruned.stdout).unwrap();
+    assert!(
+        said.contains("may need") && said.contains(&looks_like_an_id),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_checkpoint_is_copied_once_and_not_after_a_later_one() {
     let (dir, file) = save_file(8);
     let (store, other) = (dir.path().join("store"), dir.path().join("other"));
@@ -279,7 +372,7 @@ fn a_checkpoint_is_copied_once_and_not_after_a_later_one() {
     assert_eq!(id(&copy(&second, &[])), id(&copied));
     let refused = copy(&first, &[]);
     assert_eq!(status(&refused), 1);
-    assert!(stderr(&refused).contains("begun later"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("is later"), "{}", stderr(&refused));
     let forced = copy(&first, &["--force"]);
     let info: serde_json::Value = serde_json::from_slice(&forced.stdout).unwrap();
     assert_eq!((status(&forced), &info["new_pages"]), (0, &0.into()));

@@ -13,7 +13,7 @@ use revenant_core::clock::SystemClock;
 use revenant_core::guest::{MachineKind, PageBatch, PageTag};
 use revenant_core::medium::{DirEntry, LockAttempt, LockMode, MediumError, MediumReader, MediumWriter};
 use revenant_core::store::{
-    CheckpointId, CollectOptions, NewCheckpoint, Pruned, Retention, StoreError, StoreOptions,
+    CheckpointId, CollectOptions, NewCheckpoint, Pruned, Retention, Scope, StoreError, StoreOptions,
 };
 use revenant_core::units::{PAGE_SIZE, Pfn};
 use revenant_core::{Medium, Store};
@@ -143,7 +143,7 @@ fn frames(numbers: impl Iterator<Item = u32>) -> Memory {
 fn prune(store: &Store) -> Result<Pruned, StoreError> {
     let newest = Retention {
         keep_last: Some(1),
-        ..Retention::default()
+        ..Retention::new(Scope::All)
     };
     store.prune(&newest, CollectOptions::default())
 }

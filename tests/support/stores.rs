@@ -2,10 +2,15 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
 use std::rc::Rc;
+use std::time::Duration;
 
+use revenant_core::Medium;
 use revenant_core::clock::Clock;
 use revenant_core::guest::{BATCH_PAGES_MAX, MachineKind, MemoryLayout, PageBatch, PageTag, StateRecord};
+use revenant_core::medium::{DirEntry, LockAttempt, LockMode, MediumError, MediumReader, MediumWriter};
 use revenant_core::store::{
     CheckpointId, CheckpointReader, NewCheckpoint, Staging, Store, StoreError, StoreOptions,
 };
@@ -25,12 +30,95 @@ impl Clock for Ticking {
 
 /// Opens the store on a disk, everything on the calling thread.
 pub fn open(disk: &SimMedium) -> Result<Store, StoreError> {
+    open_on(Rc::new(disk.clone()))
+}
+
+/// Opens the store on a medium, everything on the calling thread.
+pub fn open_on(medium: Rc<dyn Medium>) -> Result<Store, StoreError> {
     let options = StoreOptions {
         workers: 0,
         dedup_pages_max: 10_000,
         ..StoreOptions::default()
     };
-    Store::open(Rc::new(disk.clone()), Rc::new(Ticking::default()), options)
+    Store::open(medium, Rc::new(Ticking::default()), options)
+}
+
+/// A disk on which a stretch of one file does not read.
+#[derive(Debug)]
+pub struct BadSpot {
+    /// The disk itself.
+    pub disk: Rc<SimMedium>,
+    /// The file.
+    pub path: String,
+    /// The bytes that do not read.
+    pub bad: Range<u64>,
+}
+
+#[derive(Debug)]
+struct BadSpotReader {
+    inner: Box<dyn MediumReader>,
+    path: String,
+    bad: Range<u64>,
+}
+
+impl MediumReader for BadSpotReader {
+    fn len_bytes(&self) -> u64 {
+        self.inner.len_bytes()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), MediumError> {
+        if offset < self.bad.end && self.bad.start < offset + buf.len() as u64 {
+            let source = io::Error::other("a bad sector");
+            return Err(MediumError::from_io("read", &self.path, source));
+        }
+        self.inner.read_at(offset, buf)
+    }
+}
+
+impl Medium for BadSpot {
+    fn create_new(&self, path: &str) -> Result<Box<dyn MediumWriter>, MediumError> {
+        self.disk.create_new(path)
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn MediumReader>, MediumError> {
+        let inner = self.disk.open(path)?;
+        if path != self.path {
+            return Ok(inner);
+        }
+        Ok(Box::new(BadSpotReader {
+            inner,
+            path: path.to_owned(),
+            bad: self.bad.clone(),
+        }))
+    }
+
+    fn list(&self, dir: &str) -> Result<Vec<DirEntry>, MediumError> {
+        self.disk.list(dir)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), MediumError> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &str) -> Result<(), MediumError> {
+        self.disk.remove(path)
+    }
+
+    fn create_dir(&self, dir: &str) -> Result<(), MediumError> {
+        self.disk.create_dir(dir)
+    }
+
+    fn sync_dir(&self, dir: &str) -> Result<(), MediumError> {
+        self.disk.sync_dir(dir)
+    }
+
+    fn try_lock(&self, path: &str, mode: LockMode, wait: Duration) -> Result<LockAttempt, MediumError> {
+        self.disk.try_lock(path, mode, wait)
+    }
+
+    fn free_bytes(&self) -> Result<Option<u64>, MediumError> {
+        self.disk.free_bytes()
+    }
 }
 
 /// The page of a number: 0 is the zero page, below 1,000 it compresses to a few bytes, from there on not at all.

@@ -5,8 +5,8 @@ use std::ops::Range;
 use anyhow::Result;
 use revenant_core::guest::{MemoryLayout, Space};
 use revenant_core::store::{
-    CheckpointId, CheckpointInfo, Difference, DiskInfo, Finding, RecordChange, RecordSummary, Repaired,
-    Survey,
+    CheckpointId, CheckpointInfo, Difference, DiskInfo, Finding, FindingKind, RecordChange, RecordSummary,
+    Repaired, Survey,
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
@@ -17,15 +17,24 @@ use crate::args::{DiffArgs, ListArgs, ShowArgs, VerifyArgs};
 use crate::output::{bytes, escaped, instant, name, note, print, print_json, table, tell};
 
 pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
-    let mut listing = open(&args.store, WAIT_TO_READ)?.list()?;
+    let store = open(&args.store, WAIT_TO_READ)?;
+    let mut listing = store.list()?;
     if let Some(guest) = &args.guest {
         listing.checkpoints.retain(|info| info.guest == *guest);
     }
+    let not_whole = store.not_whole(listing.checkpoints.iter().map(|info| info.id))?;
     if args.json {
-        let checkpoints: Vec<Value> = listing.checkpoints.iter().map(info_json).collect();
+        let row = |info: &CheckpointInfo| {
+            let (mut row, lacking) = (info_json(info), not_whole.get(&info.id));
+            row["whole"] = lacking.is_none().into();
+            row["lacking"] = lacking.map(finding_json).into();
+            row
+        };
+        let checkpoints: Vec<Value> = listing.checkpoints.iter().map(row).collect();
         let damaged: Vec<Value> = listing.damaged.iter().map(finding_json).collect();
         print_json(&json!({ "checkpoints": checkpoints, "damaged": damaged }))?;
     } else {
+        let row = |info: &CheckpointInfo| row(info, not_whole.contains_key(&info.id));
         let rows: Vec<_> = listing.checkpoints.iter().map(row).collect();
         let header = [
             "ID",
@@ -37,14 +46,33 @@ pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
             "NEW PAGES",
             "WRITTEN",
             "BASE",
+            "STATE",
         ];
         print(&table(&header, &[4, 5, 6, 7], &rows))?;
         report(&listing.damaged);
+        report(&by_cause(not_whole.values()));
     }
-    Ok(outcome(&listing.damaged))
+    Ok(if not_whole.is_empty() {
+        outcome(&listing.damaged)
+    } else {
+        Outcome::DamageFound
+    })
 }
 
-fn row(info: &CheckpointInfo) -> Vec<String> {
+/// What several checkpoints lack is told once.
+pub(super) fn by_cause<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<Finding> {
+    let mut causes: Vec<Finding> = Vec::new();
+    for finding in findings {
+        let same = |cause: &&mut Finding| (&cause.path, &cause.what) == (&finding.path, &finding.what);
+        match causes.iter_mut().find(same) {
+            Some(cause) => cause.checkpoints.extend(&finding.checkpoints),
+            None => causes.push(finding.clone()),
+        }
+    }
+    causes
+}
+
+fn row(info: &CheckpointInfo, lacks: bool) -> Vec<String> {
     vec![
         info.id.to_string(),
         name(&info.guest),
@@ -55,6 +83,7 @@ fn row(info: &CheckpointInfo) -> Vec<String> {
         info.new_pages.to_string(),
         bytes(info.stored_bytes),
         info.base.map_or_else(|| "-".to_owned(), |base| base.to_string()),
+        if lacks { "NOT WHOLE" } else { "whole" }.to_owned(),
     ]
 }
 
@@ -71,7 +100,7 @@ fn disks_size(info: &CheckpointInfo) -> String {
 
 pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
-    let survey = store.survey(store.find(&args.id)?)?;
+    let survey = store.survey(store.resolve(&args.id)?)?;
     let info = survey.info();
     if args.json {
         print_json(&Shown(&survey))?;
@@ -147,7 +176,7 @@ impl Serialize for Layout<'_> {
 
 pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
-    let id = args.id.as_deref().map(|prefix| store.find(prefix)).transpose()?;
+    let id = args.id.as_deref().map(|name| store.resolve(name)).transpose()?;
     let mut seen = store.verify(id)?;
     let mut repaired = None;
     if args.repair {
@@ -253,10 +282,13 @@ fn repaired_text(done: &Repaired) -> String {
 
 pub(crate) fn diff(args: &DiffArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
-    let (a, b) = (store.find(&args.a)?, store.find(&args.b)?);
+    let (a, b) = (store.resolve(&args.a)?, store.resolve(&args.b)?);
     let difference = store.diff(a, b)?;
     if args.json {
-        print_json(&difference_json(&difference))?;
+        let mut value = difference_json(&difference);
+        value["a"] = json!({ "id": a.to_hex() });
+        value["b"] = json!({ "id": b.to_hex() });
+        print_json(&value)?;
         return Ok(Outcome::Done);
     }
     let mut text = String::new();
@@ -313,7 +345,18 @@ pub(crate) fn info_json(info: &CheckpointInfo) -> Value {
 
 pub(super) fn finding_json(finding: &Finding) -> Value {
     let checkpoints: Vec<String> = finding.checkpoints.iter().map(CheckpointId::to_hex).collect();
-    json!({ "path": finding.path, "offset": finding.offset, "checkpoints": checkpoints, "what": finding.what })
+    let kind = match finding.kind {
+        FindingKind::Damaged => "damaged",
+        FindingKind::Unreadable => "unreadable",
+        FindingKind::Denied => "denied",
+    };
+    json!({
+        "path": finding.path,
+        "offset": finding.offset,
+        "checkpoints": checkpoints,
+        "kind": kind,
+        "what": finding.what,
+    })
 }
 
 fn difference_json(difference: &Difference) -> Value {

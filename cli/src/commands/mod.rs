@@ -30,7 +30,7 @@ use revenant_core::Store;
 use revenant_core::clock::SystemClock;
 use revenant_core::medium::DirectoryMedium;
 use revenant_core::quantity::Period;
-use revenant_core::store::{CheckpointId, StoreError, StoreOptions};
+use revenant_core::store::StoreOptions;
 
 use crate::Outcome;
 use crate::args::{Command, StoreArg};
@@ -78,6 +78,7 @@ pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
 /// checkpoint has cost a guest time.
 const WAIT_TO_TAKE_IN: Duration = Duration::from_mins(5);
 /// A guest that is protected must not go unwatched for long.
+#[cfg(feature = "libxc")]
 const WAIT_TO_PROTECT: Duration = Duration::from_mins(1);
 const WAIT_TO_READ: Duration = Duration::from_secs(30);
 /// What is not pruned today is pruned tomorrow.
@@ -109,18 +110,6 @@ fn open_waiting(dir: &Path, lock_wait: Duration) -> Result<Store> {
 fn warn_unless_guarded(store: &Store) {
     if !store.is_guarded() {
         note("the file system has no locks, so nothing kept a prune away while the store was read");
-    }
-}
-
-/// A checkpoint by its id or the beginning of it, or a guest's newest by the guest's name.
-fn find(store: &Store, text: &str) -> Result<CheckpointId> {
-    match store.find(text) {
-        Ok(id) => Ok(id),
-        Err(error) => match store.newest(text)? {
-            Some(id) => Ok(id),
-            None => Err::<_, StoreError>(error)
-                .with_context(|| format!("no checkpoint and no guest is called {text:?}")),
-        },
     }
 }
 

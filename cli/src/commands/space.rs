@@ -1,10 +1,13 @@
 //! What takes space in a store, and giving it back.
 
-use anyhow::{Result, anyhow};
-use revenant_core::store::{CheckpointInfo, CollectOptions, Pruned, Retention, Stats};
+use anyhow::{Result, anyhow, bail};
+use revenant_core::Store;
+use revenant_core::store::{
+    CheckpointId, CheckpointInfo, CollectOptions, Finding, Pruned, Retention, Scope, Stats,
+};
 use serde_json::{Value, json};
 
-use super::catalogue::{finding_json, outcome, report};
+use super::catalogue::{by_cause, finding_json, outcome, report};
 use super::{WAIT_TO_PRUNE, WAIT_TO_READ, duration, open};
 use crate::Outcome;
 use crate::args::{PruneArgs, StatsArgs};
@@ -16,16 +19,22 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
         .as_deref()
         .map(|text| duration("keep-within", text))
         .transpose()?;
+    let store = open(&args.store, WAIT_TO_PRUNE)?;
+    let scope = match &args.guest {
+        Some(guest) => Scope::Guest(known_guest(&store, guest)?),
+        None => Scope::All,
+    };
     let retention = Retention {
         keep_last: args.keep_last,
         keep_within,
+        ..Retention::new(scope)
     };
     let options = CollectOptions {
         dry_run: args.dry_run,
         drop_damaged: args.drop_damaged,
         max_unused_percent: args.max_unused,
     };
-    let pruned = open(&args.store, WAIT_TO_PRUNE)?.prune(&retention, options)?;
+    let pruned = store.prune(&retention, options)?;
     if args.json {
         print_json(&pruned_json(&pruned, args.dry_run))?;
     } else {
@@ -37,13 +46,25 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
     }
     match pruned.collected.shortcomings() {
         Some(what) if !args.dry_run => Err(anyhow!("not all was done: {what}")),
-        _ => Ok(outcome(&pruned.collected.damaged_left)),
+        _ if pruned.collected.held_by.is_empty() && pruned.not_whole.is_empty() => {
+            Ok(outcome(&pruned.collected.damaged_left))
+        }
+        _ => Ok(Outcome::DamageFound),
+    }
+}
+
+/// A name that nobody has is a slip, and a prune that drops nothing because of it would look well.
+fn known_guest(store: &Store, guest: &str) -> Result<String> {
+    match store.newest(guest)? {
+        Some(_) => Ok(guest.to_owned()),
+        None => bail!("no guest is called {guest:?}"),
     }
 }
 
 fn pruned_json(pruned: &Pruned, dry_run: bool) -> Value {
     let collected = &pruned.collected;
     let ids = |all: &[CheckpointInfo]| -> Vec<String> { all.iter().map(|info| info.id.to_hex()).collect() };
+    let findings = |all: &[Finding]| -> Vec<Value> { all.iter().map(finding_json).collect() };
     let undone: Vec<Value> = collected
         .undone
         .iter()
@@ -53,8 +74,13 @@ fn pruned_json(pruned: &Pruned, dry_run: bool) -> Value {
         "dry_run": dry_run,
         "kept": ids(&pruned.kept),
         "dropped": ids(&pruned.dropped),
-        "damaged_dropped": collected.damaged_dropped.iter().map(finding_json).collect::<Vec<_>>(),
-        "damaged_left": collected.damaged_left.iter().map(finding_json).collect::<Vec<_>>(),
+        "not_whole": findings(&pruned.not_whole),
+        "doubted": pruned.doubted.iter().map(CheckpointId::to_hex).collect::<Vec<_>>(),
+        "damaged_dropped": findings(&collected.damaged_dropped),
+        "damaged_left": findings(&collected.damaged_left),
+        "held_by": findings(&collected.held_by),
+        "segments_held": collected.segments_held,
+        "held_bytes": collected.held_bytes,
         "segments_removed": collected.segments_removed,
         "segments_compacted": collected.segments_compacted,
         "rewritten_bytes": collected.rewritten_bytes,
@@ -86,6 +112,34 @@ fn told(pruned: &Pruned, dry_run: bool) -> String {
     }
     for finding in &collected.damaged_dropped {
         text.push_str(&format!("{drops} damaged {}\n", escaped(&finding.to_string())));
+    }
+    for finding in by_cause(pruned.not_whole.iter()) {
+        text.push_str(&format!(
+            "kept, but not whole, and counted by no rule: {}\n",
+            escaped(&finding.to_string())
+        ));
+    }
+    let doubted = pruned
+        .kept
+        .iter()
+        .filter(|info| pruned.doubted.contains(&info.id));
+    for info in doubted {
+        text.push_str(&format!(
+            "kept {}  {}  {}: an instant that is still to come, its clock was wrong\n",
+            info.id,
+            escaped(&info.guest),
+            instant(info.committed)
+        ));
+    }
+    if !collected.held_by.is_empty() {
+        text.push_str(&format!(
+            "{} in {} segments stay that manifests may need which do not read (--drop-damaged drops these):\n",
+            bytes(collected.held_bytes),
+            collected.segments_held
+        ));
+    }
+    for finding in &collected.held_by {
+        text.push_str(&format!("  {}\n", escaped(&finding.to_string())));
     }
     if collected.pages_healed > 0 {
         text.push_str(&format!("healed {} damaged pages\n", collected.pages_healed));

@@ -27,7 +27,7 @@ use guest::Guest;
 use revenant_core::Store;
 use revenant_core::clock::SystemClock;
 use revenant_core::medium::DirectoryMedium;
-use revenant_core::store::{CollectOptions, Retention, StoreOptions};
+use revenant_core::store::{CollectOptions, Retention, Scope, StoreOptions};
 
 const KEEP_LAST: u32 = 10;
 /// Every so many checkpoints those that are kept are stored afresh as well.
@@ -113,7 +113,7 @@ fn step(dir: &Path, guest: &mut Guest, checkpoint: u32) -> Row {
     let store = open(dir);
     let retention = Retention {
         keep_last: Some(KEEP_LAST),
-        ..Retention::default()
+        ..Retention::new(Scope::All)
     };
     let (pruned, prune) = timed(|| store.prune(&retention, CollectOptions::default()).unwrap());
     assert_eq!(pruned.collected.shortcomings(), None);

@@ -84,6 +84,9 @@ pub enum Event<C> {
         /// The checkpoint itself is unusable: an older one must serve. Otherwise the same is tried again.
         damaged: bool,
     },
+    /// The store failed to read the checkpoint, although the host stands: an older one must serve. If there is none, all are
+    /// tried again after a while.
+    CheckpointUnreadable,
 }
 
 /// What the driver has to do next.
@@ -202,6 +205,8 @@ pub struct Protect<C> {
     origin: Option<Origin<C>>,
     /// Checkpoints from which the guest crashed too often: they serve when there is no other.
     doomed: Vec<C>,
+    /// Checkpoints that could not be read since the guest was lost.
+    unreadable: Vec<C>,
     risk: Risk,
     tally: Tally,
 }
@@ -216,6 +221,7 @@ impl<C: Clone + PartialEq> Protect<C> {
             candidates: VecDeque::new(),
             origin: None,
             doomed: Vec::new(),
+            unreadable: Vec::new(),
             risk: Risk::default(),
             tally: Tally::default(),
         }
@@ -234,6 +240,7 @@ impl<C: Clone + PartialEq> Protect<C> {
     /// Forgets what was known and takes the store's catalogue instead, oldest first.
     pub fn replace_candidates(&mut self, candidates: impl IntoIterator<Item = C>) {
         self.candidates.clear();
+        self.unreadable.clear();
         for candidate in candidates {
             self.remember(candidate);
         }
@@ -288,9 +295,10 @@ impl<C: Clone + PartialEq> Protect<C> {
             }
             (State::Waiting, Event::TimerExpired) => {
                 self.risk.begin(now);
-                self.restore()
+                self.restore(now)
             }
             (State::Restoring, Event::Restored { cost }) => {
+                self.unreadable.clear();
                 self.tally.restores += 1;
                 if self.options.learn_costs {
                     self.options.restart_cost = cost;
@@ -304,14 +312,16 @@ impl<C: Clone + PartialEq> Protect<C> {
                     if let Some(bad) = self.origin.take() {
                         self.candidates.retain(|candidate| *candidate != bad.checkpoint);
                     }
-                    self.restore()
+                    self.restore(now)
                 } else {
-                    self.risk.end(now);
-                    self.state = State::Waiting;
-                    Step::Wait {
-                        until: now + self.options.retry_after,
-                    }
+                    self.wait_again(now)
                 }
+            }
+            (State::Restoring, Event::CheckpointUnreadable) => {
+                self.tally.restores_failed += 1;
+                let tried = self.origin.as_ref().map(|origin| origin.checkpoint.clone());
+                self.unreadable.extend(tried);
+                self.restore(now)
             }
             (state, event) => {
                 let event = std::mem::discriminant(&event);
@@ -365,12 +375,27 @@ impl<C: Clone + PartialEq> Protect<C> {
         }
     }
 
-    fn restore(&mut self) -> Step<C> {
-        let mut newest_first = self.candidates.iter().rev();
-        let from = newest_first
+    fn wait_again(&mut self, now: Timestamp) -> Step<C> {
+        self.risk.end(now);
+        self.state = State::Waiting;
+        Step::Wait {
+            until: now + self.options.retry_after,
+        }
+    }
+
+    fn restore(&mut self, now: Timestamp) -> Step<C> {
+        let newest_first = self.candidates.iter().rev();
+        let mut readable = newest_first.filter(|candidate| !self.unreadable.contains(candidate));
+        let from = readable
+            .clone()
             .find(|candidate| !self.doomed.contains(candidate))
-            .or(self.candidates.back())
+            .or(readable.next())
             .cloned();
+        if from.is_none() && !self.unreadable.is_empty() {
+            // What does not read now is not lost: nobody starts from nothing, or gives up, because of it.
+            self.unreadable.clear();
+            return self.wait_again(now);
+        }
         if self.origin.as_ref().map(|origin| &origin.checkpoint) != from.as_ref() {
             self.origin = from.clone().map(|checkpoint| Origin {
                 checkpoint,
@@ -428,11 +453,13 @@ mod tests {
         Lost,
         Failed,
         Damaged,
+        Unreadable,
     }
 
     fn fates() -> impl Strategy<Value = Vec<Fate>> {
         let fate = prop_oneof![
-            4 => Just(Fate::Well), 2 => Just(Fate::Lost), 1 => Just(Fate::Failed), 1 => Just(Fate::Damaged)
+            4 => Just(Fate::Well), 2 => Just(Fate::Lost), 1 => Just(Fate::Failed), 1 => Just(Fate::Damaged),
+            1 => Just(Fate::Unreadable)
         ];
         prop::collection::vec(fate, 0..200)
     }
@@ -443,9 +470,12 @@ mod tests {
         let mut protect = Protect::new(Box::new(Fixed(Duration::from_secs(10))), options);
         let mut fates = fates.into_iter();
         let (mut now, mut event) = (Timestamp::default(), Event::Started);
-        let (mut committed, mut bad, mut next) = (Vec::<u32>::new(), Vec::new(), 0);
+        // As many of the committed ones as are remembered.
+        let (mut known, mut next) = (Vec::<u32>::new(), 0);
         // From where the guest was restarted, and its crashes since; what it crashed from too often.
         let (mut origin, mut doomed) = (None, Vec::new());
+        // What did not read since the guest was lost.
+        let mut unreadable = Vec::<u32>::new();
         let (mut lost, mut failed, mut runs) = (0, 0, 0);
         loop {
             let fate = fates.next().unwrap_or(Fate::Well);
@@ -502,7 +532,8 @@ mod tests {
                     Event::CaptureFailed
                 }
                 (Step::Capture, _) => {
-                    committed.push(next);
+                    known.push(next);
+                    known.drain(..known.len().saturating_sub(options.candidates_max.max(1)));
                     origin = None;
                     next += 1;
                     Event::Captured {
@@ -511,12 +542,14 @@ mod tests {
                     }
                 }
                 (Step::Restore { from }, fate) => {
-                    let known = committed.iter().rev().take(options.candidates_max.max(1));
-                    let known: Vec<u32> = known.filter(|id| !bad.contains(*id)).copied().collect();
-                    let well = known.iter().filter(|id| !doomed.contains(*id)).max();
+                    if known.iter().all(|id| unreadable.contains(id)) {
+                        unreadable.clear();
+                    }
+                    let readable = || known.iter().filter(|id| !unreadable.contains(*id));
+                    let well = readable().filter(|id| !doomed.contains(*id)).max();
                     prop_assert_eq!(
                         from.as_ref(),
-                        well.or(known.iter().max()),
+                        well.or(readable().max()),
                         "not the newest that is not known to be bad"
                     );
                     if origin.is_none_or(|(id, _)| Some(id) != from) {
@@ -524,13 +557,20 @@ mod tests {
                     }
                     match (fate, from) {
                         (Fate::Damaged, Some(id)) => {
-                            bad.push(id);
+                            known.retain(|known| *known != id);
                             Event::RestoreFailed { damaged: true }
                         }
+                        (Fate::Unreadable, Some(id)) => {
+                            unreadable.push(id);
+                            Event::CheckpointUnreadable
+                        }
                         (Fate::Failed, _) => Event::RestoreFailed { damaged: false },
-                        _ => Event::Restored {
-                            cost: Duration::from_secs(1),
-                        },
+                        _ => {
+                            unreadable.clear();
+                            Event::Restored {
+                                cost: Duration::from_secs(1),
+                            }
+                        }
                     }
                 }
             };

@@ -12,7 +12,7 @@
 //!            │ ▲                       │ GuestLost         │ Captured after GuestFinished
 //!  GuestLost │ │ Restored              ▼                   ▼
 //!            └─┼──────────────────▶  Wait ─▶ Restore    Finished
-//!              └─────────────────────────────┘  └─ RestoreFailed: older checkpoint, or GivenUp
+//!              └─────────────────────────────┘  └─ RestoreFailed, CheckpointUnreadable: older checkpoint, or GivenUp
 //! ```
 //!
 //! A checkpoint may hold a guest that is about to crash: bytes are whole, the guest is not. If it crashes from the same

@@ -67,10 +67,15 @@ impl RestoreError {
     /// This checkpoint will never restore: an older one has to serve. Otherwise the same may be tried again.
     pub fn damaged(&self) -> bool {
         match self {
-            RestoreError::Checkpoint(error) => error.finding().is_some(),
+            RestoreError::Checkpoint(error) => error.is_damage(),
             RestoreError::Incomplete { .. } | RestoreError::WrongMachine { .. } => true,
             RestoreError::Guest { source, .. } => matches!(source, HypervisorError::BadState { .. }),
         }
+    }
+
+    /// The store could not read this checkpoint, and may be able to later: an older one has to serve meanwhile.
+    pub fn unreadable(&self) -> bool {
+        matches!(self, RestoreError::Checkpoint(error) if error.finding().is_some() && !error.is_damage())
     }
 
     /// Why the target is no more, if that is what the failure means.

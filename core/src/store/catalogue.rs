@@ -23,22 +23,6 @@ impl Store {
         Ok(listing)
     }
 
-    /// The checkpoint whose hex id starts with `prefix`, which no other does.
-    pub fn find(&self, prefix: &str) -> Result<CheckpointId, StoreError> {
-        let mut matching = self
-            .ids()?
-            .into_iter()
-            .filter(|id| id.to_hex().starts_with(prefix));
-        match (matching.next(), matching.count()) {
-            (None, _) => Err(StoreError::NoSuchCheckpoint(prefix.to_owned())),
-            (Some(id), 0) => Ok(id),
-            (Some(_), more) => Err(StoreError::Ambiguous {
-                prefix: prefix.to_owned(),
-                matches: more + 1,
-            }),
-        }
-    }
-
     /// Is this checkpoint in the catalogue, its head undamaged?
     pub fn contains(&self, id: CheckpointId) -> Result<bool, StoreError> {
         Ok(self.heads()?.iter().any(|head| head.info.id == id))

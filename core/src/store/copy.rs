@@ -36,11 +36,48 @@ impl CheckpointInfo {
 impl CopyError {
     /// The checkpoint to be copied is damaged: an older one has to serve. Otherwise the same may be tried again.
     pub fn damaged(&self) -> bool {
-        matches!(self, CopyError::Source(error) if error.finding().is_some())
+        matches!(self, CopyError::Source(error) if error.is_damage())
     }
 }
 
+/// How a checkpoint of one store stands to those of its guest in another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// A copy of it would be the newest in content, too.
+    Newest,
+    /// It is there already: this is it, or a copy of it.
+    There(CheckpointInfo),
+    /// This one there is later in content, and a copy would be taken for newer.
+    Behind(CheckpointInfo),
+}
+
 impl Store {
+    /// Where a checkpoint of another store would stand in this one. What both stores have, or have copies of, is in the order of
+    /// the source's sequences; what the source does not know, in the order of the instants at which it was begun, as far as
+    /// these have come by the clock of this store.
+    ///
+    /// # Errors
+    /// Those of reading either catalogue; [`NoSuchCheckpoint`](StoreError::NoSuchCheckpoint) if the source has none of this id.
+    pub fn standing(&self, source: &Store, id: CheckpointId) -> Result<Standing, CopyError> {
+        let all = source.list().map_err(CopyError::Source)?.checkpoints;
+        let this = all.iter().find(|info| info.id == id);
+        let unknown = || CopyError::Source(StoreError::NoSuchCheckpoint(id.to_hex()));
+        let this = this.ok_or_else(unknown)?;
+        let there = self.list().map_err(CopyError::Target)?.checkpoints;
+        let of_guest = there.into_iter().filter(|other| other.guest == this.guest);
+        let of_guest: Vec<CheckpointInfo> = of_guest.collect();
+        if let Some(same) = of_guest.iter().find(|other| is_same(other, this)) {
+            return Ok(Standing::There(same.clone()));
+        }
+        let now = self.clock.now();
+        let is_later = |other: &&CheckpointInfo| match all.iter().find(|known| is_same(other, known)) {
+            Some(known) => known.age_key() > this.age_key(),
+            None => other.begun > this.begun && other.begun <= now,
+        };
+        let later = of_guest.iter().find(is_later);
+        Ok(later.map_or(Standing::Newest, |later| Standing::Behind(later.clone())))
+    }
+
     /// Copies a checkpoint of another store into this one, with memory, disks, records and facts. Every byte that is read
     /// is checked; a crash leaves the whole copy or none of it. The copy is complete by itself, has an id of its own, and is
     /// the newest checkpoint of its guest here. It keeps the instant at which it was begun, which is that of its content.
@@ -66,6 +103,12 @@ impl Store {
         }
         staging.commit().map_err(CopyError::Target)
     }
+}
+
+/// Are these the same checkpoint, or copies of the same one?
+fn is_same(a: &CheckpointInfo, b: &CheckpointInfo) -> bool {
+    let origin = |info: &CheckpointInfo| info.copied_from().unwrap_or(info.id);
+    origin(a) == origin(b) || a.copied_from() == Some(b.id) || b.copied_from() == Some(a.id)
 }
 
 /// Puts what is zero or stored in the target; gives the rest of the map.

@@ -6,9 +6,22 @@ use super::{CheckpointId, GuestNameFault};
 use crate::medium::{LockHolder, MediumError, MediumErrorKind};
 use crate::units::Pfn;
 
+/// What is found wrong with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FindingKind {
+    /// Bytes were read and are wrong, or are missing.
+    Damaged,
+    /// The medium failed to read it: a bad sector. It may come back.
+    Unreadable,
+    /// This process may not read it; another may.
+    Denied,
+}
+
 /// Damage found: a value, not an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
+    /// What is made of it.
+    pub kind: FindingKind,
     /// The file, as a path within the medium.
     pub path: String,
     /// Where in the file, in bytes, as far as it is known.
@@ -26,11 +39,35 @@ impl Finding {
         what: impl Into<String>,
     ) -> Self {
         Finding {
+            kind: FindingKind::Damaged,
             path: path.into(),
             offset: offset.into(),
             checkpoints: Vec::new(),
             what: what.into(),
         }
+    }
+
+    /// What the failing open or read of one file means: something is wrong with that file, and with nothing else. It says
+    /// nothing about the file if process or host have run out of something, or have stopped.
+    pub(super) fn of_read(
+        path: &str,
+        offset: impl Into<Option<u64>>,
+        error: MediumError,
+    ) -> Result<Self, MediumError> {
+        let kind = match error.kind {
+            MediumErrorKind::Halted | MediumErrorKind::Exhausted => return Err(error),
+            MediumErrorKind::NotFound | MediumErrorKind::UnexpectedEnd | MediumErrorKind::NotAFile => {
+                FindingKind::Damaged
+            }
+            MediumErrorKind::Denied => FindingKind::Denied,
+            MediumErrorKind::AlreadyExists
+            | MediumErrorKind::Full
+            | MediumErrorKind::Unsupported
+            | MediumErrorKind::Other => FindingKind::Unreadable,
+        };
+        let what = format!("cannot be read: {}", error.source);
+        let found = Finding::new(path, offset, what);
+        Ok(Finding { kind, ..found })
     }
 
     pub(super) fn of(mut self, id: CheckpointId) -> Self {
@@ -88,16 +125,34 @@ pub enum StoreError {
     /// Bytes that were needed are damaged.
     #[error("damaged: {0}")]
     Damaged(Box<Finding>),
-    /// No checkpoint has this id, or an id that starts like this.
+    /// No checkpoint has this id.
     #[error("no checkpoint {0}")]
     NoSuchCheckpoint(String),
+    /// Nothing in the store is called this.
+    #[error(
+        "no guest is called {0:?}, and no checkpoint has an id that begins so (an id is given by at least {least} digits)",
+        least = super::names::ID_DIGITS_MIN
+    )]
+    NoSuchName(String),
+    /// `GUEST~N` goes back beyond the guest's oldest checkpoint.
+    #[error(
+        "{text:?}: guest {guest:?} has {checkpoints} checkpoints, the newest is {guest:?} or {guest:?}~0"
+    )]
+    NotThatMany {
+        /// What was asked for.
+        text: String,
+        /// The guest.
+        guest: String,
+        /// How many checkpoints it has.
+        checkpoints: usize,
+    },
     /// More than one checkpoint has an id that starts like this.
-    #[error("{prefix} could be any of {matches} checkpoints: give more digits")]
+    #[error("{text} could be any of {}: give more digits", choices.join(", "))]
     Ambiguous {
         /// The digits given.
-        prefix: String,
-        /// How many ids start with them.
-        matches: usize,
+        text: String,
+        /// The ids that start with them, as far as they are told apart, and whose they are.
+        choices: Vec<String>,
     },
     /// The lock is taken.
     #[error("cannot {operation}: {}{}", if *.exclusive {
@@ -183,16 +238,6 @@ pub enum StoreError {
     /// A retention without a rule would drop everything.
     #[error("the retention keeps nothing: give at least one rule that keeps a checkpoint")]
     EmptyRetention,
-    /// What a damaged manifest needs cannot be known, so nothing may be deleted.
-    #[error(
-        "{count} damaged manifests, the first is {first}: what they need is unknown, so nothing was deleted"
-    )]
-    DamagedManifests {
-        /// How many.
-        count: usize,
-        /// The first of them.
-        first: Box<Finding>,
-    },
     /// The compressor failed on valid input: out of memory, or a fault of the machine.
     #[error("compression failed: {0}")]
     Codec(String),
@@ -210,7 +255,13 @@ impl StoreError {
         )
     }
 
-    /// The damage, if damage is what it is.
+    /// Bytes are damaged, as far as can be told for good.
+    pub fn is_damage(&self) -> bool {
+        self.finding()
+            .is_some_and(|finding| finding.kind == FindingKind::Damaged)
+    }
+
+    /// What is wrong with a file, if that is what it is: damage, or a file that does not read.
     pub fn finding(&self) -> Option<&Finding> {
         match self {
             StoreError::Damaged(finding) => Some(finding),

@@ -154,7 +154,8 @@ pub(super) fn write_whole(
     medium.sync_dir(dir)
 }
 
-/// A file of the store open for reading: what is missing or short is damage, not an I/O error.
+/// A file of the store open for reading. Whatever keeps one file from being read, a missing end, a bad sector, a lacking
+/// permission, is a finding on that file: nobody who does without the file is stopped by it.
 #[derive(Debug)]
 pub(super) struct StoreFile {
     path: String,
@@ -172,7 +173,7 @@ impl StoreFile {
         match medium.open(&path) {
             Ok(reader) => Ok(Some(StoreFile { path, reader })),
             Err(error) if error.kind == MediumErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(Finding::of_read(&path, None, error)?.into()),
         }
     }
 
@@ -191,7 +192,7 @@ impl StoreFile {
                 let what = format!("expected {} bytes, the file ends before", buf.len());
                 Err(self.finding(offset, what).into())
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(Finding::of_read(&self.path, offset, error)?.into()),
         }
     }
 

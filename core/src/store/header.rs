@@ -28,7 +28,7 @@ pub(super) fn create(medium: &dyn Medium) -> Result<(), StoreError> {
         // Whoever made it may have been interrupted before its name was durable.
         Ok(_) => return Ok(medium.sync_dir("")?),
         Err(error) if error.kind == MediumErrorKind::NotFound => {}
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(Finding::of_read(files::HEADER, None, error)?.into()),
     }
     for dir in [files::SEGMENTS, files::CHECKPOINTS] {
         // Whatever a file manager has put there says nothing of a store.

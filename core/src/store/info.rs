@@ -140,8 +140,25 @@ impl CheckpointInfo {
 
     /// Order of the catalogue: oldest first.
     pub(super) fn age_key(&self) -> (u64, Timestamp, CheckpointId) {
-        (self.sequence, self.committed, self.id)
+        (self.sound_sequence(), self.committed, self.id)
     }
+
+    fn sound_sequence(&self) -> u64 {
+        if self.sequence > SEQUENCE_MAX {
+            0
+        } else {
+            self.sequence
+        }
+    }
+}
+
+/// No store commits as often: a larger sequence was made up, and orders nothing.
+const SEQUENCE_MAX: u64 = 1 << 48;
+
+/// The sequence of a checkpoint that is begun when the catalogue has these.
+pub(super) fn sequence_after<'a>(all: impl Iterator<Item = &'a CheckpointInfo>) -> u64 {
+    let last = all.map(CheckpointInfo::sound_sequence).max();
+    last.map_or(0, |last| (last + 1).min(SEQUENCE_MAX))
 }
 
 /// The catalogue.

@@ -32,6 +32,7 @@ mod known;
 mod live;
 mod locks;
 mod manifest;
+mod names;
 mod page_map;
 mod pages;
 mod pool;
@@ -49,6 +50,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod whole;
 mod wire;
 
 use std::cell::{Cell, RefCell};
@@ -57,10 +59,10 @@ use std::rc::{Rc, Weak};
 
 pub use bad::BadCounts;
 pub use collect::{CollectOptions, Collected, Pruned, Undone};
-pub use copy::CopyError;
+pub use copy::{CopyError, Standing};
 pub use diff::{Difference, RecordChange, RecordDifference};
 pub use entries::Stranger;
-pub use error::{Finding, StoreError};
+pub use error::{Finding, FindingKind, StoreError};
 pub use guest_name::{GUEST_NAME_BYTES_MAX, GuestNameFault, check_guest_name};
 pub use id::{CheckpointId, ParseIdError};
 pub use info::{CheckpointInfo, DiskInfo, Listing, NewCheckpoint, StoreOptions};
@@ -68,7 +70,7 @@ pub use manifest::RecordSummary;
 pub use probe::{Probe, ProbedLock};
 pub use reader::CheckpointReader;
 pub use repair::Repaired;
-pub use retention::Retention;
+pub use retention::{Retention, Scope};
 pub use scrub::{ScrubCursor, Scrubbed};
 pub use staging::{Mark, Staging};
 pub use stats::{CheckpointUse, GuestUse, Stats};

@@ -342,8 +342,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let Some(body) = self.body(sick.name, from)? else {
             let what = "cannot be read, and nothing tells which pages it had";
-            done.left
-                .push(Finding::new(segment_path(sick.name), None, what));
+            done.left.push(Finding::new(segment_path(sick.name), None, what));
             return Ok(());
         };
         let plan = Plan::of(sick, &body, sources)?;

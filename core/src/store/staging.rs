@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::files::{self, CHECKPOINTS, SEGMENTS, TmpFile, checkpoint_path, segment_path};
 use super::id::Digest;
+use super::info::sequence_after;
 use super::known::Known;
 use super::locks::StoreLock;
 use super::manifest::{self, BodyWriter, Head, Manifest, RecordTotals, check_facts, check_name};
@@ -63,11 +64,7 @@ impl Store {
         let lock = self.share_to_write("begin a checkpoint")?;
         let begun = self.clock.now();
         let heads = self.heads()?;
-        let sequence = heads
-            .iter()
-            .map(|head| head.info.sequence)
-            .max()
-            .map_or(0, |last| last.saturating_add(1));
+        let sequence = sequence_after(heads.iter().map(|head| &head.info));
         let mut known = self.known_pages(&heads, new.base)?;
         let journal = match new.base {
             Some(base) => self.inherited(base, &mut known)?,

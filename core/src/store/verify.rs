@@ -14,7 +14,6 @@ use super::pool::Pool;
 use super::segment::SegmentReader;
 use super::slots::SlotSet;
 use super::{CheckpointId, Finding, SegmentName, Store, StoreError, Stranger, entries, header};
-use crate::medium::MediumErrorKind;
 
 /// Frames expanded together, and how many of these bundles at the same time.
 const CHUNK_FRAMES: usize = 32;
@@ -383,18 +382,12 @@ impl<'j> Needs<'j> {
     }
 }
 
-/// Takes damage out of an error. A file that the medium fails to read is damaged too, a bad sector, and so is what is no file.
+/// Takes damage out of an error.
 pub(super) fn damage<T>(result: Result<T, StoreError>) -> Result<Result<T, Finding>, StoreError> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(StoreError::Damaged(finding)) => Ok(Err(*finding)),
         Err(StoreError::NotAStore { path }) => Ok(Err(Finding::new(path, None, "the file is missing"))),
-        Err(StoreError::Medium(error))
-            if matches!(error.kind, MediumErrorKind::Other | MediumErrorKind::NotAFile) =>
-        {
-            let what = format!("cannot be read: {}", error.source);
-            Ok(Err(Finding::new(error.path, None, what)))
-        }
         Err(error) => Err(error),
     }
 }

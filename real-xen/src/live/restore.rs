@@ -106,19 +106,30 @@ impl RestoreError {
     /// This checkpoint will never restore: an older one has to serve.
     pub fn damaged(&self) -> bool {
         match self {
-            RestoreError::Checkpoint(error) | RestoreError::Export(ExportError::Store(error)) => {
-                error.finding().is_some()
-            }
-            RestoreError::Disk(error) => matches!(
-                &**error,
-                DiskRestoreError::Incomplete { .. } | DiskRestoreError::Checkpoint(_)
-            ),
+            RestoreError::Disk(error) if matches!(**error, DiskRestoreError::Incomplete { .. }) => true,
             RestoreError::NoConfiguration
             | RestoreError::BadConfiguration(_)
             | RestoreError::Export(
                 ExportError::NotXen { .. } | ExportError::BadRecord { .. } | ExportError::BadStream { .. },
             ) => true,
-            _ => false,
+            _ => self.of_store().is_some_and(StoreError::is_damage),
+        }
+    }
+
+    /// The store could not read this checkpoint, and may be able to later: an older one has to serve meanwhile.
+    pub fn unreadable(&self) -> bool {
+        let found = self.of_store();
+        found.is_some_and(|error| error.finding().is_some() && !error.is_damage())
+    }
+
+    fn of_store(&self) -> Option<&StoreError> {
+        match self {
+            RestoreError::Checkpoint(error) | RestoreError::Export(ExportError::Store(error)) => Some(error),
+            RestoreError::Disk(error) => match &**error {
+                DiskRestoreError::Checkpoint(error) => Some(error),
+                _ => None,
+            },
+            _ => None,
         }
     }
 }

@@ -15,15 +15,14 @@ use crate::output::bytes;
 pub(super) fn lines(dir: &Path) -> (Vec<Line>, bool) {
     let name = format!("store {}", dir.display());
     match look(dir) {
-        Ok((medium, listing, bad)) => {
-            let damaged = !listing.damaged.is_empty() || bad != BadCounts::default();
-            let mut lines = vec![if damaged {
-                damage_line(name, &listing, bad)
+        Ok(seen) => {
+            let mut lines = vec![if seen.is_damaged() {
+                damage_line(name, &seen)
             } else {
-                content_line(name, &medium, &listing)
+                content_line(name, &seen)
             }];
-            lines.extend(probe_lines(&medium));
-            (lines, damaged)
+            lines.extend(probe_lines(&seen.medium));
+            (lines, seen.is_damaged())
         }
         Err(error) => {
             let line = Line {
@@ -37,34 +36,58 @@ pub(super) fn lines(dir: &Path) -> (Vec<Line>, bool) {
     }
 }
 
-fn look(dir: &Path) -> Result<(DirectoryMedium, Listing, BadCounts)> {
-    let store = open_store(dir)?;
-    Ok((DirectoryMedium::open(dir)?, store.list()?, store.known_bad()?))
+/// A store as it looks without reading pages.
+struct Seen {
+    medium: DirectoryMedium,
+    listing: Listing,
+    bad: BadCounts,
+    not_whole: usize,
 }
 
-fn damage_line(name: String, listing: &Listing, bad: BadCounts) -> Line {
+impl Seen {
+    fn is_damaged(&self) -> bool {
+        !self.listing.damaged.is_empty() || self.bad != BadCounts::default() || self.not_whole > 0
+    }
+}
+
+fn look(dir: &Path) -> Result<Seen> {
+    let store = open_store(dir)?;
+    let listing = store.list()?;
+    Ok(Seen {
+        medium: DirectoryMedium::open(dir)?,
+        not_whole: store
+            .not_whole(listing.checkpoints.iter().map(|info| info.id))?
+            .len(),
+        bad: store.known_bad()?,
+        listing,
+    })
+}
+
+fn damage_line(name: String, seen: &Seen) -> Line {
     Line {
         name,
         status: "damaged",
         found: format!(
-            "{} damaged manifests, {} known bad frames, {} suspect segments",
-            listing.damaged.len(),
-            bad.frames,
-            bad.segments
+            "{} of {} checkpoints not whole, {} damaged manifests, {} known bad frames, {} suspect segments",
+            seen.not_whole,
+            seen.listing.checkpoints.len(),
+            seen.listing.damaged.len(),
+            seen.bad.frames,
+            seen.bad.segments
         ),
         remedy: "revenant verify names them, --repair heals what it can".to_owned(),
     }
 }
 
-fn content_line(name: String, medium: &DirectoryMedium, listing: &Listing) -> Line {
-    let free = medium.free_bytes().ok().flatten();
+fn content_line(name: String, seen: &Seen) -> Line {
+    let free = seen.medium.free_bytes().ok().flatten();
     let free = free.map_or_else(|| "unknown".to_owned(), bytes);
     Line {
         name,
         status: "ok",
         found: format!(
             "{} checkpoints, {free} free; names were looked at, not contents: revenant verify reads these",
-            listing.checkpoints.len()
+            seen.listing.checkpoints.len()
         ),
         remedy: String::new(),
     }

@@ -5,14 +5,14 @@ use revenant_xen::{RestoreRequest, restore_domain};
 use serde_json::json;
 
 use super::super::progress::bytes_bar;
-use super::super::{WAIT_TO_READ, find, open};
+use super::super::{WAIT_TO_READ, open};
 use crate::Outcome;
 use crate::args::RestoreArgs;
 use crate::output::{escaped, print, print_json};
 
 pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
-    let id = find(&store, &args.id)?;
+    let id = store.resolve(&args.id)?;
     let mut reader = store.read(id)?;
     let request = RestoreRequest {
         name: args.name.clone(),

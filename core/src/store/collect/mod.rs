@@ -1,12 +1,13 @@
 //! Gives back the space of what no checkpoint needs.
 //!
 //! ```text
-//! list ─▶ rules ─▶ live: which slots are needed ─▶ plan (weigh: what a rewriting would save) ─▶ carry out (repack)
+//! list ─▶ rules ─▶ census: what is needed, lacking, held ─▶ plan (weigh: what a rewriting would save) ─▶ carry out (repack)
 //! ```
 //! First everything is looked at and a plan is made, then it is carried out in the order that
 //! `docs/checkpoint-format.md` §6 gives, each step leaving a store in which every manifest has all it needs.
 
 mod carry_out;
+mod census;
 mod plan;
 mod repack;
 mod report;
@@ -14,10 +15,9 @@ mod weigh;
 
 pub use report::{Collected, Pruned, Undone};
 
-use super::files::SEGMENTS;
-use super::live::Live;
-use super::manifest::Manifest;
-use super::{CheckpointId, CheckpointInfo, Finding, Retention, Store, StoreError};
+use super::retention::{Scope, Split};
+use super::{CheckpointId, CheckpointInfo, Retention, Store, StoreError};
+use census::Census;
 
 /// An error once the lock on the store was taken away.
 type Alone<'a> = &'a dyn Fn() -> Result<(), StoreError>;
@@ -27,7 +27,8 @@ type Alone<'a> = &'a dyn Fn() -> Result<(), StoreError>;
 pub struct CollectOptions {
     /// Only say what would be done.
     pub dry_run: bool,
-    /// Remove manifests that cannot be read. Without it they stop the collection, because what they need is unknown.
+    /// Drop checkpoints that are not whole, whatever the rules say, unless what they need is there and this process may not
+    /// read it. Without it they stay; and what a manifest that does not read may need stays with it.
     pub drop_damaged: bool,
     /// How much of what is stored may go on being there though no checkpoint needs it, in percent. Segments are
     /// rewritten until it is no more, those that give back most for their length first. With 0 every segment that has something
@@ -54,23 +55,35 @@ impl CollectOptions {
 impl Store {
     /// Drops the checkpoints that no rule keeps, then collects.
     pub fn prune(&self, retention: &Retention, options: CollectOptions) -> Result<Pruned, StoreError> {
-        self.collect_after("prune the store", options, |all| retention.split(all))
+        self.collect_after("prune the store", options, &retention.scope, |all, census| {
+            retention.split(all, || self.clock.now(), census)
+        })
     }
 
-    /// Drops these checkpoints, then collects. With [`max_unused_percent`](CollectOptions::max_unused_percent) 0 the way to
-    /// be rid of damaged pages: as long as they are there, equal pages of later checkpoints are not stored anew.
+    /// Drops these checkpoints, then collects. With [`max_unused_percent`](CollectOptions::max_unused_percent) 0 everything that
+    /// they alone needed goes.
     pub fn remove(&self, ids: &[CheckpointId], options: CollectOptions) -> Result<Pruned, StoreError> {
-        self.collect_after("remove checkpoints", options, |all| {
+        self.collect_after("remove checkpoints", options, &Scope::All, |all, _| {
             if let Some(unknown) = ids.iter().find(|&&id| all.iter().all(|info| info.id != id)) {
                 return Err(StoreError::NoSuchCheckpoint(unknown.to_hex()));
             }
-            Ok(all.into_iter().partition(|info| !ids.contains(&info.id)))
+            let (kept, dropped) = all.into_iter().partition(|info| !ids.contains(&info.id));
+            Ok(Split {
+                kept,
+                dropped,
+                doubted: Vec::new(),
+            })
         })
     }
 
     /// Removes what no checkpoint needs: remains of crashes, unused segments, the unused part of segments.
     pub fn collect(&self, options: CollectOptions) -> Result<Collected, StoreError> {
-        let pruned = self.collect_after("collect garbage", options, |all| Ok((all, Vec::new())))?;
+        let pruned = self.collect_after("collect garbage", options, &Scope::All, |kept, _| {
+            Ok(Split {
+                kept,
+                ..Split::default()
+            })
+        })?;
         Ok(pruned.collected)
     }
 
@@ -80,7 +93,8 @@ impl Store {
         &self,
         operation: &'static str,
         options: CollectOptions,
-        split: impl FnOnce(Vec<CheckpointInfo>) -> Result<(Vec<CheckpointInfo>, Vec<CheckpointInfo>), StoreError>,
+        scope: &Scope,
+        split: impl FnOnce(Vec<CheckpointInfo>, &mut Census<'_>) -> Result<Split, StoreError>,
     ) -> Result<Pruned, StoreError> {
         self.check_writable()?;
         let lock = if options.dry_run {
@@ -95,53 +109,31 @@ impl Store {
             self.heal_locked(&lock)?.pages
         };
         let listing = self.list()?;
-        let (kept, dropped) = split(listing.checkpoints)?;
-        let mut damaged = listing.damaged;
-        let live = self.live(&kept, &mut damaged)?;
-        if let Some(first) = damaged.first().filter(|_| !options.drop_damaged) {
-            return Err(StoreError::DamagedManifests {
-                count: damaged.len(),
-                first: Box::new(first.clone()),
-            });
+        let mut census = Census::new(self, options.drop_damaged.then(|| scope.clone()))?;
+        census.take_unlisted(listing.damaged);
+        let mut split = split(listing.checkpoints, &mut census)?;
+        for info in &split.kept {
+            census.look_at(info)?;
         }
-        let kept: Vec<_> = kept
-            .into_iter()
-            .filter(|c| damaged.iter().all(|d| !d.checkpoints.contains(&c.id)))
-            .collect();
-        let plan = self.plan(&dropped, damaged, &live, options.max_unused_percent)?;
+        let is_doomed = |id: &CheckpointId| census.doomed.iter().any(|found| found.checkpoints.contains(id));
+        split.kept.retain(|info| !is_doomed(&info.id));
+        split.doubted.retain(|id| !is_doomed(id));
+        let mut plan = self.plan(&split.dropped, &mut census, options.max_unused_percent)?;
+        plan.report.pages_healed = pages_healed;
         let mut pruned = Pruned {
-            kept,
-            dropped,
+            kept: split.kept,
+            dropped: split.dropped,
+            not_whole: census.not_whole,
+            doubted: split.doubted,
             ..Pruned::default()
         };
         if options.dry_run {
             pruned.collected = self.foreseen(plan);
         } else {
-            let done = self.carry_out(plan, &live, &|| lock.check(operation))?;
+            let done = self.carry_out(plan, &census.live, &|| lock.check(operation))?;
             pruned.collected = done.report;
             pruned.not_dropped(&done.not_removed);
         }
-        pruned.collected.pages_healed = pages_healed;
         Ok(pruned)
-    }
-
-    /// Marks what checkpoints need; those whose map cannot be read are added to `damaged`.
-    fn live(&self, kept: &[CheckpointInfo], damaged: &mut Vec<Finding>) -> Result<Live, StoreError> {
-        let mut live = Live::new(self.medium.list(SEGMENTS)?);
-        for info in kept {
-            let read = Manifest::open(&self.medium, info.id).and_then(|manifest| {
-                let names = &manifest.head.segments;
-                let body = manifest.body()?;
-                body.runs()
-                    .try_for_each(|run| run.map(|run| live.mark(names, &run)))
-            });
-            match read {
-                Ok(()) => {}
-                // What was marked for it before the damage keeps too much, which does no harm.
-                Err(StoreError::Damaged(finding)) => damaged.push(*finding),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(live)
     }
 }

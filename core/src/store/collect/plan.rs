@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::census::Census;
 use super::report::Collected;
 use super::weigh::Weight;
 use crate::store::files::{CHECKPOINTS, SEGMENTS, checkpoint_path, segment_path, tmp_path};
 use crate::store::live::Live;
 use crate::store::segment::SegmentReader;
-use crate::store::{CheckpointId, CheckpointInfo, Finding, SegmentName, Store, StoreError, entries};
+use crate::store::{CheckpointId, CheckpointInfo, SegmentName, Store, StoreError, entries};
 
 /// What is to be done.
 #[derive(Debug, Default)]
@@ -48,8 +49,7 @@ impl Store {
     pub(super) fn plan(
         &self,
         dropped: &[CheckpointInfo],
-        damaged: Vec<Finding>,
-        live: &Live,
+        census: &mut Census<'_>,
         max_unused_percent: u8,
     ) -> Result<Plan, StoreError> {
         let mut plan = Plan::default();
@@ -59,23 +59,27 @@ impl Store {
             .into_iter()
             .map(|e| (format!("{CHECKPOINTS}/{}", e.name), e.len_bytes))
             .collect();
-        let ids = damaged.iter().flat_map(|finding| &finding.checkpoints);
+        let ids = census.doomed.iter().flat_map(|finding| &finding.checkpoints);
         for &id in dropped.iter().map(|info| &info.id).chain(ids) {
             let path = checkpoint_path(id);
             let len_bytes = lengths.get(&path).copied().unwrap_or(0);
             plan.manifests.push((id, Doomed { path, len_bytes }));
         }
-        plan.report.damaged_dropped = damaged
-            .into_iter()
-            .filter(|finding| !finding.checkpoints.is_empty())
-            .collect();
+        plan.report.damaged_dropped = std::mem::take(&mut census.doomed);
+        plan.report.held_by = std::mem::take(&mut census.held.by);
         for (number, len_bytes) in entries::tmp(&*self.medium)?.own {
             let path = tmp_path(number);
             plan.remains.push(Doomed { path, len_bytes });
         }
-        let mut weights = Vec::new();
+        let (mut weights, live) = (Vec::new(), &census.live);
         for (name, len_bytes) in entries::contents(&*self.medium, SEGMENTS, SegmentName::parse)?.own {
-            if live.needs(name) {
+            let is_needed = live.needs(name);
+            if census.held.holds(name) {
+                if !is_needed {
+                    plan.report.segments_held += 1;
+                    plan.report.held_bytes += len_bytes;
+                }
+            } else if is_needed {
                 weights.extend(self.weight(name, live, &mut plan.report)?);
             } else {
                 let path = segment_path(name);

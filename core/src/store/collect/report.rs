@@ -17,8 +17,14 @@ pub struct Collected {
     pub rewritten_bytes: u64,
     /// Unfinished files removed.
     pub remains_removed: u64,
-    /// Manifests removed because they are damaged.
+    /// Why checkpoints were dropped that are not whole.
     pub damaged_dropped: Vec<Finding>,
+    /// Manifests that do not read and stay. What they may need stays too, whether or not they need it.
+    pub held_by: Vec<Finding>,
+    /// Segments that stay for no other reason.
+    pub segments_held: u64,
+    /// Their bytes.
+    pub held_bytes: u64,
     /// Bytes given back by all of this. Of a dry run: by what there is room for.
     pub freed_bytes: u64,
     /// Pages that were known to be bad and were made whole again, from equal ones, before anything else.
@@ -38,10 +44,14 @@ pub struct Collected {
 /// What a prune kept and dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pruned {
-    /// Checkpoints that a rule keeps, or whose manifest could not be removed, oldest first.
+    /// Checkpoints that stay, because a rule keeps them or their manifest could not be removed, oldest first.
     pub kept: Vec<CheckpointInfo>,
-    /// The others.
+    /// Those that no rule keeps.
     pub dropped: Vec<CheckpointInfo>,
+    /// Why some that stay are not whole. They use up no place in a rule.
+    pub not_whole: Vec<Finding>,
+    /// Those that stay because their instant is still to come by the store's clock.
+    pub doubted: Vec<CheckpointId>,
     /// What the garbage collection behind it gave back.
     pub collected: Collected,
 }

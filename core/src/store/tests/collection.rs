@@ -5,17 +5,12 @@ use proptest::prelude::*;
 use super::memory::MemoryMedium;
 use super::support::*;
 use crate::medium::Medium;
-use crate::store::{CheckpointId, CollectOptions, Retention, Store, StoreError};
-
-const KEEP_ALL: Retention = Retention {
-    keep_last: Some(u32::MAX),
-    keep_within: None,
-};
+use crate::store::{CheckpointId, CollectOptions, Retention, Scope, Store, StoreError};
 
 fn keep_last(n: u32) -> Retention {
     Retention {
         keep_last: Some(n),
-        keep_within: None,
+        ..Retention::new(Scope::All)
     }
 }
 
@@ -52,7 +47,9 @@ fn collection_waits_for_nobody_and_harms_nobody() {
     drop(staging);
     let reader = store.read(id).unwrap();
     assert!(busy(
-        store.prune(&KEEP_ALL, CollectOptions::default()).map(|_| ())
+        store
+            .prune(&keep_last(u32::MAX), CollectOptions::default())
+            .map(|_| ())
     ));
     assert!(
         store.begin(new("g", None)).is_ok(),
@@ -61,7 +58,7 @@ fn collection_waits_for_nobody_and_harms_nobody() {
     drop(reader);
     assert!(store.collect(CollectOptions::default()).is_ok());
     assert!(matches!(
-        store.prune(&Retention::default(), CollectOptions::default()),
+        store.prune(&Retention::new(Scope::All), CollectOptions::default()),
         Err(StoreError::EmptyRetention)
     ));
 }

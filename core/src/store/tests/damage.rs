@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::memory::MemoryMedium;
 use super::support::*;
 use crate::guest::StateRecord;
-use crate::store::{CheckpointId, CollectOptions, Finding, Retention, Store, StoreError};
+use crate::store::{CheckpointId, CollectOptions, Finding, Retention, Scope, Store, StoreError};
 
 type Image = BTreeMap<String, Vec<u8>>;
 
@@ -228,30 +228,49 @@ fn damaged_pages_are_stored_anew_once_nobody_uses_them() {
 }
 
 #[test]
-fn with_a_damaged_manifest_nothing_is_collected_unless_told_to() {
+fn what_a_damaged_manifest_may_need_stays_until_it_is_dropped() {
     let (image, done) = small_store();
+    // Guest b has one checkpoint, and a segment of its own.
     let path = format!("checkpoints/{}", done[1].0.to_hex());
+    let keep_one = Retention {
+        keep_last: Some(1),
+        ..Retention::new(Scope::All)
+    };
     for at in [20, image[&path].len() - 1] {
         let mut damaged = image.clone();
         damaged.get_mut(&path).unwrap()[at] ^= 1;
         let medium = MemoryMedium::holding(&damaged);
         let store = store_on(medium.clone(), options(0));
-        let retention = Retention {
-            keep_last: Some(9),
-            keep_within: None,
+        let pruned = store.prune(&keep_one, CollectOptions::default()).unwrap();
+        assert_eq!(pruned.dropped.len(), 1, "the rules go on");
+        let held = pruned.collected.held_by;
+        assert!(held.len() == 1 && held[0].path == path, "{held:?}");
+        assert_eq!(pruned.collected.segments_held, 1);
+        assert_holds(&store, done[2].0, &done[2].1);
+        // Mended, it has all that it needs.
+        medium.set(&path, image[&path].clone());
+        assert_holds(&store_on(medium.clone(), options(0)), done[1].0, &done[1].1);
+
+        let medium = MemoryMedium::holding(&damaged);
+        let store = store_on(medium, options(0));
+        let drop_damaged = CollectOptions {
+            drop_damaged: true,
+            ..CollectOptions::default()
         };
-        let error = store.prune(&retention, CollectOptions::default()).unwrap_err();
-        assert!(
-            matches!(&error, StoreError::DamagedManifests { count: 1, first } if first.path == path),
-            "{error}"
+        // Whose it is cannot be told from a damaged head.
+        let of_a = Retention {
+            keep_last: Some(9),
+            ..Retention::new(Scope::Guest("a".to_owned()))
+        };
+        assert_eq!(
+            store
+                .prune(&of_a, drop_damaged)
+                .unwrap()
+                .collected
+                .damaged_dropped,
+            []
         );
-        assert_eq!(medium.image(), damaged);
-        let dropped = store
-            .collect(CollectOptions {
-                drop_damaged: true,
-                ..CollectOptions::default()
-            })
-            .unwrap();
+        let dropped = store.collect(drop_damaged).unwrap();
         assert_eq!((dropped.damaged_dropped.len(), dropped.segments_removed), (1, 1));
         assert_eq!(store.verify(None).unwrap().findings, []);
         assert_holds(&store, done[0].0, &done[0].1);

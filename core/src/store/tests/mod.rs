@@ -7,6 +7,8 @@ mod damage;
 mod differences;
 mod folders;
 pub(in crate::store) mod memory;
+mod names;
+mod reads;
 mod repacking;
 mod round_trip;
 mod space;

@@ -6,13 +6,13 @@ use super::memory::MemoryMedium;
 use super::support::{new, options, store_on};
 use crate::guest::{PageBatch, PageTag};
 use crate::medium::Medium;
-use crate::store::{CheckpointId, CheckpointInfo, CollectOptions, Pruned, Retention, Store};
+use crate::store::{CheckpointId, CheckpointInfo, CollectOptions, Pruned, Retention, Scope, Store};
 use crate::units::{PAGE_SIZE, Page, Pfn};
 
 fn keep_last(n: u32) -> Retention {
     Retention {
         keep_last: Some(n),
-        keep_within: None,
+        ..Retention::new(Scope::All)
     }
 }
 

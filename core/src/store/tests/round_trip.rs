@@ -133,7 +133,7 @@ fn check(store: &Store, done: &Expected) {
     for (id, _, memory, records) in done {
         assert_holds(store, *id, memory);
         assert_eq!(store.read(*id).unwrap().records(), records);
-        assert_eq!(store.find(&id.to_hex()[..40]).unwrap(), *id);
+        assert_eq!(store.resolve(&id.to_hex()[..40]).unwrap(), *id);
     }
     for guest in 0..2 {
         let newest = done.iter().rev().find(|d| d.1 == guest).map(|d| d.0);
@@ -253,7 +253,7 @@ fn what_cannot_be_stored_is_refused_by_name() {
         store.read(nowhere),
         Err(StoreError::NoSuchCheckpoint(_))
     ));
-    assert!(matches!(store.find("09"), Err(StoreError::NoSuchCheckpoint(_))));
+    assert!(matches!(store.resolve("090909"), Err(StoreError::NoSuchName(_))));
 
     let mut staging = store.begin(new("g", None)).unwrap();
     put(&mut staging, &[(5, 0, 1)]).unwrap();

@@ -10,7 +10,7 @@ use revenant_core::clock::SystemClock;
 use revenant_core::guest::GoneReason;
 use revenant_core::policy::IntervalPolicy;
 use revenant_core::protect::{Event, GiveUp, Options, Protect, Step, Tally};
-use revenant_core::store::{CheckpointId, CollectOptions, Retention, StoreError};
+use revenant_core::store::{CheckpointId, CollectOptions, Retention, Scope, StoreError};
 use revenant_core::{Clock, Hypervisor, HypervisorError, Store, Timestamp, with_causes};
 use serde_json::{Map, Value, json};
 
@@ -390,7 +390,8 @@ impl Driver<'_> {
         if self.candidates().is_ok_and(|all| all.len() >= 2 * keep as usize) {
             let retention = Retention {
                 keep_last: Some(keep),
-                keep_within: None,
+                quarantined: self.hung.clone(),
+                ..Retention::new(Scope::Guest(self.protection.guest.clone()))
             };
             let error = match self.store.prune(&retention, CollectOptions::default()) {
                 Ok(pruned) => pruned.collected.shortcomings(),
@@ -464,6 +465,9 @@ impl Driver<'_> {
             Err(error) => error,
         };
         self.note("restore-failed", json!({ "error": with_causes(&error) }));
+        if error.unreadable() {
+            return Event::CheckpointUnreadable;
+        }
         Event::RestoreFailed {
             damaged: error.damaged(),
         }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use revenant_core::capture::{CaptureError, CaptureRequest, capture};
 use revenant_core::policy::IntervalPolicy;
 use revenant_core::protect::{Event, Protect, Step};
-use revenant_core::restore::restore;
-use revenant_core::store::{CheckpointId, CollectOptions, Retention, StoreError};
+use revenant_core::restore::{RestoreError, restore};
+use revenant_core::store::{CheckpointId, CollectOptions, Retention, Scope, StoreError};
 use revenant_core::{Clock, Hypervisor, Store, Timestamp};
 
 use super::boot::{Candidate, Process, listed};
@@ -287,7 +287,7 @@ impl<'a> Driver<'a> {
         if crowded {
             let retention = Retention {
                 keep_last: Some(keep),
-                keep_within: None,
+                ..Retention::new(Scope::Guest(GUEST.to_owned()))
             };
             let pruned = store.prune(&retention, CollectOptions::default());
             drop(pruned);
@@ -402,28 +402,29 @@ impl<'a> Driver<'a> {
                 self.back();
                 Event::Restored { cost }
             }
-            Err(NotRestored { damaged }) => {
+            Err(why) => {
+                let damaged = why == NotRestored::Damaged;
                 self.report.damaged += u32::from(damaged);
                 self.moment(self.world.now(), Moment::RestoreFailed);
-                Event::RestoreFailed { damaged }
+                if why == NotRestored::Unreadable {
+                    Event::CheckpointUnreadable
+                } else {
+                    Event::RestoreFailed { damaged }
+                }
             }
         }
     }
 
     fn restore_checkpoint(&mut self, from: Candidate) -> Result<(), NotRestored> {
-        let failed = |_| NotRestored { damaged: false };
         let mut seam = self.seam();
-        let process = self.process.as_mut().ok_or(NotRestored { damaged: false })?;
+        let process = self.process.as_mut().ok_or(NotRestored::Otherwise)?;
         process.session.reset();
         let Candidate { place, id } = fetched(process, from)?;
         let store = process.store(place);
-        let mut reader = store.read(id).map_err(|error| NotRestored {
-            damaged: error.finding().is_some(),
-        })?;
-        restore(&mut reader, &mut seam, &self.world).map_err(|error| NotRestored {
-            damaged: error.damaged(),
-        })?;
-        seam.resume().map_err(failed)
+        let read = store.read(id).map_err(RestoreError::from);
+        read.and_then(|mut reader| restore(&mut reader, &mut seam, &self.world))
+            .map_err(|error| NotRestored::of(&error))?;
+        seam.resume().map_err(|_| NotRestored::Otherwise)
     }
 
     fn cold_start(&mut self) {
@@ -480,6 +481,23 @@ impl<'a> Driver<'a> {
     }
 }
 
-struct NotRestored {
-    damaged: bool,
+/// What a failed restore says of its checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NotRestored {
+    Damaged,
+    Unreadable,
+    /// Nothing.
+    Otherwise,
+}
+
+impl NotRestored {
+    fn of(error: &RestoreError) -> Self {
+        if error.damaged() {
+            NotRestored::Damaged
+        } else if error.unreadable() {
+            NotRestored::Unreadable
+        } else {
+            NotRestored::Otherwise
+        }
+    }
 }

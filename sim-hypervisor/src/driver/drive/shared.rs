@@ -87,7 +87,7 @@ pub(super) fn fetched(process: &Process, from: Candidate) -> Result<Candidate, N
             place: Place::Local,
             id: copy.id,
         }),
-        Err(error) if error.damaged() => Err(NotRestored { damaged: true }),
+        Err(error) if error.damaged() => Err(NotRestored::Damaged),
         // A local store that takes no writes is no reason to go without a guest.
         Err(_) => Ok(from),
     }
