@@ -1,5 +1,6 @@
 //! Names on the medium, and the one way a file comes to be there.
 
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use super::entries;
@@ -50,11 +51,20 @@ impl<'m> TmpFile<'m> {
             .into_iter()
             .map(|(number, _)| number)
             .max();
-        Self::create_from(medium, taken.map_or(0, |last| last.saturating_add(1)))
+        Self::create_from(medium, taken.map_or(0, |last| last.saturating_add(1))..=u64::MAX)
     }
 
-    /// Takes this number, or if that is taken the next that is not.
-    pub(super) fn create_from(medium: &'m dyn Medium, mut number: u64) -> Result<Self, MediumError> {
+    /// Takes this number if it is free, without looking what else there is.
+    pub(super) fn create_as(medium: &'m dyn Medium, number: u64) -> Result<Self, MediumError> {
+        match Self::create_from(medium, number..=number) {
+            Err(error) if error.kind == MediumErrorKind::AlreadyExists => Self::create(medium),
+            created => created,
+        }
+    }
+
+    /// Takes the first of these numbers that is free.
+    fn create_from(medium: &'m dyn Medium, numbers: RangeInclusive<u64>) -> Result<Self, MediumError> {
+        let (mut number, last) = numbers.into_inner();
         loop {
             let path = tmp_path(number);
             let created = match medium.create_new(&path) {
@@ -76,7 +86,7 @@ impl<'m> TmpFile<'m> {
                         published: false,
                     });
                 }
-                Err(error) if error.kind == MediumErrorKind::AlreadyExists && number < u64::MAX => {
+                Err(error) if error.kind == MediumErrorKind::AlreadyExists && number < last => {
                     number += 1;
                 }
                 Err(error) => return Err(error),

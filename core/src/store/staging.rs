@@ -20,9 +20,6 @@ use super::{
 use crate::guest::{MemoryLayout, PageBatch, PageTag, Space, StateRecord};
 use crate::units::Timestamp;
 
-/// What a commit is called where it is refused.
-const COMMIT: &str = "commit the checkpoint";
-
 /// A checkpoint being written. Dropping it abandons it; nothing of it is ever listed. Once a call has failed every later
 /// one fails too.
 #[derive(Debug)]
@@ -248,8 +245,8 @@ impl<'s> Staging<'s> {
         written?;
         body.records(&self.records)?;
         let all_used = sealed.iter().all(|(number, _)| usage.index.contains_key(number));
-        self.lock.check(COMMIT)?;
-        // The manifest takes the name that the first of them gives up: looking for a free one would take another listing.
+        self.lock.check("commit the checkpoint")?;
+        // The manifest takes the name that the first of them gives up, so that no listing is needed to find a free one.
         let number = sealed.iter().map(|(_, segment)| segment.file.number()).min();
         let own = publish_segments(self.store, sealed, &usage)?;
         usage
@@ -262,6 +259,8 @@ impl<'s> Staging<'s> {
             .filter_map(|&number| known.segments.name(number))
             .collect();
         let head = Head::new(self.info(&usage, new_pages), names.clone());
+        self.check_segments(&names, &known)?;
+        let number = number.or((!names.is_empty()).then_some(0));
         let own_bytes = own.iter().map(|(_, len_bytes)| len_bytes).sum();
         let head = self.publish_manifest(head, body, own_bytes, number)?;
         let info = head.info.clone();
@@ -290,7 +289,7 @@ impl<'s> Staging<'s> {
         }
     }
 
-    /// Steps 4 to 6 of the commit.
+    /// Steps 5 to 7 of the commit.
     fn publish_manifest(
         &self,
         head: Head,
@@ -301,7 +300,7 @@ impl<'s> Staging<'s> {
         let (manifest, mut head) = manifest::encode(head, body, own)?;
         let medium = &*self.store.medium;
         let file = match number {
-            Some(number) => TmpFile::create_from(medium, number)?,
+            Some(number) => TmpFile::create_as(medium, number)?,
             None => TmpFile::create(medium)?,
         };
         let path = checkpoint_path(manifest.id);
@@ -310,19 +309,22 @@ impl<'s> Staging<'s> {
         Ok(head)
     }
 
-    /// Step 7 of the commit. As long as the lock is held, whoever collects garbage from now on sees the manifest. If it was lost
-    /// nothing can be promised; but what is whole is not taken back, because somebody may have counted on it already and
-    /// dropped its elders.
+    /// Step 8 of the commit. As long as the lock is held, whoever collects garbage from now on sees the manifest, and nobody did
+    /// so since the segments were looked for. If it was lost nothing can be promised. What is whole is not taken back all the
+    /// same: somebody may have counted on it already and dropped its elders.
     fn confirm(&self, id: CheckpointId, names: &[SegmentName], known: &Known) -> Result<(), StoreError> {
-        let held = self.lock.check("promise that the checkpoint just made is whole");
-        let complete = self.check_segments(names, known);
-        if matches!(complete, Err(StoreError::SegmentLost { .. })) {
-            self.withdraw(id);
+        let lost = self.lock.check("promise that the checkpoint just made is whole");
+        if lost.is_err() {
+            let complete = self.check_segments(names, known);
+            if matches!(complete, Err(StoreError::SegmentLost { .. })) {
+                self.withdraw(id);
+            }
+            complete?;
         }
-        complete.and(held)
+        lost
     }
 
-    /// That all segments are there, and those that were there before as long as they were when their pages became known.
+    /// Step 4 of the commit. That all segments are there, and those that were there before as long as they were when their pages became known.
     fn check_segments(&self, names: &[SegmentName], known: &Known) -> Result<(), StoreError> {
         if names.is_empty() {
             return Ok(());
