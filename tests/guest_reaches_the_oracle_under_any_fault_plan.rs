@@ -157,7 +157,9 @@ fn ten_thousand_fault_plans() {
         [0, 1, 2, 3].map(|i| totals.iter().map(|total| total[i]).sum::<u64>());
     row(
         "simulated guest under a drawn plan of faults",
-        format!("{cases} plans, {faults} faults, {losses} losses, {captures} checkpoints, {restores} restores"),
+        format!(
+            "{cases} plans, {faults} faults, {losses} losses, {captures} checkpoints, {restores} restores"
+        ),
         "the guest reaches what it computes without faults",
         "cargo test -p revenant-tests --test guest_reaches_the_oracle_under_any_fault_plan",
     );

@@ -85,7 +85,15 @@ impl Lab {
 fn programs(into: &Path) -> Vec<PathBuf> {
     let mut cargo = Command::new("cargo");
     cargo
-        .args(["build", "--locked", "--quiet", "-p", "revenant", "-p", "revenant-tests"])
+        .args([
+            "build",
+            "--locked",
+            "--quiet",
+            "-p",
+            "revenant",
+            "-p",
+            "revenant-tests",
+        ])
         .args(["--bin", "revenant", "--example", "store_check"])
         .current_dir(root());
     assert!(cargo.status().expect("run cargo").success(), "cargo build");
@@ -127,20 +135,28 @@ fn stores_on_real_file_systems() {
     };
     let begun = now();
     let only = std::env::var("REVENANT_RIG_ONLY").ok();
-    let wanted = |name: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == name));
+    let wanted = |name: &str| {
+        only.as_ref()
+            .is_none_or(|only| only.split(',').any(|one| one == name))
+    };
     let timed = |name: &str, part: &mut dyn FnMut()| {
         if wanted(name) {
             part();
             println!("--- {name}: at {} s", begun.elapsed().as_secs());
         }
     };
-    if ["conforms", "commands", "beside", "kills"].into_iter().any(wanted) {
+    if ["conforms", "commands", "beside", "kills"]
+        .into_iter()
+        .any(wanted)
+    {
         let machine = lab.server();
         println!("--- booted: at {} s", begun.elapsed().as_secs());
         timed("conforms", &mut || the_contract_of_the_medium_holds(&machine));
         timed("commands", &mut || every_command_works(&machine, &lab));
         timed("beside", &mut || writers_and_prunes_get_on(&machine, &lab));
-        timed("kills", &mut || killed_writers_leave_nothing_half_made(&machine, &mut lab));
+        timed("kills", &mut || {
+            killed_writers_leave_nothing_half_made(&machine, &mut lab)
+        });
     }
     timed("power", &mut || a_power_loss_takes_nothing_acknowledged(&mut lab));
     timed("careless", &mut || a_disk_that_lies_is_noticed(&mut lab));
@@ -248,14 +264,20 @@ fn writer(machine: &Machine, lab: &Lab, store: &str, guest: &str, count: u32) ->
 }
 
 fn acknowledged(said: &str) -> usize {
-    said.lines().filter(|line| line.starts_with("acknowledged ")).count()
+    said.lines()
+        .filter(|line| line.starts_with("acknowledged "))
+        .count()
 }
 
 /// Waits until a writer has committed something.
 fn at_work(job: &mut Job) {
     let begun = now();
     while acknowledged(&job.said()) == 0 {
-        assert!(job.runs() && begun.elapsed() < PATIENCE, "a writer: {}", job.said());
+        assert!(
+            job.runs() && begun.elapsed() < PATIENCE,
+            "a writer: {}",
+            job.said()
+        );
         sleep(Duration::from_millis(50));
     }
 }
@@ -267,23 +289,22 @@ fn judge(machine: &Machine, lab: &Lab, store: &str, said: &str, kept: Option<u32
     machine.try_sh(&format!("store_check judge {store} /share/acknowledged {kept}"))
 }
 
-/// A line of shell that prunes a store without end, whoever has it locked.
-fn prunes(store: &str) -> String {
-    format!("while sleep 0.2; do revenant prune --store {store} --keep-last {KEPT} >/dev/null 2>&1 && echo pruned; done")
+/// Starts prunes of a store, one after the other.
+fn pruner(machine: &Machine, lab: &Lab, store: &str, count: u32) -> Job {
+    machine.start(
+        &format!("store_check prunes {store} {KEPT} {count}"),
+        &lab.path("pruned"),
+    )
 }
 
 /// Two processes commit to one store, at two mounts if there are two, while a third prunes it.
 fn writers_and_prunes_get_on(machine: &Machine, lab: &Lab) {
-    let commits = rounds(100).max(12);
+    let (commits, prunes) = (rounds(100).max(12), rounds(30).max(4));
     for (mount, other) in MOUNTS {
         machine.sh(&format!("rm -rf /fs/{mount}/beside"));
         let mut first = writer(machine, lab, &format!("/fs/{mount}/beside"), "first", commits);
         at_work(&mut first);
-        let pruner = lab.path("pruned");
-        let pruner = machine.start(
-            &format!("{{ {}; }} & echo $! >/tmp/pruner; wait", prunes(&format!("/fs/{other}/beside"))),
-            &pruner,
-        );
+        let pruner = pruner(machine, lab, &format!("/fs/{other}/beside"), prunes);
         let second = writer(machine, lab, &format!("/fs/{other}/beside"), "second", commits);
         let mut said = String::new();
         for job in [first, second] {
@@ -291,14 +312,13 @@ fn writers_and_prunes_get_on(machine: &Machine, lab: &Lab) {
             assert_eq!(status, Some(0), "{mount}: {lines}");
             said += &lines;
         }
-        machine.sh("kill -9 $(cat /tmp/pruner); sleep 1");
-        let pruned = pruner.end().1.matches("pruned").count();
+        let (status, lines) = pruner.end();
+        assert_eq!(status, Some(0), "{mount}: a prune: {lines}");
         let (fine, verdict) = judge(machine, lab, &format!("/fs/{mount}/beside"), &said, Some(KEPT));
         assert!(fine, "{mount}: {verdict}");
-        assert!(pruned > 0, "{mount}: no prune came through");
         row(
             &format!("{mount}: two processes commit, a third prunes, at {mount} and {other}"),
-            format!("{} commits, {pruned} prunes", acknowledged(&said)),
+            format!("commits: {}, prunes: {prunes}", acknowledged(&said)),
             &format!("nothing lost, nothing damaged: {}", verdict.trim()),
             "beside",
         );
@@ -327,7 +347,10 @@ fn killed_writers_leave_nothing_half_made(machine: &Machine, lab: &mut Lab) {
         row(
             &format!("{mount}: kill -9 of a writer"),
             kills,
-            &format!("nothing half-made is listed, remains are pruned: {}", verdict.trim()),
+            &format!(
+                "nothing half-made is listed, remains are pruned: {}",
+                verdict.trim()
+            ),
             "kills",
         );
     }
@@ -339,7 +362,7 @@ fn lose_power(machine: Machine, lab: &mut Lab) -> Vec<(&'static str, String)> {
     for disk in DISKS {
         let store = format!("/fs/{disk}/power");
         jobs.push((disk, writer(&machine, lab, &store, "guest", 10_000)));
-        drop(machine.start(&prunes(&store), &lab.path("pruned")));
+        drop(pruner(&machine, lab, &store, 10_000));
     }
     jobs.iter_mut().for_each(|(_, job)| at_work(job));
     sleep(lab.moment(4000));
@@ -366,8 +389,11 @@ fn a_power_loss_takes_nothing_acknowledged(lab: &mut Lab) {
     for ((disk, said), last) in DISKS.into_iter().zip(said).zip(last) {
         row(
             &format!("{disk}: power loss of the machine during commits and prunes"),
-            format!("{losses} losses, {} commits", acknowledged(&said)),
-            &format!("every acknowledged one that the prunes keep is there and right, no other; at the end {}", last.trim()),
+            format!("power losses: {losses}, commits: {}", acknowledged(&said)),
+            &format!(
+                "every acknowledged one that the prunes keep is there and right, no other; at the end {}",
+                last.trim()
+            ),
             "power",
         );
     }
@@ -400,7 +426,10 @@ fn a_disk_that_lies_is_noticed(lab: &mut Lab) {
             row(
                 "counter-check, ext4 without flushes: power loss during commits",
                 number,
-                &format!("{} commits were acknowledged, and the loss is noticed", acknowledged(&said)),
+                &format!(
+                    "{} commits were acknowledged, and the loss is noticed",
+                    acknowledged(&said)
+                ),
                 "careless",
             );
             return;
@@ -420,7 +449,7 @@ fn two_machines_share_an_export(lab: &mut Lab) {
         client.sh("file-systems client 10.0.0.1");
         let mut far = writer(&client, lab, store, "far", 10_000);
         let mut near = writer(&server, lab, store, "near", 10_000);
-        drop(client.start(&prunes(store), &lab.path("pruned")));
+        drop(pruner(&client, lab, store, 10_000));
         at_work(&mut far);
         at_work(&mut near);
         sleep(lab.moment(3000));
@@ -433,7 +462,11 @@ fn two_machines_share_an_export(lab: &mut Lab) {
         let begun = now();
         while acknowledged(&far.said()) < before + 3 {
             assert!(far.runs(), "the server was away: {}", far.said());
-            assert!(begun.elapsed() < PATIENCE, "the client did not go on: {}", far.said());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "the client did not go on: {}",
+                far.said()
+            );
             sleep(Duration::from_millis(100));
         }
         drop(client);
@@ -448,7 +481,7 @@ fn two_machines_share_an_export(lab: &mut Lab) {
     }
     row(
         "nfs: power loss of the server under another machine's commits and prunes, then of that machine",
-        format!("{losses} of each, {} commits", acknowledged(&said)),
+        format!("power losses: {losses} of each, commits: {}", acknowledged(&said)),
         "the client goes on when the server is back, its locks go with it; nothing lost, nothing half-made",
         "clients",
     );

@@ -3,6 +3,7 @@
 //! ```text
 //! store_check conforms DIR                       one row a clause of the medium's contract
 //! store_check commits STORE GUEST COUNT          prints `acknowledged GUEST NUMBER ID` after each commit
+//! store_check prunes STORE KEPT COUNT            so many prunes, each waits for its turn; prints `pruned` after each
 //! store_check judge STORE ACKNOWLEDGED [KEPT]    is all that was acknowledged there, and right, and nothing else?
 //! store_check lock DIR shared|exclusive MS       takes a lock and says `held`, holds it, or ends with status 4
 //! ```
@@ -23,7 +24,7 @@ use std::{env, fs};
 use revenant_core::clock::SystemClock;
 use revenant_core::conformance::medium::JUDGES;
 use revenant_core::medium::{DirectoryMedium, LockMode, Medium};
-use revenant_core::store::{Store, StoreError, StoreOptions};
+use revenant_core::store::{CollectOptions, Retention, Store, StoreError, StoreOptions};
 use revenant_tests::stores::Expected;
 
 /// Frames of a guest; a fifth of them changes from one checkpoint to the next.
@@ -45,10 +46,11 @@ fn main() -> ExitCode {
     let done = match arguments[..] {
         ["conforms", dir] => conforms(dir.as_ref()),
         ["commits", store, guest, count] => commits(store.as_ref(), guest, count),
+        ["prunes", store, kept, count] => prunes(store.as_ref(), kept, count),
         ["judge", store, acknowledged] => judge(store.as_ref(), acknowledged, None),
         ["judge", store, acknowledged, kept] => judge(store.as_ref(), acknowledged, Some(kept)),
         ["lock", dir, mode, ms] => lock(dir.as_ref(), mode, ms),
-        _ => Err("usage: store_check conforms|commits|judge|lock …".into()),
+        _ => Err("usage: store_check conforms|commits|prunes|judge|lock …".into()),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error}");
@@ -97,12 +99,19 @@ fn expected(guest: &str, number: u32) -> Expected {
 }
 
 fn number_of(facts: &BTreeMap<String, String>) -> Result<u32, Failed> {
-    Ok(facts.get("state").ok_or("a checkpoint without a number")?.parse()?)
+    Ok(facts
+        .get("state")
+        .ok_or("a checkpoint without a number")?
+        .parse()?)
 }
 
 fn commits(dir: &Path, guest: &str, count: &str) -> Result<ExitCode, Failed> {
     let mut store = open(dir)?;
-    let newest = store.list()?.checkpoints.into_iter().rfind(|info| info.guest == guest);
+    let newest = store
+        .list()?
+        .checkpoints
+        .into_iter()
+        .rfind(|info| info.guest == guest);
     let first = newest.map_or(Ok(10), |info| number_of(&info.facts).map(|number| number + 1))?;
     let mut base = None;
     for number in first..first + count.parse::<u32>()? {
@@ -113,6 +122,19 @@ fn commits(dir: &Path, guest: &str, count: &str) -> Result<ExitCode, Failed> {
         let id = this.stage(&store, base.as_ref())?.commit()?.id;
         println!("acknowledged {guest} {number} {}", id.to_hex());
         base = Some((id, this));
+        sleep(REST);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn prunes(dir: &Path, kept: &str, count: &str) -> Result<ExitCode, Failed> {
+    let rules = Retention {
+        keep_last: Some(kept.parse()?),
+        ..Retention::default()
+    };
+    for _ in 0..count.parse::<u32>()? {
+        open(dir)?.prune(&rules, CollectOptions::default())?;
+        println!("pruned");
         sleep(REST);
     }
     Ok(ExitCode::SUCCESS)
@@ -133,7 +155,10 @@ fn judge(dir: &Path, acknowledged: &str, kept: Option<&str>) -> Result<ExitCode,
         }
         there.push(info.id.to_hex());
     }
-    let promised = promised(&fs::read_to_string(acknowledged)?, kept.map(str::parse).transpose()?);
+    let promised = promised(
+        &fs::read_to_string(acknowledged)?,
+        kept.map(str::parse).transpose()?,
+    );
     for (what, id) in &promised {
         if !there.contains(id) {
             wrong.push(format!("{what} was acknowledged and is not there"));

@@ -17,7 +17,12 @@ impl Machine {
     ///
     /// # Panics
     /// If it does not come up; so do all that want something of it.
-    pub fn boot(name: &str, rig: PathBuf, environment: &[(&'static str, &Path)], options: &[&str]) -> Machine {
+    pub fn boot(
+        name: &str,
+        rig: PathBuf,
+        environment: &[(&'static str, &Path)],
+        options: &[&str],
+    ) -> Machine {
         let environment = environment.iter().map(|&(name, value)| (name, value.to_owned()));
         let machine = Machine {
             name: name.to_owned(),

@@ -15,9 +15,15 @@ pub const JUDGES: [(&str, Judge); 12] = [
     ("bytes come back", bytes_come_back),
     ("names are taken once", names_are_taken_once),
     ("what is not there is not found", what_is_not_there_is_not_found),
-    ("listings are sorted and complete", listings_are_sorted_and_complete),
+    (
+        "listings are sorted and complete",
+        listings_are_sorted_and_complete,
+    ),
     ("rename replaces", rename_replaces),
-    ("open readers keep what they opened", open_readers_keep_what_they_opened),
+    (
+        "open readers keep what they opened",
+        open_readers_keep_what_they_opened,
+    ),
     ("directories may be made again", directories_may_be_made_again),
     ("directories are no files", directories_are_no_files),
     ("locks exclude", locks_exclude),
