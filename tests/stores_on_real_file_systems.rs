@@ -289,28 +289,22 @@ fn judge(machine: &Machine, lab: &Lab, store: &str, said: &str, kept: Option<u32
     machine.try_sh(&format!("store_check judge {store} /share/acknowledged {kept}"))
 }
 
-/// A line of shell that prunes a store without end, whoever has it locked.
-fn prunes(store: &str) -> String {
-    format!(
-        "while sleep 0.2; do revenant prune --store {store} --keep-last {KEPT} >/dev/null 2>&1 && echo pruned; done"
+/// Starts prunes of a store, one after the other.
+fn pruner(machine: &Machine, lab: &Lab, store: &str, count: u32) -> Job {
+    machine.start(
+        &format!("store_check prunes {store} {KEPT} {count}"),
+        &lab.path("pruned"),
     )
 }
 
 /// Two processes commit to one store, at two mounts if there are two, while a third prunes it.
 fn writers_and_prunes_get_on(machine: &Machine, lab: &Lab) {
-    let commits = rounds(100).max(12);
+    let (commits, prunes) = (rounds(100).max(12), rounds(30).max(4));
     for (mount, other) in MOUNTS {
         machine.sh(&format!("rm -rf /fs/{mount}/beside"));
         let mut first = writer(machine, lab, &format!("/fs/{mount}/beside"), "first", commits);
         at_work(&mut first);
-        let pruner = lab.path("pruned");
-        let pruner = machine.start(
-            &format!(
-                "{{ {}; }} & echo $! >/tmp/pruner; wait",
-                prunes(&format!("/fs/{other}/beside"))
-            ),
-            &pruner,
-        );
+        let pruner = pruner(machine, lab, &format!("/fs/{other}/beside"), prunes);
         let second = writer(machine, lab, &format!("/fs/{other}/beside"), "second", commits);
         let mut said = String::new();
         for job in [first, second] {
@@ -318,14 +312,13 @@ fn writers_and_prunes_get_on(machine: &Machine, lab: &Lab) {
             assert_eq!(status, Some(0), "{mount}: {lines}");
             said += &lines;
         }
-        machine.sh("kill -9 $(cat /tmp/pruner); sleep 1");
-        let pruned = pruner.end().1.matches("pruned").count();
+        let (status, lines) = pruner.end();
+        assert_eq!(status, Some(0), "{mount}: a prune: {lines}");
         let (fine, verdict) = judge(machine, lab, &format!("/fs/{mount}/beside"), &said, Some(KEPT));
         assert!(fine, "{mount}: {verdict}");
-        assert!(pruned > 0, "{mount}: no prune came through");
         row(
             &format!("{mount}: two processes commit, a third prunes, at {mount} and {other}"),
-            format!("{} commits, {pruned} prunes", acknowledged(&said)),
+            format!("commits: {}, prunes: {prunes}", acknowledged(&said)),
             &format!("nothing lost, nothing damaged: {}", verdict.trim()),
             "beside",
         );
@@ -369,7 +362,7 @@ fn lose_power(machine: Machine, lab: &mut Lab) -> Vec<(&'static str, String)> {
     for disk in DISKS {
         let store = format!("/fs/{disk}/power");
         jobs.push((disk, writer(&machine, lab, &store, "guest", 10_000)));
-        drop(machine.start(&prunes(&store), &lab.path("pruned")));
+        drop(pruner(&machine, lab, &store, 10_000));
     }
     jobs.iter_mut().for_each(|(_, job)| at_work(job));
     sleep(lab.moment(4000));
@@ -396,7 +389,7 @@ fn a_power_loss_takes_nothing_acknowledged(lab: &mut Lab) {
     for ((disk, said), last) in DISKS.into_iter().zip(said).zip(last) {
         row(
             &format!("{disk}: power loss of the machine during commits and prunes"),
-            format!("{losses} losses, {} commits", acknowledged(&said)),
+            format!("power losses: {losses}, commits: {}", acknowledged(&said)),
             &format!(
                 "every acknowledged one that the prunes keep is there and right, no other; at the end {}",
                 last.trim()
@@ -456,7 +449,7 @@ fn two_machines_share_an_export(lab: &mut Lab) {
         client.sh("file-systems client 10.0.0.1");
         let mut far = writer(&client, lab, store, "far", 10_000);
         let mut near = writer(&server, lab, store, "near", 10_000);
-        drop(client.start(&prunes(store), &lab.path("pruned")));
+        drop(pruner(&client, lab, store, 10_000));
         at_work(&mut far);
         at_work(&mut near);
         sleep(lab.moment(3000));
@@ -488,7 +481,7 @@ fn two_machines_share_an_export(lab: &mut Lab) {
     }
     row(
         "nfs: power loss of the server under another machine's commits and prunes, then of that machine",
-        format!("{losses} of each, {} commits", acknowledged(&said)),
+        format!("power losses: {losses} of each, commits: {}", acknowledged(&said)),
         "the client goes on when the server is back, its locks go with it; nothing lost, nothing half-made",
         "clients",
     );

@@ -3,6 +3,7 @@
 //! ```text
 //! store_check conforms DIR                       one row a clause of the medium's contract
 //! store_check commits STORE GUEST COUNT          prints `acknowledged GUEST NUMBER ID` after each commit
+//! store_check prunes STORE KEPT COUNT            so many prunes, each waits for its turn; prints `pruned` after each
 //! store_check judge STORE ACKNOWLEDGED [KEPT]    is all that was acknowledged there, and right, and nothing else?
 //! store_check lock DIR shared|exclusive MS       takes a lock and says `held`, holds it, or ends with status 4
 //! ```
@@ -23,7 +24,7 @@ use std::{env, fs};
 use revenant_core::clock::SystemClock;
 use revenant_core::conformance::medium::JUDGES;
 use revenant_core::medium::{DirectoryMedium, LockMode, Medium};
-use revenant_core::store::{Store, StoreError, StoreOptions};
+use revenant_core::store::{CollectOptions, Retention, Store, StoreError, StoreOptions};
 use revenant_tests::stores::Expected;
 
 /// Frames of a guest; a fifth of them changes from one checkpoint to the next.
@@ -45,10 +46,11 @@ fn main() -> ExitCode {
     let done = match arguments[..] {
         ["conforms", dir] => conforms(dir.as_ref()),
         ["commits", store, guest, count] => commits(store.as_ref(), guest, count),
+        ["prunes", store, kept, count] => prunes(store.as_ref(), kept, count),
         ["judge", store, acknowledged] => judge(store.as_ref(), acknowledged, None),
         ["judge", store, acknowledged, kept] => judge(store.as_ref(), acknowledged, Some(kept)),
         ["lock", dir, mode, ms] => lock(dir.as_ref(), mode, ms),
-        _ => Err("usage: store_check conforms|commits|judge|lock …".into()),
+        _ => Err("usage: store_check conforms|commits|prunes|judge|lock …".into()),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error}");
@@ -120,6 +122,19 @@ fn commits(dir: &Path, guest: &str, count: &str) -> Result<ExitCode, Failed> {
         let id = this.stage(&store, base.as_ref())?.commit()?.id;
         println!("acknowledged {guest} {number} {}", id.to_hex());
         base = Some((id, this));
+        sleep(REST);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn prunes(dir: &Path, kept: &str, count: &str) -> Result<ExitCode, Failed> {
+    let rules = Retention {
+        keep_last: Some(kept.parse()?),
+        ..Retention::default()
+    };
+    for _ in 0..count.parse::<u32>()? {
+        open(dir)?.prune(&rules, CollectOptions::default())?;
+        println!("pruned");
         sleep(REST);
     }
     Ok(ExitCode::SUCCESS)
