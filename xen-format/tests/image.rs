@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::rc::Rc;
 
 use proptest::prelude::*;
 use revenant_core::clock::SystemClock;
 use revenant_core::guest::{MachineKind, PageTag};
 use revenant_core::medium::DirectoryMedium;
-use revenant_core::store::{CheckpointReader, NewCheckpoint, Store, StoreOptions};
+use revenant_core::store::{CheckpointReader, NewCheckpoint, Staging, Store, StoreOptions};
 use revenant_core::{PAGE_SIZE, Pfn};
 use revenant_xen_format::{IMAGE_FRAMES_MAX, ImageError, ImageSink, write_elf, write_raw};
 
@@ -34,8 +35,7 @@ impl ImageSink for Sink {
     }
 }
 
-/// A checkpoint of frames, each filled with a byte; zero for none.
-fn checkpoint(frames: &BTreeMap<u64, u8>) -> (tempfile::TempDir, CheckpointReader) {
+fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let medium = Rc::new(DirectoryMedium::open(dir.path()).unwrap());
     Store::create(&*medium).unwrap();
@@ -44,22 +44,20 @@ fn checkpoint(frames: &BTreeMap<u64, u8>) -> (tempfile::TempDir, CheckpointReade
         ..StoreOptions::default()
     };
     let store = Store::open(medium, Rc::new(SystemClock::new()), options).unwrap();
-    let mut staging = store
-        .begin(NewCheckpoint {
-            guest: "g".to_owned(),
-            machine: MachineKind::new("xen-hvm"),
-            base: None,
-            facts: BTreeMap::new(),
-        })
-        .unwrap();
-    let mut batch = staging.take_batch();
-    for (&pfn, &fill) in frames {
-        batch.push(Pfn(pfn), PageTag(0), &[fill; PAGE_SIZE]);
-    }
-    staging.put_pages(batch).unwrap();
-    let id = staging.commit().unwrap().id;
-    let reader = store.read(id).unwrap();
-    (dir, reader)
+    (dir, store)
+}
+
+/// A checkpoint of what `fill` puts into it.
+fn checkpoint(store: &Store, fill: impl FnOnce(&mut Staging<'_>)) -> CheckpointReader {
+    let new = NewCheckpoint {
+        guest: "g".to_owned(),
+        machine: MachineKind::new("xen-hvm"),
+        base: None,
+        facts: BTreeMap::new(),
+    };
+    let mut staging = store.begin(new).unwrap();
+    fill(&mut staging);
+    store.read(staging.commit().unwrap().id).unwrap()
 }
 
 /// Offset, address and length of each PT_LOAD.
@@ -84,7 +82,14 @@ proptest! {
     fn both_formats_hold_the_memory_and_nothing_else(
         frames in prop::collection::btree_map(0..90u64, 0..3u8, 1..70),
     ) {
-        let (_dir, mut reader) = checkpoint(&frames);
+        let (_dir, store) = store();
+        let mut reader = checkpoint(&store, |staging| {
+            let mut batch = staging.take_batch();
+            for (&pfn, &fill) in &frames {
+                batch.push(Pfn(pfn), PageTag(0), &[fill; PAGE_SIZE]);
+            }
+            staging.put_pages(batch).unwrap();
+        });
         let filled = frames.values().filter(|&&fill| fill > 0).count() * PAGE_SIZE;
         let mut raw = Sink::default();
         let summary = write_raw(&mut reader, &mut raw).unwrap();
@@ -112,36 +117,29 @@ proptest! {
     }
 }
 
+/// Keeps what is no hole.
+struct Head(Vec<u8>);
+
+impl ImageSink for Head {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn skip(&mut self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// More ranges than the header can count, and more memory than anybody has.
 #[test]
 fn many_ranges_are_counted_elsewhere_and_no_image_is_endless() {
-    let dir = tempfile::tempdir().unwrap();
-    let medium = Rc::new(DirectoryMedium::open(dir.path()).unwrap());
-    Store::create(&*medium).unwrap();
-    let store = Store::open(medium, Rc::new(SystemClock::new()), StoreOptions::default()).unwrap();
-    let commit = |ranges: &mut dyn Iterator<Item = std::ops::Range<u64>>| {
-        let new = NewCheckpoint {
-            guest: "g".to_owned(),
-            machine: MachineKind::new("xen-hvm"),
-            base: None,
-            facts: BTreeMap::new(),
-        };
-        let mut staging = store.begin(new).unwrap();
-        for range in ranges {
-            staging.put_zero(range, PageTag(0)).unwrap();
-        }
-        store.read(staging.commit().unwrap().id).unwrap()
+    let (_dir, store) = store();
+    let commit = |ranges: &mut dyn Iterator<Item = Range<u64>>| {
+        checkpoint(&store, |staging| {
+            ranges.for_each(|range| staging.put_zero(range, PageTag(0)).unwrap());
+        })
     };
-    struct Head(Vec<u8>);
-    impl ImageSink for Head {
-        fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-            self.0.extend_from_slice(bytes);
-            Ok(())
-        }
-        fn skip(&mut self, _: u64) -> io::Result<()> {
-            Ok(())
-        }
-    }
     let mut head = Head(Vec::new());
     let ranges = 70_000_u32;
     write_elf(

@@ -77,9 +77,6 @@ pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
 /// How long commands wait for the store's lock if they are not told. An import may be a stream that comes once, and a
 /// checkpoint has cost a guest time.
 const WAIT_TO_TAKE_IN: Duration = Duration::from_mins(5);
-/// A guest that is protected must not go unwatched for long.
-#[cfg(feature = "libxc")]
-const WAIT_TO_PROTECT: Duration = Duration::from_mins(1);
 const WAIT_TO_READ: Duration = Duration::from_secs(30);
 /// What is not pruned today is pruned tomorrow.
 const WAIT_TO_PRUNE: Duration = Duration::from_secs(10);

@@ -19,7 +19,7 @@ use revenant_xen::protect::{Ended, Entry, Progress, Protection, Sign, protect as
 use serde_json::Value;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::super::{WAIT_TO_PROTECT, duration, open_for_writing};
+use super::super::{duration, open_for_writing};
 use super::HELPER;
 use crate::Outcome;
 use crate::args::ProtectArgs;
@@ -27,6 +27,9 @@ use crate::output::{escaped, instant, print, warning};
 
 /// After so many crashes from one checkpoint an older one serves.
 const CRASHES_MAX: u32 = 2;
+
+/// How long to wait for the store's lock if nothing is told: the guest must not go unwatched for long.
+const WAIT: Duration = Duration::from_mins(1);
 
 /// A failed capture is tried again after this, or after the interval if that is shorter.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -38,7 +41,7 @@ pub(crate) fn protect(args: &ProtectArgs) -> Result<Outcome> {
     }
     let policy = policy(args)?;
     let mut protection = protection(args)?;
-    let wait = args.store.wait.unwrap_or(WAIT_TO_PROTECT);
+    let wait = args.store.wait.unwrap_or(WAIT);
     let (store, made) = open_for_writing(&args.store.store, args.make, wait)?;
     made.keep();
     let mut log = args.log.as_deref().map(open_log).transpose()?;
