@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::SegmentName;
-use super::frame::FrameEntry;
 use super::id::Digest;
 use super::page_map::{Run, SLOTS_MAX, Source};
 use super::slots::SlotSet;
@@ -48,12 +47,6 @@ impl Live {
     /// Is anything of the segment needed?
     pub(super) fn needs(&self, name: SegmentName) -> bool {
         self.needed.contains_key(&name)
-    }
-
-    /// Is a page of the frame needed?
-    pub(super) fn any_of(&self, name: SegmentName, frame: &FrameEntry) -> bool {
-        let slots = self.slots_of(name);
-        slots.is_some_and(|slots| slots.any_of(frame.first_slot..frame.end_slot()))
     }
 
     /// The slots of a segment that are needed, as far as it can have them.

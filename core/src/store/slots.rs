@@ -32,11 +32,6 @@ impl SlotSet {
         }
     }
 
-    /// Is one of the slots in it?
-    pub(super) fn any_of(&self, mut slots: Range<u32>) -> bool {
-        slots.any(|slot| self.contains(slot))
-    }
-
     pub(super) fn contains(&self, slot: u32) -> bool {
         let word = self.bits.get(slot as usize / 64);
         word.is_some_and(|word| word >> (slot % 64) & 1 == 1)
