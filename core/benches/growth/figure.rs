@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Row;
+use super::{Row, ms};
 
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 200.0;
@@ -21,7 +21,6 @@ struct Chart {
 
 pub(crate) fn draw(rows: &[Row]) -> String {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let ms = |took: std::time::Duration| took.as_secs_f64() * 1e3;
     let afresh = |row: &Row| Some((f64::from(row.checkpoint), mib(row.afresh_bytes?)));
     let chart = |title, value: &dyn Fn(&Row) -> f64| Chart {
         title,
@@ -35,9 +34,11 @@ pub(crate) fn draw(rows: &[Row]) -> String {
                 mib(row.store_bytes)
             })
         },
-        chart("begin a checkpoint, ms", &|row| ms(row.begin)),
-        chart("list, ms", &|row| ms(row.list)),
-        chart("prune, ms", &|row| ms(row.prune)),
+        chart("begin a checkpoint, ms of a processor", &|row| {
+            ms(row.begin.computing)
+        }),
+        chart("list, ms of a processor", &|row| ms(row.list.computing)),
+        chart("prune, ms of a processor", &|row| ms(row.prune.computing)),
     ];
     let last = rows.last().map_or(1.0, |row| f64::from(row.checkpoint));
     let mut svg = format!(

@@ -6,7 +6,7 @@
 //! cargo bench -p revenant-core --bench growth -- --out DIR --checkpoints 100
 //! ```
 //! Every step is done by a store opened anew, as a process that has just started does it. Writes a row a checkpoint and
-//! draws them. Sizes are the same each time, times are not.
+//! draws them, and the times on the processor. Sizes are the same each time, times are not. Linux only.
 
 #![allow(
     clippy::unwrap_used,
@@ -41,40 +41,61 @@ struct Row {
     /// What the checkpoints that are kept take in a store that never held anything else.
     afresh_bytes: Option<u64>,
     segments: usize,
-    begin: Duration,
-    list: Duration,
-    prune: Duration,
+    begin: Took,
+    list: Took,
+    prune: Took,
     rewritten_bytes: u64,
     written_bytes: u64,
 }
 
-const HEADER: &str =
-    "checkpoint,store_bytes,afresh_bytes,segments,begin_ms,list_ms,prune_ms,written_bytes,rewritten_bytes";
+const HEADER: &str = "checkpoint,store_bytes,afresh_bytes,segments,written_bytes,rewritten_bytes,begin_ms,begin_cpu_ms,list_ms,list_cpu_ms,prune_ms,prune_cpu_ms";
 
 impl Row {
     fn csv(&self) -> String {
-        let ms = |took: Duration| took.as_secs_f64() * 1e3;
+        let times = |took: Took| format!("{:.3},{:.3}", ms(took.elapsed), ms(took.computing));
         let afresh = self
             .afresh_bytes
             .map_or_else(String::new, |bytes| bytes.to_string());
         format!(
-            "{},{},{afresh},{},{:.3},{:.3},{:.3},{},{}",
+            "{},{},{afresh},{},{},{},{},{},{}",
             self.checkpoint,
             self.store_bytes,
             self.segments,
-            ms(self.begin),
-            ms(self.list),
-            ms(self.prune),
             self.written_bytes,
-            self.rewritten_bytes
+            self.rewritten_bytes,
+            times(self.begin),
+            times(self.list),
+            times(self.prune),
         )
     }
 }
 
-fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
-    let begun = Instant::now();
+fn ms(took: Duration) -> f64 {
+    took.as_secs_f64() * 1e3
+}
+
+/// How long something took.
+#[derive(Debug, Clone, Copy)]
+struct Took {
+    elapsed: Duration,
+    /// Of this, on a processor: what other processes do is not in it, nor is waiting for the disk.
+    computing: Duration,
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Took) {
+    let (begun, computed) = (Instant::now(), on_processor());
     let done = work();
-    (done, begun.elapsed())
+    let took = Took {
+        elapsed: begun.elapsed(),
+        computing: on_processor() - computed,
+    };
+    (done, took)
+}
+
+/// How long this thread has been on a processor.
+fn on_processor() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
 }
 
 fn open(dir: &Path) -> Store {
