@@ -40,9 +40,15 @@ impl Store {
     /// because these are removed before the pages that only they need.
     fn steps(&self, plan: Plan, live: &Live, alone: Alone<'_>, done: &mut Done) -> Result<(), StoreError> {
         let report = &mut done.report;
-        for (id, doomed) in &plan.manifests {
-            if !self.removed(doomed, alone, report)? {
-                done.not_removed.push(*id);
+        for (at, (id, doomed)) in plan.manifests.iter().enumerate() {
+            match self.removed(doomed, alone, report) {
+                Ok(true) => {}
+                Ok(false) => done.not_removed.push(*id),
+                Err(error) => {
+                    done.not_removed
+                        .extend(plan.manifests[at..].iter().map(|(id, _)| *id));
+                    return Err(error);
+                }
             }
         }
         if !plan.manifests.is_empty() {
