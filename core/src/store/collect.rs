@@ -123,6 +123,7 @@ impl Store {
         let collected = if options.dry_run {
             plan.report
         } else {
+            self.check_fences()?;
             self.carry_out(plan, &|| lock.check(operation))?
         };
         Ok(Pruned {

@@ -20,6 +20,7 @@ mod encode;
 mod entries;
 mod error;
 mod expand;
+mod fences;
 mod files;
 mod frame;
 mod header;
@@ -63,6 +64,7 @@ use locks::StoreLock;
 use manifest::Head;
 
 use crate::clock::Clock;
+use crate::lease::Fence;
 use crate::medium::Medium;
 
 /// A store of checkpoints on a medium.
@@ -81,6 +83,8 @@ pub struct Store {
     shared: RefCell<Weak<StoreLock>>,
     /// No shared lock was refused so far.
     guarded: Cell<bool>,
+    /// By guest: the leases under which this handle writes.
+    fences: RefCell<BTreeMap<String, Fence>>,
 }
 
 impl Store {
@@ -116,6 +120,7 @@ impl Store {
             known: RefCell::default(),
             shared: RefCell::default(),
             guarded: Cell::new(true),
+            fences: RefCell::default(),
         })
     }
 

@@ -14,6 +14,7 @@ use super::pages::{FinishedPages, PageWriter};
 use super::segment::SealedSegment;
 use super::{CheckpointId, CheckpointInfo, DiskInfo, NewCheckpoint, SegmentName, Store, StoreError, entries};
 use crate::guest::{MemoryLayout, PageBatch, PageTag, Space, StateRecord};
+use crate::lease::EPOCH_FACT;
 use crate::units::Timestamp;
 
 /// What a commit is called where it is refused.
@@ -210,7 +211,15 @@ impl<'s> Staging<'s> {
     }
 
     /// Makes the checkpoint exist: after this returned Ok, no crash loses it.
+    ///
+    /// A guest whose lease this handle holds ([`Store::set_fence`]) is committed under the lease's epoch. If another has
+    /// taken the lease, the checkpoint does not exist in the end: nothing is published when that is seen before, and the
+    /// manifest is removed again when it is seen after, in which case another may have listed it meanwhile, as the newest
+    /// state of the former holder, which it is.
     pub fn commit(mut self) -> Result<CheckpointInfo, StoreError> {
+        if let Some(epoch) = self.store.epoch(&self.new.guest) {
+            self.set_fact(EPOCH_FACT, &epoch.to_string());
+        }
         check_facts(&self.new.facts)?;
         self.with_pages(PageWriter::settle)?;
         let pages = std::mem::replace(&mut self.pages, Err(None)).map_err(|_| StoreError::Poisoned)?;
@@ -248,7 +257,7 @@ impl<'s> Staging<'s> {
         let head = Head::new(self.info(&usage, new_pages), names.clone());
         let head = self.publish_manifest(head, body, own, number)?;
         let info = head.info.clone();
-        if let Err(error) = self.confirm(&names, &known) {
+        if let Err(error) = self.confirm(&info.guest, &names, &known) {
             self.withdraw(info.id);
             return Err(error);
         }
@@ -290,15 +299,22 @@ impl<'s> Staging<'s> {
             None => TmpFile::create(medium)?,
         };
         let path = checkpoint_path(manifest.id);
+        self.store.check_fence(&head.info.guest)?;
         files::write_whole(file, CHECKPOINTS, &path, &[&manifest.head, &manifest.body])?;
         head.info.id = manifest.id;
         Ok(head)
     }
 
     /// Step 7 of the commit. Whoever collects garbage now sees the manifest; one who did so before, because the lock was taken
-    /// away or excludes nobody, has removed what he was to remove, or sees that he has lost the lock.
-    fn confirm(&self, names: &[SegmentName], known: &Known) -> Result<(), StoreError> {
+    /// away or excludes nobody, has removed what he was to remove, or sees that he has lost the lock. The lease is looked at last:
+    /// whoever takes it from here on finds a checkpoint that was made before.
+    fn confirm(&self, guest: &str, names: &[SegmentName], known: &Known) -> Result<(), StoreError> {
         self.lock.check(COMMIT)?;
+        self.confirm_segments(names, known)?;
+        self.store.check_fence(guest)
+    }
+
+    fn confirm_segments(&self, names: &[SegmentName], known: &Known) -> Result<(), StoreError> {
         if names.is_empty() {
             return Ok(());
         }
