@@ -615,7 +615,8 @@ fn the_host_that_stands_by_takes_over(lab: &mut Lab, scratch: &Path) {
     second.sh("echo 'holder host three' > /share/s/leases/shared.1000");
     let mut log = EventLog::default();
     let lost = log.wait(&second, &mut guest, "lease-lost");
-    assert_eq!(lost["by"], "host three (epoch 1000)");
+    let by = lost["by"].as_str().expect("who has it now");
+    assert!(by.ends_with("(epoch 1000)"), "{by}");
     log.wait(&second, &mut guest, "stopped");
     let before = listed(&second.sh("revenant list --store /share/s --json"));
     guest.reports(2);

@@ -2,6 +2,7 @@
 
 use super::names::Names;
 use crate::medium::{Medium, MediumError, MediumErrorKind};
+use crate::store::CheckpointInfo;
 
 /// The right to change a guest's part of a store, for as long as no larger epoch of its lease exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,17 @@ impl Fence {
             _ => Standing::Superseded { by: None },
         })
     }
+}
+
+/// Leaves out what a holder whose epoch is over committed at the moment when it was deposed: of checkpoints of one guest, oldest
+/// first, those that come after one of the present epoch and are of an earlier one. In sequence they are later than what the present
+/// holder has made, and older in what the guest has done. A checkpoint that was made under no lease stays.
+pub fn leave_out_deposed(checkpoints: &mut Vec<CheckpointInfo>, epoch: u64) {
+    let mut present = false;
+    checkpoints.retain(|info| {
+        present |= info.epoch() == Some(epoch);
+        !present || info.epoch().is_none_or(|of| of >= epoch)
+    });
 }
 
 /// A client of a network file system lists a folder from memory for up to a minute; not when it has just changed the folder

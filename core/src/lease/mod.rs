@@ -27,7 +27,7 @@ mod taken;
 #[cfg(test)]
 mod tests;
 
-pub use fence::{Fence, Standing};
+pub use fence::{Fence, Standing, leave_out_deposed};
 pub use held::Held;
 pub use standing_by::{Lapsed, StandBy, stand_by};
 pub use taken::{Claim, Lease, LeaseError, LeaseState, Rival};

@@ -17,7 +17,9 @@ use super::*;
 use crate::clock::{Clock, SystemClock};
 use crate::guest::{MachineKind, PageBatch, PageTag};
 use crate::medium::{DirectoryMedium, Medium};
-use crate::store::{CheckpointId, CollectOptions, NewCheckpoint, Retention, Store, StoreError, StoreOptions};
+use crate::store::{
+    CheckpointId, CheckpointInfo, CollectOptions, NewCheckpoint, Retention, Store, StoreError, StoreOptions,
+};
 use crate::units::{PAGE_SIZE, Pfn, Timestamp};
 
 const GUEST: &str = "web/1";
@@ -55,8 +57,12 @@ fn directory() -> (tempfile::TempDir, DirectoryMedium) {
     (dir, medium)
 }
 
+fn new_store(medium: Rc<dyn Medium>) -> Store {
+    Store::create(&*medium).unwrap();
+    open_store(medium).unwrap()
+}
+
 fn open_store(medium: Rc<dyn Medium>) -> Result<Store, StoreError> {
-    Store::create(&*medium)?;
     let options = StoreOptions {
         workers: 0,
         ..StoreOptions::default()
@@ -231,7 +237,7 @@ fn a_living_holder_is_left_alone_and_a_lost_one_is_taken_over() {
 #[test]
 fn a_holder_that_lost_its_lease_removes_nothing() {
     let (dir, medium) = directory();
-    let store = open_store(Rc::new(medium)).unwrap();
+    let store = new_store(Rc::new(medium));
     let medium = store_medium(&dir);
     let clock = Set::default();
     for content in 1..=3 {
@@ -265,6 +271,31 @@ fn a_holder_that_lost_its_lease_removes_nothing() {
         commit(&store, GUEST, 5),
         Err(StoreError::Superseded { .. })
     ));
+}
+
+#[test]
+fn what_a_deposed_holder_left_is_no_candidate_once_there_is_something_better() {
+    let (_dir, medium) = directory();
+    let store = new_store(Rc::new(medium));
+    let left = |epochs: &[Option<u64>], epoch| {
+        let mut checkpoints: Vec<_> = (0..epochs.len())
+            .map(|i| {
+                let id = commit(&store, GUEST, u8::try_from(i + 1).unwrap()).unwrap();
+                let mut info = store.info(id).unwrap().unwrap();
+                info.facts
+                    .extend(epochs[i].map(|epoch| (EPOCH_FACT.to_owned(), epoch.to_string())));
+                info
+            })
+            .collect();
+        leave_out_deposed(&mut checkpoints, epoch);
+        checkpoints.iter().map(CheckpointInfo::epoch).collect::<Vec<_>>()
+    };
+    let of = |epoch| Some(epoch);
+    assert_eq!(left(&[of(1), of(1), None], 2), [of(1), of(1), None]);
+    assert_eq!(
+        left(&[of(1), of(2), of(1), None, of(2), of(3)], 2),
+        [of(1), of(2), None, of(2), of(3)]
+    );
 }
 
 fn store_medium(dir: &tempfile::TempDir) -> Rc<dyn Medium> {
@@ -340,7 +371,7 @@ proptest! {
         acts in acts(), order in prop::collection::vec((any::<u8>(), 1u8..60), 1..40),
     ) {
         let (dir, medium) = directory();
-        drop(open_store(Rc::new(medium)).unwrap());
+        drop(new_store(Rc::new(medium)));
         let (turns, log) = (Turns::of(acts.len()), Log::default());
         let mut leases: Vec<Lease> = thread::scope(|scope| {
             let hosts: Vec<_> = acts

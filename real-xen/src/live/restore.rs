@@ -530,3 +530,70 @@ fn is_broken_pipe(error: &RestoreError) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use revenant_xen_format::{Fault, WriteError};
+
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_that_will_never_restore_is_told_from_a_host_that_cannot_now() {
+        let record = || "x".to_owned();
+        let left = |source| RestoreError::DisksLeft {
+            disks: Vec::new(),
+            source: Box::new(source),
+        };
+        let bad_stream = || {
+            RestoreError::Export(ExportError::BadStream {
+                name: record(),
+                fault: Fault::NoEnd,
+            })
+        };
+        let bad_record = ExportError::BadRecord {
+            name: record(),
+            reason: "short",
+        };
+        let damaged = [
+            RestoreError::NoConfiguration,
+            RestoreError::NoSuchDisk("xvda".into()),
+            RestoreError::Export(bad_record),
+            bad_stream(),
+            left(bad_stream()),
+        ];
+        assert!(damaged.iter().all(RestoreError::damaged));
+        let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let sound = [
+            RestoreError::Busy,
+            RestoreError::CalledOff,
+            RestoreError::Export(ExportError::Write(WriteError::Io {
+                offset: 0,
+                source: broken(),
+            })),
+            left(RestoreError::Pipe(broken())),
+        ];
+        assert!(!sound.iter().any(RestoreError::damaged));
+    }
+
+    #[test]
+    fn who_reads_of_a_broken_restore_learns_of_each_disk() {
+        let disk = |name: &str, state| DiskLeft {
+            name: name.to_owned(),
+            device: PathBuf::from("/dev/vg/x"),
+            state,
+        };
+        let error = RestoreError::DisksLeft {
+            disks: vec![
+                disk("xvda", DiskState::Written),
+                disk("xvdb", DiskState::PartlyWritten),
+                disk("xvdc", DiskState::Untouched),
+            ],
+            source: Box::new(RestoreError::CalledOff),
+        };
+        assert_eq!(
+            revenant_core::with_causes(&error),
+            "the restore broke off; xvda (/dev/vg/x) is written, xvdb (/dev/vg/x) is partly written, \
+             xvdc (/dev/vg/x) is untouched: the restore was called off"
+        );
+    }
+}

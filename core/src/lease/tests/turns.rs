@@ -86,7 +86,7 @@ impl Turns {
     }
 }
 
-/// A directory that does each operation only when it is its turn.
+/// A directory that does each operation only when it is its turn. Nothing crashes here, so nothing has to be durable.
 #[derive(Debug)]
 pub(super) struct InTurn {
     inner: DirectoryMedium,
@@ -137,8 +137,9 @@ impl Medium for InTurn {
         self.turn().create_dir(dir)
     }
 
-    fn sync_dir(&self, dir: &str) -> Result<(), MediumError> {
-        self.turn().sync_dir(dir)
+    fn sync_dir(&self, _: &str) -> Result<(), MediumError> {
+        self.turn();
+        Ok(())
     }
 
     fn try_lock(&self, path: &str, mode: LockMode, wait: Duration) -> Result<LockAttempt, MediumError> {
@@ -165,6 +166,6 @@ impl MediumWriter for Writer {
 
     fn sync(&mut self) -> Result<(), MediumError> {
         self.turns.wait(self.me);
-        self.inner.sync()
+        Ok(())
     }
 }

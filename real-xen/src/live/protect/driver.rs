@@ -9,7 +9,7 @@ use std::time::Duration;
 use revenant_core::capture::{CaptureError, CaptureRequest, Session, capture};
 use revenant_core::clock::SystemClock;
 use revenant_core::guest::GoneReason;
-use revenant_core::lease::{Claim, Held, Lapsed, Lease, LeaseError, LeaseState, Rival};
+use revenant_core::lease::{Claim, Held, Lapsed, Lease, LeaseError, LeaseState, Rival, leave_out_deposed};
 use revenant_core::medium::DirectoryMedium;
 use revenant_core::policy::IntervalPolicy;
 use revenant_core::protect::{Event, GiveUp, Options, Protect, Step, Tally};
@@ -235,7 +235,7 @@ impl<'a> Driver<'a> {
         let listing = self.store.list()?;
         let mut own: Vec<CheckpointInfo> = listing.checkpoints;
         own.retain(|info| info.guest == self.protection.guest);
-        without_deposed(&mut own, self.lease.fence().epoch());
+        leave_out_deposed(&mut own, self.lease.fence().epoch());
         let ids = own.iter().map(|info| info.id);
         Ok(ids.filter(|id| !self.hung.contains(id)).collect())
     }
@@ -614,16 +614,6 @@ fn take_lease(
 
 fn medium(folder: &Path) -> Result<Box<dyn Medium>, MediumError> {
     Ok(Box::new(DirectoryMedium::open(folder)?))
-}
-
-/// Leaves out what a holder whose epoch is over committed at the moment when it was deposed: it is later in sequence than
-/// checkpoints of the present epoch, and older in what the guest has done.
-fn without_deposed(checkpoints: &mut Vec<CheckpointInfo>, epoch: u64) {
-    let mut present = false;
-    checkpoints.retain(|info| {
-        present |= info.epoch() == Some(epoch);
-        !present || info.epoch().is_none_or(|of| of >= epoch)
-    });
 }
 
 /// A guest that was lost is restored. One that switched itself off or was rebooted has not been captured, and is seen
