@@ -88,8 +88,6 @@ impl Protector {
             quarantined: hung.map(|checkpoint| checkpoint.0).collect(),
             ..Retention::new(Scope::Guest(self.name.to_owned()))
         };
-        let pruned = self.store.prune(&retention, CollectOptions::default()).unwrap();
-        assert!(pruned.dropped.iter().all(|info| info.guest == self.name));
         let of_use = self
             .committed
             .iter()
@@ -99,6 +97,12 @@ impl Protector {
             .take(self.keep_last as usize)
             .map(|checkpoint| checkpoint.0)
             .collect();
+        let pruned = self.store.prune(&retention, CollectOptions::default()).unwrap();
+        let dropped: Vec<CheckpointId> = pruned.dropped.iter().map(|info| info.id).collect();
+        assert!(pruned.dropped.iter().all(|info| info.guest == self.name));
+        assert!(dropped.iter().all(|id| !self.owed.contains(id)), "{dropped:?}");
+        self.committed
+            .retain(|checkpoint| !dropped.contains(&checkpoint.0));
     }
 
     /// Cuts in half what only the newest checkpoint needs.

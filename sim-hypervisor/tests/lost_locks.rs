@@ -259,7 +259,8 @@ fn a_prune_harms_no_checkpoint_that_is_committed_while_its_lock_is_gone() {
                 assert_whole(disk, id, &scene.new_memory, when);
             }
             // Unless the other one was there before it looked, it keeps what was the newest.
-            let kept = pruned.map_or(vec![newest_before], |pruned| {
+            let done = pruned.ok().filter(|pruned| !stops(pruned));
+            let kept = done.map_or(vec![newest_before], |pruned| {
                 pruned.kept.iter().map(|info| info.id).collect()
             });
             for id in kept.into_iter().filter(|&id| Some(id) != new.get()) {

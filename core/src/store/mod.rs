@@ -22,6 +22,7 @@ mod encode;
 mod entries;
 mod error;
 mod expand;
+mod fences;
 mod files;
 mod frame;
 mod guest_name;
@@ -84,6 +85,7 @@ use manifest::Head;
 use repair::Sought;
 
 use crate::clock::Clock;
+use crate::lease::Fence;
 use crate::medium::Medium;
 
 /// A store of checkpoints on a medium.
@@ -104,6 +106,8 @@ pub struct Store {
     guarded: Cell<bool>,
     /// What the last attempt to heal looked through.
     sought: RefCell<Option<Sought>>,
+    /// By guest: the leases under which this handle writes.
+    fences: RefCell<BTreeMap<String, Fence>>,
 }
 
 impl Store {
@@ -143,6 +147,7 @@ impl Store {
             shared: RefCell::default(),
             guarded: Cell::new(true),
             sought: RefCell::default(),
+            fences: RefCell::default(),
         })
     }
 
