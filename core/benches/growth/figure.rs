@@ -1,8 +1,6 @@
-//! The rows as a picture: four charts over the number of checkpoints.
+//! The table as a picture: four charts over the number of checkpoints.
 
 use std::fmt::Write;
-
-use super::{Row, ms};
 
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 200.0;
@@ -19,28 +17,33 @@ struct Chart {
     points: Vec<(f64, f64)>,
 }
 
-pub(crate) fn draw(rows: &[Row]) -> String {
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let afresh = |row: &Row| Some((f64::from(row.checkpoint), mib(row.afresh_bytes?)));
-    let chart = |title, value: &dyn Fn(&Row) -> f64| Chart {
+/// Draws the table.
+pub(crate) fn draw(csv: &str) -> String {
+    let mib = |bytes: f64| bytes / f64::from(1 << 20);
+    let table = Table::read(csv);
+    let chart = |title, column: &str, scale: &dyn Fn(f64) -> f64| Chart {
         title,
-        curve: medians(rows, value),
+        curve: medians(&table.of(column), scale),
         points: Vec::new(),
     };
+    let afresh = table.of("afresh_bytes").into_iter();
     let charts = [
         Chart {
-            points: rows.iter().filter_map(afresh).collect(),
-            ..chart("size of the store, MiB (dots: stored afresh)", &|row| {
-                mib(row.store_bytes)
-            })
+            points: afresh.map(|(x, bytes)| (x, mib(bytes))).collect(),
+            ..chart(
+                "size of the store, MiB (dots: stored afresh)",
+                "store_bytes",
+                &mib,
+            )
         },
-        chart("begin a checkpoint, ms of a processor", &|row| {
-            ms(row.begin.computing)
-        }),
-        chart("list, ms of a processor", &|row| ms(row.list.computing)),
-        chart("prune, ms of a processor", &|row| ms(row.prune.computing)),
+        chart("begin a checkpoint, ms of a processor", "begin_cpu_ms", &|ms| ms),
+        chart("list, ms", "list_ms", &|ms| ms),
+        chart("prune, ms of a processor", "prune_cpu_ms", &|ms| ms),
     ];
-    let last = rows.last().map_or(1.0, |row| f64::from(row.checkpoint));
+    let last = table
+        .of("checkpoint")
+        .last()
+        .map_or(1.0, |&(checkpoint, _)| checkpoint);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" font-family=\"sans-serif\" font-size=\"11\">\n\
          <title>A store over {last} checkpoints</title>\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
@@ -60,17 +63,40 @@ pub(crate) fn draw(rows: &[Row]) -> String {
     svg
 }
 
-/// The median of each few rows that follow one another.
-fn medians(rows: &[Row], value: &dyn Fn(&Row) -> f64) -> Vec<(f64, f64)> {
-    let median = |some: &[Row]| {
-        let mut values: Vec<f64> = some.iter().map(value).collect();
-        values.sort_by(f64::total_cmp);
-        (
-            f64::from(some[some.len() / 2].checkpoint),
-            values[values.len() / 2],
-        )
+/// The cells of a table, by row and by name of the column.
+struct Table<'t> {
+    names: Vec<&'t str>,
+    rows: Vec<Vec<&'t str>>,
+}
+
+impl<'t> Table<'t> {
+    fn read(csv: &'t str) -> Self {
+        let mut lines = csv.lines().map(|line| line.split(',').collect());
+        Table {
+            names: lines.next().unwrap(),
+            rows: lines.collect(),
+        }
+    }
+
+    /// The first cell of each row, and the one of this column where it is not empty.
+    fn of(&self, column: &str) -> Vec<(f64, f64)> {
+        let at = self.names.iter().position(|name| *name == column).unwrap();
+        let number = |cell: &str| cell.parse::<f64>().ok();
+        self.rows
+            .iter()
+            .filter_map(|row| Some((number(row[0])?, number(row[at])?)))
+            .collect()
+    }
+}
+
+/// The median of each few values that follow one another.
+fn medians(values: &[(f64, f64)], scale: &dyn Fn(f64) -> f64) -> Vec<(f64, f64)> {
+    let median = |some: &[(f64, f64)]| {
+        let mut sorted: Vec<f64> = some.iter().map(|&(_, y)| scale(y)).collect();
+        sorted.sort_by(f64::total_cmp);
+        (some[some.len() / 2].0, sorted[sorted.len() / 2])
     };
-    rows.chunks(WINDOW).map(median).collect()
+    values.chunks(WINDOW).map(median).collect()
 }
 
 impl Chart {

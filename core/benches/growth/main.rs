@@ -4,6 +4,7 @@
 //! ```text
 //! cargo bench -p revenant-core --bench growth                        into results/store-growth
 //! cargo bench -p revenant-core --bench growth -- --out DIR --checkpoints 100
+//! cargo bench -p revenant-core --bench growth -- --draw               from the table that is there
 //! ```
 //! Every step is done by a store opened anew, as a process that has just started does it. Writes a row a checkpoint and
 //! draws them, and the times on the processor. Sizes are the same each time, times are not. Linux only.
@@ -34,7 +35,7 @@ const KEEP_LAST: u32 = 10;
 const AFRESH_EVERY: u32 = 50;
 
 /// A row of the table.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Row {
     checkpoint: u32,
     store_bytes: u64,
@@ -163,6 +164,25 @@ fn afresh_bytes(dir: &Path, fresh_dir: &Path) -> u64 {
     bytes
 }
 
+/// Writes the table.
+fn measure(table: &Path, checkpoints: u32) {
+    let dir = tempfile::tempdir().unwrap();
+    let (store_dir, fresh_dir) = (dir.path().join("store"), dir.path().join("fresh"));
+    let mut guest = Guest::new();
+    let mut csv = fs::File::create(table).unwrap();
+    writeln!(csv, "{HEADER}").unwrap();
+    for checkpoint in 1..=checkpoints {
+        let mut row = step(&store_dir, &mut guest, checkpoint);
+        if checkpoint % AFRESH_EVERY == 0 {
+            row.afresh_bytes = Some(afresh_bytes(&store_dir, &fresh_dir));
+            println!("{}", row.csv());
+        }
+        writeln!(csv, "{}", row.csv()).unwrap();
+        guest.run();
+    }
+    assert!(open(&store_dir).verify(None).unwrap().findings.is_empty());
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let value = |name: &str| {
@@ -174,24 +194,14 @@ fn main() {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/store-growth"),
         PathBuf::from,
     );
-    let checkpoints: u32 = value("--checkpoints").map_or(1000, |text| text.parse().unwrap());
     fs::create_dir_all(&out).unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let (store_dir, fresh_dir) = (dir.path().join("store"), dir.path().join("fresh"));
-    let mut guest = Guest::new();
-    let mut csv = fs::File::create(out.join("growth.csv")).unwrap();
-    writeln!(csv, "{HEADER}").unwrap();
-    let mut rows = Vec::new();
-    for checkpoint in 1..=checkpoints {
-        let mut row = step(&store_dir, &mut guest, checkpoint);
-        if checkpoint % AFRESH_EVERY == 0 {
-            row.afresh_bytes = Some(afresh_bytes(&store_dir, &fresh_dir));
-            println!("{}", row.csv());
-        }
-        writeln!(csv, "{}", row.csv()).unwrap();
-        rows.push(row);
-        guest.run();
+    let table = out.join("growth.csv");
+    if !args.iter().any(|arg| arg == "--draw") {
+        measure(
+            &table,
+            value("--checkpoints").map_or(1000, |text| text.parse().unwrap()),
+        );
     }
-    assert!(open(&store_dir).verify(None).unwrap().findings.is_empty());
-    fs::write(out.join("growth.svg"), figure::draw(&rows)).unwrap();
+    let figure = figure::draw(&fs::read_to_string(&table).unwrap());
+    fs::write(out.join("growth.svg"), figure).unwrap();
 }
