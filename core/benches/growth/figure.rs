@@ -126,7 +126,7 @@ impl Chart {
                  <text x=\"{across}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
                  <text x=\"{x:.1}\" y=\"{down}\" text-anchor=\"middle\">{}</text>",
                 y + 4.0,
-                share * ceiling,
+                (share * ceiling * 1e6).round() / 1e6,
                 (share * last).round()
             );
         }
