@@ -78,7 +78,9 @@ mod tests {
                 })
                 .collect();
             let mut blame = Blame::new(&damaged);
-            runs.iter().for_each(|&(start, count)| blame.need(&(start..start + count)));
+            for &(start, count) in &runs {
+                blame.need(&(start..start + count));
+            }
             let overlaps = |frame: &Range<u32>| runs.iter().any(|&(s, n)| s < frame.end && frame.start < s + n);
             let expected: Vec<usize> = (0..damaged.len()).filter(|&i| overlaps(&damaged[i])).collect();
             prop_assert_eq!(blame.needed().collect::<Vec<_>>(), expected);

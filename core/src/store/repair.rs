@@ -273,7 +273,9 @@ impl Store {
     /// Notes which slots of sick segments checkpoints need.
     fn mark_needed(&self, sick: &mut [Sick], all_readable: bool) -> Result<(), StoreError> {
         if !all_readable {
-            sick.iter_mut().for_each(|sick| sick.needed.add(WHOLE));
+            for sick in sick.iter_mut() {
+                sick.needed.add(WHOLE);
+            }
         }
         if sick.is_empty() || !all_readable {
             return Ok(());
@@ -297,7 +299,9 @@ impl Store {
             }
         }
         if damaged {
-            sick.iter_mut().for_each(|sick| sick.needed.add(WHOLE));
+            for sick in sick.iter_mut() {
+                sick.needed.add(WHOLE);
+            }
         }
         Ok(())
     }

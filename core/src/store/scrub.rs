@@ -1,6 +1,7 @@
 //! Verification in slices, for a process that lives as long as the store.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::bad;
 use super::expand::Chunk;
@@ -102,14 +103,14 @@ impl Store {
             if damage(chunk.read(&segment, bundle))?.is_ok() {
                 chunk = chunk.run(&mut codec);
                 for wrong in &chunk.wrong {
-                    self.note_scrubbed(name, &[wrong.entry.first_slot..wrong.entry.end_slot()]);
+                    self.note_scrubbed(name, wrong.entry.first_slot..wrong.entry.end_slot());
                     done.findings.push(wrong.finding(segment.file.path()));
                 }
                 continue;
             }
             for frame in bundle {
                 if let Err(finding) = damage(chunk.read(&segment, std::slice::from_ref(frame)))? {
-                    self.note_scrubbed(name, &[frame.first_slot..frame.end_slot()]);
+                    self.note_scrubbed(name, frame.first_slot..frame.end_slot());
                     done.findings.push(finding);
                 }
             }
@@ -137,7 +138,7 @@ impl Store {
     }
 
     /// What cannot be noted is found again in the next round.
-    fn note_scrubbed(&self, name: SegmentName, slots: &[std::ops::Range<u32>]) {
-        let _ = bad::add_to_list(&self.medium, name, slots);
+    fn note_scrubbed(&self, name: SegmentName, slots: Range<u32>) {
+        let _ = bad::add_to_list(&self.medium, name, &[slots]);
     }
 }

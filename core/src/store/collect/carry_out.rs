@@ -22,7 +22,7 @@ pub(super) struct Done {
 impl Store {
     /// Carries out a plan as far as it can be. An error is returned only if the machine has stopped: of all others the report
     /// tells.
-    pub(super) fn carry_out(&self, plan: Plan, live: &Live, alone: Alone<'_>) -> Result<Done, StoreError> {
+    pub(super) fn carry_out(&self, plan: &Plan, live: &Live, alone: Alone<'_>) -> Result<Done, StoreError> {
         let mut done = Done {
             report: plan.report.clone(),
             ..Done::default()
@@ -38,7 +38,7 @@ impl Store {
     /// Steps 3 to 5 of a collection. An error ends it: what comes behind must not be done. One is as soon as `alone` tells that
     /// others may be at work in the store. What they can have learnt of pages they learnt from manifests that are still there,
     /// because these are removed before the pages that only they need.
-    fn steps(&self, plan: Plan, live: &Live, alone: Alone<'_>, done: &mut Done) -> Result<(), StoreError> {
+    fn steps(&self, plan: &Plan, live: &Live, alone: Alone<'_>, done: &mut Done) -> Result<(), StoreError> {
         let report = &mut done.report;
         for (at, (id, doomed)) in plan.manifests.iter().enumerate() {
             match self.removed(doomed, alone, report) {

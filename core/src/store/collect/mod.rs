@@ -131,7 +131,7 @@ impl Store {
             pruned.collected = self.foreseen(plan);
         } else {
             self.check_fences()?;
-            let done = self.carry_out(plan, &census.live, &|| lock.check(operation))?;
+            let done = self.carry_out(&plan, &census.live, &|| lock.check(operation))?;
             pruned.collected = done.report;
             pruned.not_dropped(&done.not_removed);
         }

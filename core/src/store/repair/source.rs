@@ -71,9 +71,9 @@ impl<'m> Sources<'m> {
                 }
                 if let Ok(segment) = damage(SegmentReader::open(medium, name))? {
                     let frames = &segment.footer.frames;
-                    frames
-                        .iter()
-                        .for_each(|frame| sources.note(theirs, name, &segment, frame));
+                    for frame in frames {
+                        sources.note(theirs, name, &segment, frame);
+                    }
                 }
             }
         }
