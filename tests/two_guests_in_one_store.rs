@@ -177,7 +177,9 @@ proptest! {
                     }
                 }
             }
-            guests.iter().for_each(|guest| guest.check(&disk));
+            for guest in &guests {
+                guest.check(&disk);
+            }
         }
         // Nor is more kept than that, but for what is newer than the last of it.
         for guest in &mut guests {

@@ -252,36 +252,39 @@ fn prune_says_first_and_then_does() {
     assert_eq!(status(&revenant(&["verify"], &store)), 0);
 }
 
+/// Takes a save file into a store; the id.
+fn import(store: &Path, file: &Path, name: &str) -> String {
+    let imported = revenant(
+        &[
+            "import",
+            file.to_str().unwrap(),
+            "--init",
+            "--name",
+            name,
+            "--json",
+        ],
+        store,
+    );
+    assert_eq!(status(&imported), 0, "{}", stderr(&imported));
+    let info: serde_json::Value = serde_json::from_slice(&imported.stdout).unwrap();
+    info["id"].as_str().unwrap().to_owned()
+}
+
+fn segments(store: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(store.join("segments")).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
 #[test]
 fn what_does_not_read_is_named_and_stops_nobody() {
     let (dir, file) = save_file(8);
     let store = dir.path().join("store");
     let (_other, other_file) = save_file(10);
-    let import = |file: &Path, name: &str| {
-        let imported = revenant(
-            &[
-                "import",
-                file.to_str().unwrap(),
-                "--init",
-                "--name",
-                name,
-                "--json",
-            ],
-            &store,
-        );
-        assert_eq!(status(&imported), 0, "{}", stderr(&imported));
-        let info: serde_json::Value = serde_json::from_slice(&imported.stdout).unwrap();
-        info["id"].as_str().unwrap().to_owned()
-    };
     // A guest whose name is the beginning of another's id.
-    let good = import(&file, "web");
-    let segments = |dir: &Path| {
-        let entries = fs::read_dir(dir.join("segments")).unwrap();
-        entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
-    };
+    let good = import(&store, &file, "web");
     let before = segments(&store);
-    let bad = import(&other_file, "web");
-    let looks_like_an_id = import(&file, &good[..8]);
+    let bad = import(&store, &other_file, "web");
+    let looks_like_an_id = import(&store, &file, &good[..8]);
     let lost = segments(&store)
         .into_iter()
         .find(|path| !before.contains(path))
@@ -328,25 +331,27 @@ fn what_does_not_read_is_named_and_stops_nobody() {
     let dropped = revenant(&["prune", "--keep-last", "1", "--drop-damaged"], &store);
     assert_eq!(status(&dropped), 0, "{}", stderr(&dropped));
     assert_eq!(status(&revenant(&["list"], &store)), 0);
+}
 
-    // In the place of a manifest a link to itself: whoever else is in the store goes on.
-    let manifest = store.join("checkpoints").join(&looks_like_an_id);
+#[test]
+fn what_stands_in_the_place_of_a_manifest_stops_nobody() {
+    let (dir, file) = save_file(8);
+    let store = dir.path().join("store");
+    let (_other, other_file) = save_file(10);
+    import(&store, &other_file, "web");
+    let id = import(&store, &file, "other");
+    // A link to itself.
+    let manifest = store.join("checkpoints").join(&id);
     fs::remove_file(&manifest).unwrap();
-    std::os::unix::fs::symlink(&looks_like_an_id, &manifest).unwrap();
+    std::os::unix::fs::symlink(&id, &manifest).unwrap();
     let listed = revenant(&["list"], &store);
     assert_eq!(status(&listed), 3);
-    assert!(
-        stderr(&listed).contains(&looks_like_an_id)
-            && String::from_utf8(listed.stdout).unwrap().contains("web")
-    );
-    import(&other_file, "new");
+    assert!(stderr(&listed).contains(&id) && String::from_utf8(listed.stdout).unwrap().contains("web"));
+    import(&store, &other_file, "new");
     let pruned = revenant(&["prune", "--keep-last", "1"], &store);
     assert_eq!(status(&pruned), 3);
     let said = String::from_utf8(pruned.stdout).unwrap();
-    assert!(
-        said.contains("may need") && said.contains(&looks_like_an_id),
-        "{said}"
-    );
+    assert!(said.contains("may need") && said.contains(&id), "{said}");
 }
 
 #[test]

@@ -163,7 +163,7 @@ fn name(bytes: &[u8]) -> OsString {
 
 /// Where what may appear, by hand or by a file system: as a new entry, beside the store's own.
 fn strangers() -> Vec<(&'static str, OsString)> {
-    let hex = |len: usize| name("0123456789abcdef".repeat(4)[..len].as_bytes());
+    let hex = |len: usize| name(&"0123456789abcdef".repeat(4).as_bytes()[..len]);
     let mut all = Vec::new();
     for dir in ["", "tmp", "segments", "checkpoints"] {
         for stranger in [
@@ -219,8 +219,9 @@ fn what_does_not_belong_into_a_store_stops_nobody_and_is_left_alone() {
 /// The store's own files and folders.
 fn own(store: &Path) -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> = snapshot(store).into_keys().collect();
-    all.iter_mut()
-        .for_each(|path| *path = path.strip_prefix(store).unwrap().to_owned());
+    for path in &mut all {
+        *path = path.strip_prefix(store).unwrap().to_owned();
+    }
     all
 }
 
