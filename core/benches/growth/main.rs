@@ -88,7 +88,7 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Took) {
     let done = work();
     let took = Took {
         elapsed: begun.elapsed(),
-        computing: on_processor() - computed,
+        computing: on_processor().saturating_sub(computed),
     };
     (done, took)
 }
