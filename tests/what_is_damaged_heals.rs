@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use proptest::prelude::*;
-use revenant_core::store::{CheckpointId, CollectOptions, Repaired, ScrubCursor, Store, StoreError};
+use revenant_core::store::{
+    BadCounts, CheckpointId, CollectOptions, Repaired, ScrubCursor, Store, StoreError,
+};
 use revenant_sim::SimMedium;
 use revenant_sim::medium::{Image, Moment};
 use revenant_tests::stores::{Expected, open};
@@ -53,7 +55,7 @@ fn assert_all_whole(store: &Store, held: &[Held], what: &str) {
     let verified = store.verify(None).unwrap();
     assert_eq!(verified.findings, [], "{what}");
     assert_eq!(verified.not_noted, None, "{what}");
-    assert_eq!(store.known_bad().unwrap(), Default::default(), "{what}");
+    assert_eq!(store.known_bad().unwrap(), BadCounts::default(), "{what}");
     for held in held {
         assert!(is_whole(store, held), "{what}: {} is damaged", held.0);
     }
@@ -112,13 +114,12 @@ fn what_a_restore_or_a_scrub_finds_is_not_shared_either_and_prune_heals_it() {
         let store = open(&SimMedium::new(damaged.clone())).unwrap();
         let mut cursor = ScrubCursor::default();
         let mut found = Vec::new();
-        while scrub {
+        let mut done = !scrub;
+        while !done {
             let slice = store.scrub(&mut cursor, 1000).unwrap();
             assert!(slice.bytes < 1000 + (2 << 20));
             found.extend(slice.findings);
-            if slice.round_done {
-                break;
-            }
+            done = slice.round_done;
         }
         assert_eq!(
             found.iter().filter(|finding| finding.path == path).count(),

@@ -66,8 +66,11 @@ fn names(id_of_another: &str) -> Vec<String> {
     all
 }
 
+/// Is it about this guest's checkpoint?
+type IsRight = fn(&Ended, &Guest) -> bool;
+
 /// What a command said of the checkpoint of a guest: its id, or its bytes.
-fn about(guest: &str, store: &Path, other: &str, scratch: &Path) -> Vec<(Ended, fn(&Ended, &Guest) -> bool)> {
+fn about(guest: &str, store: &Path, other: &str, scratch: &Path) -> Vec<(Ended, IsRight)> {
     let says_id = |ended: &Ended, guest: &Guest| ended.json()["id"] == guest.id.as_str();
     let is_old = |ended: &Ended, guest: &Guest| {
         ended.json()["a"]["id"] == guest.id.as_str() || ended.json()["old"] == guest.id.as_str()

@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use anyhow::Result;
+use revenant_core::Store;
 use revenant_core::guest::{MemoryLayout, Space};
 use revenant_core::store::{
     CheckpointId, CheckpointInfo, Difference, DiskInfo, Finding, FindingKind, RecordChange, RecordSummary,
-    Repaired, Survey,
+    Repaired, Survey, Verification,
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
@@ -180,69 +181,19 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
     let mut seen = store.verify(id)?;
     let mut repaired = None;
     if args.repair {
-        let from = args
-            .from
-            .as_deref()
-            .map(|dir| open_waiting(dir, args.store.wait.unwrap_or(WAIT_TO_READ)))
-            .transpose()?;
-        let done = store.repair(from.as_ref())?;
+        let done = repair(&store, args)?;
         if !done.is_empty() {
             seen = store.verify(None)?;
         }
         repaired = Some(done);
     }
     if args.json {
-        let findings: Vec<Value> = seen.findings.iter().map(finding_json).collect();
-        let remains: Vec<Value> = seen
-            .remains
-            .iter()
-            .map(|remains| json!({ "path": remains.path, "bytes": remains.len_bytes }))
-            .collect();
-        let strangers: Vec<Value> = seen
-            .strangers
-            .iter()
-            .map(|stranger| json!({ "path": stranger.path, "kind": stranger.kind.to_string() }))
-            .collect();
-        print_json(&json!({
-            "checkpoints": seen.checkpoints,
-            "segments": seen.segments,
-            "pages": seen.pages,
-            "bytes": seen.bytes,
-            "findings": findings,
-            "remains": remains,
-            "not_noted": seen.not_noted,
-            "repaired": repaired.as_ref().map(repaired_json),
-            "strangers": strangers,
-        }))?;
+        print_json(&verification_json(&seen, repaired.as_ref()))?;
     } else {
         if let Some(done) = &repaired {
             print(&repaired_text(done))?;
         }
-        let verdict = if seen.findings.is_empty() {
-            "no damage"
-        } else {
-            "DAMAGED"
-        };
-        print(&format!(
-            "{verdict}: {} checkpoints, {} segments, {} pages, {} read\n",
-            seen.checkpoints,
-            seen.segments,
-            seen.pages,
-            bytes(seen.bytes)
-        ))?;
-        for remains in &seen.remains {
-            print(&format!(
-                "unused: {} ({}), prune removes it\n",
-                escaped(&remains.path),
-                bytes(remains.len_bytes)
-            ))?;
-        }
-        for stranger in &seen.strangers {
-            print(&format!(
-                "strange: {}, no store made it and none touches it\n",
-                escaped(&stranger.to_string())
-            ))?;
-        }
+        print(&verification_text(&seen))?;
         report(&seen.findings);
         if let Some(why) = seen.not_noted.filter(|_| !seen.findings.is_empty()) {
             note(&format!(
@@ -252,6 +203,66 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
     }
     warn_unless_guarded(&store);
     Ok(outcome(&seen.findings))
+}
+
+fn repair(store: &Store, args: &VerifyArgs) -> Result<Repaired> {
+    let wait = args.store.wait.unwrap_or(WAIT_TO_READ);
+    let from = args.from.as_deref().map(|dir| open_waiting(dir, wait));
+    Ok(store.repair(from.transpose()?.as_ref())?)
+}
+
+fn verification_json(seen: &Verification, repaired: Option<&Repaired>) -> Value {
+    let findings: Vec<Value> = seen.findings.iter().map(finding_json).collect();
+    let remains: Vec<Value> = seen
+        .remains
+        .iter()
+        .map(|remains| json!({ "path": remains.path, "bytes": remains.len_bytes }))
+        .collect();
+    let strangers: Vec<Value> = seen
+        .strangers
+        .iter()
+        .map(|stranger| json!({ "path": stranger.path, "kind": stranger.kind.to_string() }))
+        .collect();
+    json!({
+        "checkpoints": seen.checkpoints,
+        "segments": seen.segments,
+        "pages": seen.pages,
+        "bytes": seen.bytes,
+        "findings": findings,
+        "remains": remains,
+        "not_noted": seen.not_noted,
+        "repaired": repaired.map(repaired_json),
+        "strangers": strangers,
+    })
+}
+
+fn verification_text(seen: &Verification) -> String {
+    let verdict = if seen.findings.is_empty() {
+        "no damage"
+    } else {
+        "DAMAGED"
+    };
+    let mut text = format!(
+        "{verdict}: {} checkpoints, {} segments, {} pages, {} read\n",
+        seen.checkpoints,
+        seen.segments,
+        seen.pages,
+        bytes(seen.bytes)
+    );
+    for remains in &seen.remains {
+        text.push_str(&format!(
+            "unused: {} ({}), prune removes it\n",
+            escaped(&remains.path),
+            bytes(remains.len_bytes)
+        ));
+    }
+    for stranger in &seen.strangers {
+        text.push_str(&format!(
+            "strange: {}, no store made it and none touches it\n",
+            escaped(&stranger.to_string())
+        ));
+    }
+    text
 }
 
 fn repaired_json(done: &Repaired) -> Value {

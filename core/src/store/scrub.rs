@@ -1,7 +1,7 @@
 //! Verification in slices, for a process that lives as long as the store.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 
 use super::bad;
 use super::expand::Chunk;
@@ -50,10 +50,12 @@ impl Store {
     pub fn scrub(&self, cursor: &mut ScrubCursor, budget_bytes: u64) -> Result<Scrubbed, StoreError> {
         let _lock = self.share("scrub the store")?;
         let mut done = Scrubbed::default();
+        // Nothing is collected while the lock is held, so it is found out once in a slice.
+        let mut needed = None;
         while done.bytes < budget_bytes && !done.round_done {
             cursor.0 = match cursor.0 {
-                Place::Start => self.scrub_next_segment(None)?,
-                Place::Behind(name) => self.scrub_next_segment(Some(name))?,
+                Place::Start => next_segment(self.needed(&mut needed)?, None),
+                Place::Behind(name) => next_segment(self.needed(&mut needed)?, Some(name)),
                 Place::Segment(name, slot) => self.scrub_frames(name, slot, budget_bytes, &mut done)?,
                 Place::Manifests(behind) => self.scrub_manifest(behind, &mut done)?,
             };
@@ -61,17 +63,17 @@ impl Store {
         Ok(done)
     }
 
-    /// Goes to the first segment behind one that a checkpoint needs.
-    fn scrub_next_segment(&self, behind: Option<SegmentName>) -> Result<Place, StoreError> {
-        let needed: BTreeSet<SegmentName> = self
-            .heads()?
-            .iter()
-            .flat_map(|head| head.segments.iter().copied())
-            .collect();
-        let next = needed
-            .into_iter()
-            .find(|&name| behind.is_none_or(|behind| behind < name));
-        Ok(next.map_or(Place::Manifests(None), |name| Place::Segment(name, 0)))
+    /// The segments that checkpoints need, read when they are first asked for.
+    fn needed<'n>(
+        &self,
+        known: &'n mut Option<BTreeSet<SegmentName>>,
+    ) -> Result<&'n BTreeSet<SegmentName>, StoreError> {
+        if known.is_none() {
+            let heads = self.heads()?;
+            let names = heads.iter().flat_map(|head| head.segments.iter().copied());
+            *known = Some(names.collect());
+        }
+        Ok(known.get_or_insert_default())
     }
 
     fn scrub_frames(
@@ -141,4 +143,11 @@ impl Store {
     fn note_scrubbed(&self, name: SegmentName, slots: Range<u32>) {
         let _ = bad::add_to_list(&self.medium, name, &[slots]);
     }
+}
+
+/// Goes to the first of these segments behind one.
+fn next_segment(needed: &BTreeSet<SegmentName>, behind: Option<SegmentName>) -> Place {
+    let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+    let next = needed.range((from, Bound::Unbounded)).next();
+    next.map_or(Place::Manifests(None), |&name| Place::Segment(name, 0))
 }
