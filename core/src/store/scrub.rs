@@ -1,17 +1,19 @@
 //! Verification in slices, for a process that lives as long as the store.
 
 use std::collections::BTreeSet;
-use std::ops::{Bound, Range};
+use std::ops::Bound;
 
 use super::bad;
 use super::expand::Chunk;
-use super::frame::Codec;
+use super::frame::{Codec, FrameEntry};
 use super::manifest::Manifest;
 use super::pool::Job;
 use super::segment::SegmentReader;
 use super::verify::damage;
 use super::{CheckpointId, Finding, SegmentName, Store, StoreError};
 
+/// What a file counts at least, so that a slice ends though there is little in it.
+const FILE_BYTES: u64 = 4096;
 /// Frames read in one go.
 const CHUNK_FRAMES: usize = 32;
 
@@ -35,7 +37,7 @@ enum Place {
 /// A slice of a scrub.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scrubbed {
-    /// Bytes read.
+    /// Bytes read, and 4,096 more for each file.
     pub bytes: u64,
     /// Damage found. Bad frames are noted: no later checkpoint shares them, and `heal` mends what it can.
     pub findings: Vec<Finding>,
@@ -49,31 +51,37 @@ impl Store {
     /// pace is the caller's business. The cursor survives whatever happens to the store between two slices.
     pub fn scrub(&self, cursor: &mut ScrubCursor, budget_bytes: u64) -> Result<Scrubbed, StoreError> {
         let _lock = self.share("scrub the store")?;
+        let needed: BTreeSet<SegmentName> = self
+            .heads()?
+            .iter()
+            .flat_map(|head| head.segments.iter().copied())
+            .collect();
+        let ids = self.ids()?;
+        let first_segment = |names: &mut dyn Iterator<Item = &SegmentName>| {
+            names
+                .next()
+                .map_or(Place::Manifests(None), |&name| Place::Segment(name, 0))
+        };
         let mut done = Scrubbed::default();
-        // Nothing is collected while the lock is held, so it is found out once in a slice.
-        let mut needed = None;
         while done.bytes < budget_bytes && !done.round_done {
             cursor.0 = match cursor.0 {
-                Place::Start => next_segment(self.needed(&mut needed)?, None),
-                Place::Behind(name) => next_segment(self.needed(&mut needed)?, Some(name)),
+                Place::Start => first_segment(&mut needed.iter()),
+                Place::Behind(name) => {
+                    first_segment(&mut needed.range((Bound::Excluded(name), Bound::Unbounded)))
+                }
                 Place::Segment(name, slot) => self.scrub_frames(name, slot, budget_bytes, &mut done)?,
-                Place::Manifests(behind) => self.scrub_manifest(behind, &mut done)?,
+                Place::Manifests(behind) => {
+                    let next = ids.partition_point(|&id| behind.is_some_and(|behind| id <= behind));
+                    if let Some(&id) = ids.get(next) {
+                        self.scrub_manifest(id, &mut done)?
+                    } else {
+                        done.round_done = true;
+                        Place::Start
+                    }
+                }
             };
         }
         Ok(done)
-    }
-
-    /// The segments that checkpoints need, read when they are first asked for.
-    fn needed<'n>(
-        &self,
-        known: &'n mut Option<BTreeSet<SegmentName>>,
-    ) -> Result<&'n BTreeSet<SegmentName>, StoreError> {
-        if known.is_none() {
-            let heads = self.heads()?;
-            let names = heads.iter().flat_map(|head| head.segments.iter().copied());
-            *known = Some(names.collect());
-        }
-        Ok(known.get_or_insert_default())
     }
 
     fn scrub_frames(
@@ -83,6 +91,7 @@ impl Store {
         budget_bytes: u64,
         done: &mut Scrubbed,
     ) -> Result<Place, StoreError> {
+        done.bytes += FILE_BYTES;
         let segment = match damage(SegmentReader::open(&self.medium, name))? {
             Ok(segment) => segment,
             Err(finding) => {
@@ -96,36 +105,45 @@ impl Store {
             .map_or(0, |frame| frame.offset + u64::from(frame.len_bytes));
         done.bytes += segment.file.len_bytes() - last;
         let first = frames.partition_point(|frame| frame.first_slot < from_slot);
-        let (mut chunk, mut codec) = (Chunk::default(), Codec::default());
-        for bundle in frames[first..].chunks(CHUNK_FRAMES) {
-            if done.bytes >= budget_bytes {
-                return Ok(Place::Segment(name, bundle[0].first_slot));
-            }
+        let mut bundles = frames[first..].chunks(CHUNK_FRAMES).peekable();
+        // One at least, whatever the footer took of the budget: a round comes to an end.
+        while let Some(bundle) = bundles.next() {
             done.bytes += bundle.iter().map(|frame| u64::from(frame.len_bytes)).sum::<u64>();
-            if damage(chunk.read(&segment, bundle))?.is_ok() {
-                chunk = chunk.run(&mut codec);
-                for wrong in &chunk.wrong {
-                    self.note_scrubbed(name, wrong.entry.first_slot..wrong.entry.end_slot());
-                    done.findings.push(wrong.finding(segment.file.path()));
-                }
-                continue;
-            }
-            for frame in bundle {
-                if let Err(finding) = damage(chunk.read(&segment, std::slice::from_ref(frame)))? {
-                    self.note_scrubbed(name, frame.first_slot..frame.end_slot());
-                    done.findings.push(finding);
-                }
+            self.scrub_bundle(name, &segment, bundle, done)?;
+            if let Some(next) = bundles.peek().filter(|_| done.bytes >= budget_bytes) {
+                return Ok(Place::Segment(name, next[0].first_slot));
             }
         }
         Ok(Place::Behind(name))
     }
 
-    fn scrub_manifest(&self, behind: Option<CheckpointId>, done: &mut Scrubbed) -> Result<Place, StoreError> {
-        let ids = self.ids()?;
-        let Some(&id) = ids.iter().find(|&&id| behind.is_none_or(|behind| behind < id)) else {
-            done.round_done = true;
-            return Ok(Place::Start);
-        };
+    fn scrub_bundle(
+        &self,
+        name: SegmentName,
+        segment: &SegmentReader,
+        bundle: &[FrameEntry],
+        done: &mut Scrubbed,
+    ) -> Result<(), StoreError> {
+        let mut chunk = Chunk::default();
+        if damage(chunk.read(segment, bundle))?.is_ok() {
+            for wrong in &chunk.run(&mut Codec::default()).wrong {
+                self.note_scrubbed(name, &wrong.entry);
+                done.findings.push(wrong.finding(segment.file.path()));
+            }
+            return Ok(());
+        }
+        // Which of them is it?
+        for frame in bundle {
+            if let Err(finding) = damage(chunk.read(segment, std::slice::from_ref(frame)))? {
+                self.note_scrubbed(name, frame);
+                done.findings.push(finding);
+            }
+        }
+        Ok(())
+    }
+
+    fn scrub_manifest(&self, id: CheckpointId, done: &mut Scrubbed) -> Result<Place, StoreError> {
+        done.bytes += FILE_BYTES;
         let read = Manifest::open(&self.medium, id).and_then(|manifest| {
             done.bytes += manifest.len_bytes();
             let body = manifest.body()?;
@@ -140,14 +158,8 @@ impl Store {
     }
 
     /// What cannot be noted is found again in the next round.
-    fn note_scrubbed(&self, name: SegmentName, slots: Range<u32>) {
+    fn note_scrubbed(&self, name: SegmentName, frame: &FrameEntry) {
+        let slots = frame.first_slot..frame.end_slot();
         let _ = bad::add_to_list(&self.medium, name, &[slots]);
     }
-}
-
-/// Goes to the first of these segments behind one.
-fn next_segment(needed: &BTreeSet<SegmentName>, behind: Option<SegmentName>) -> Place {
-    let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
-    let next = needed.range((from, Bound::Unbounded)).next();
-    next.map_or(Place::Manifests(None), |&name| Place::Segment(name, 0))
 }
