@@ -229,12 +229,12 @@ fn every_command_works(machine: &Machine, lab: &Lab) {
         let script = format!(
             "set -ex; cd /tmp; s=/fs/{mount}/store; o=/fs/{other}/copy; rm -rf $s $o
              id() {{ revenant list --store $1 | awk 'END {{ print $1 }}'; }}
-             revenant import /share/first --store $s --name guest
+             revenant import /share/first --store $s --name guest --init
              revenant import /share/first --store $s --name guest
              revenant import /share/second --store $s --name guest
              revenant verify --store $s
              revenant export $(id $s) --store $s --output /tmp/second
-             revenant copy guest --store $s --to $o
+             revenant copy guest --store $s --to $o --init
              revenant verify --store $o
              revenant export $(id $o) --store $o --output /tmp/copied
              cmp /tmp/second /tmp/copied
