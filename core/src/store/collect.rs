@@ -3,7 +3,7 @@
 //! First everything is looked at and a plan is made, then it is carried out in the order that
 //! `docs/checkpoint-format.md` §6 gives, each step leaving a store in which every manifest has all it needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::files::{CHECKPOINTS, SEGMENTS, TMP, TmpFile, checkpoint_path, segment_path, tmp_path};
 use super::frame::FrameEntry;
@@ -11,6 +11,7 @@ use super::manifest::Manifest;
 use super::page_map::{Run, Source};
 use super::segment::{SegmentReader, SegmentRewriter};
 use super::{CheckpointId, CheckpointInfo, Finding, Retention, SegmentName, Store, StoreError, entries};
+use crate::medium::MediumErrorKind;
 
 /// Bytes copied in one go when a segment gets its content back.
 const COPY_BYTES: u64 = 1 << 20;
@@ -55,7 +56,8 @@ pub struct Pruned {
 /// What is to be done.
 #[derive(Debug, Default)]
 struct Plan {
-    manifests: Vec<String>,
+    /// Whose manifests go.
+    checkpoints: Vec<CheckpointId>,
     remains: Vec<String>,
     segments: Vec<SegmentName>,
     compact: Vec<(SegmentName, Vec<FrameEntry>)>,
@@ -64,6 +66,9 @@ struct Plan {
 
 /// An error once the lock on the store was taken away.
 type Alone<'a> = &'a dyn Fn() -> Result<(), StoreError>;
+
+/// Says in the catalogue log which checkpoints go.
+type Log<'a> = &'a dyn Fn() -> Result<(), StoreError>;
 
 /// Which slots of which segments are needed: a bit a slot.
 #[derive(Debug, Default)]
@@ -105,9 +110,20 @@ impl Store {
         } else {
             self.exclude(operation)?
         };
+        let logged = self.logged()?;
         let listing = self.list()?;
-        let (kept, dropped) = split(listing.checkpoints)?;
         let mut damaged = listing.damaged;
+        let read = listing.checkpoints.iter().map(|info| info.id);
+        let there: BTreeSet<_> = read
+            .chain(
+                damaged
+                    .iter()
+                    .flat_map(|finding| finding.checkpoints.iter().copied()),
+            )
+            .collect();
+        // What a checkpoint needs whose manifest is lost is as unknown as if it were damaged.
+        damaged.extend(logged.missing(&there));
+        let (kept, dropped) = split(listing.checkpoints)?;
         let live = self.live(&kept, &mut damaged)?;
         if let Some(first) = damaged.first().filter(|_| !options.drop_damaged) {
             return Err(StoreError::DamagedManifests {
@@ -123,7 +139,10 @@ impl Store {
         let collected = if options.dry_run {
             plan.report
         } else {
-            self.carry_out(plan, &|| lock.check(operation))?
+            let stays: Vec<_> = kept.iter().map(|info| info.id).collect();
+            let goes = plan.checkpoints.clone();
+            let log = || self.log_dropped(&goes, &stays, options.drop_damaged);
+            self.carry_out(plan, &log, &|| lock.check(operation))?
         };
         Ok(Pruned {
             kept,
@@ -166,19 +185,15 @@ impl Store {
         let doomed = damaged
             .iter()
             .flat_map(|finding| finding.checkpoints.iter().copied());
-        plan.manifests = dropped
-            .iter()
-            .map(|info| info.id)
-            .chain(doomed)
-            .map(checkpoint_path)
-            .collect();
+        plan.checkpoints = dropped.iter().map(|info| info.id).chain(doomed).collect();
         let paths = self
             .medium
             .list(CHECKPOINTS)?
             .into_iter()
             .map(|e| (format!("{CHECKPOINTS}/{}", e.name), e.len_bytes));
         let lengths: BTreeMap<String, u64> = paths.collect();
-        plan.report.freed_bytes = plan.manifests.iter().filter_map(|path| lengths.get(path)).sum();
+        let manifests = plan.checkpoints.iter().map(|&id| checkpoint_path(id));
+        plan.report.freed_bytes = manifests.filter_map(|path| lengths.get(&path)).sum();
         plan.report.damaged_dropped = damaged
             .into_iter()
             .filter(|finding| !finding.checkpoints.is_empty())
@@ -232,12 +247,22 @@ impl Store {
 
     /// Stops as soon as `alone` tells that others may be at work in the store. What they can have learnt of pages they learnt
     /// from manifests that are still there, because these are removed before the pages that only they need.
-    fn carry_out(&self, plan: Plan, alone: Alone<'_>) -> Result<Collected, StoreError> {
+    fn carry_out(&self, plan: Plan, log: Log<'_>, alone: Alone<'_>) -> Result<Collected, StoreError> {
         let medium = &*self.medium;
-        remove_all(self, CHECKPOINTS, &plan.manifests, alone)?;
+        alone()?;
+        let logged = match log() {
+            // Room is made first.
+            Err(error) if error.is_full() => false,
+            logged => logged.map(|()| true)?,
+        };
+        let manifests: Vec<String> = plan.checkpoints.iter().map(|&id| checkpoint_path(id)).collect();
+        remove_all(self, CHECKPOINTS, &manifests, alone)?;
         let segments: Vec<String> = plan.segments.iter().map(|&name| segment_path(name)).collect();
         remove_all(self, SEGMENTS, &segments, alone)?;
         remove_all(self, TMP, &plan.remains, alone)?;
+        if !logged {
+            log()?;
+        }
         let mut report = plan.report;
         for (name, frames) in &plan.compact {
             match self.compact(*name, frames, alone) {
@@ -289,7 +314,11 @@ fn remove_all(store: &Store, dir: &str, paths: &[String], alone: Alone<'_>) -> R
     }
     for path in paths {
         alone()?;
-        store.medium.remove(path)?;
+        match store.medium.remove(path) {
+            // The manifest of a lost checkpoint.
+            Err(error) if error.kind == MediumErrorKind::NotFound => {}
+            removed => removed?,
+        }
     }
     Ok(store.medium.sync_dir(dir)?)
 }

@@ -11,6 +11,7 @@
 
 mod cache;
 mod catalogue;
+mod catalogue_log;
 mod chunked;
 mod collect;
 mod copy;
@@ -45,6 +46,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
+pub use catalogue_log::{CatalogueLog, CatalogueRoot, ParseRootError};
 pub use collect::{CollectOptions, Collected, Pruned};
 pub use copy::CopyError;
 pub use diff::{Difference, RecordChange, RecordDifference};
@@ -81,6 +83,10 @@ pub struct Store {
     shared: RefCell<Weak<StoreLock>>,
     /// No shared lock was refused so far.
     guarded: Cell<bool>,
+    /// The end of the catalogue log as it was last written here.
+    log: RefCell<Option<catalogue_log::Tail>>,
+    /// It is known to be marked as begun.
+    log_marked: Cell<bool>,
 }
 
 impl Store {
@@ -116,6 +122,8 @@ impl Store {
             known: RefCell::default(),
             shared: RefCell::default(),
             guarded: Cell::new(true),
+            log: RefCell::default(),
+            log_marked: Cell::default(),
         })
     }
 

@@ -246,13 +246,14 @@ impl<'s> Staging<'s> {
             .filter_map(|&number| known.segments.name(number))
             .collect();
         let head = Head::new(self.info(&usage, new_pages), names.clone());
-        let head = self.publish_manifest(head, body, own, number)?;
+        let (head, number) = self.publish_manifest(head, body, own, number)?;
         let info = head.info.clone();
         if let Err(error) = self.confirm(&names, &known) {
             self.withdraw(info.id);
             return Err(error);
         }
         self.store.heads.borrow_mut().insert(info.id, Rc::new(head));
+        self.store.log_committed(&info, number)?;
         // An index that knows pages of a segment that was thrown away must not outlive it.
         *self.store.known.borrow_mut() = all_used.then_some(known);
         Ok(info)
@@ -275,24 +276,25 @@ impl<'s> Staging<'s> {
         }
     }
 
-    /// Steps 4 to 6 of the commit.
+    /// Steps 4 to 6 of the commit; also gives the number in `tmp` that is free now.
     fn publish_manifest(
         &self,
         head: Head,
         body: BodyWriter,
         own: u64,
         number: Option<u64>,
-    ) -> Result<Head, StoreError> {
+    ) -> Result<(Head, u64), StoreError> {
         let (manifest, mut head) = manifest::encode(head, body, own)?;
         let medium = &*self.store.medium;
         let file = match number {
             Some(number) => TmpFile::create_from(medium, number)?,
             None => TmpFile::create(medium)?,
         };
+        let number = file.number();
         let path = checkpoint_path(manifest.id);
         files::write_whole(file, CHECKPOINTS, &path, &[&manifest.head, &manifest.body])?;
         head.info.id = manifest.id;
-        Ok(head)
+        Ok((head, number))
     }
 
     /// Step 7 of the commit. Whoever collects garbage now sees the manifest; one who did so before, because the lock was taken

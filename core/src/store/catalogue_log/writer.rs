@@ -1,0 +1,149 @@
+//! Adding to the log.
+
+use std::time::Duration;
+
+use super::entry::{Alive, Entry, Kind};
+use super::file::{ENTRIES_MAX, LogFile};
+use super::root::CatalogueRoot;
+use super::{Timestamp, log_path};
+use crate::medium::{LockAttempt, LockMode, MediumErrorKind, MediumLock};
+use crate::store::files::{self, CATALOGUE, LOG_BEGUN, LOG_LOCK, TmpFile};
+use crate::store::{CheckpointId, Store, StoreError, verify};
+
+/// How long a writer waits for others to add their entries, which takes each a moment. Then its own are left to the next.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+const WRITE: &str = "write the catalogue log";
+
+/// The last file of the log as this process wrote it. A file only grows, and a log that begins anew does so under another
+/// name, so a file of that name and length is still the same.
+#[derive(Debug)]
+pub(in crate::store) struct Tail {
+    file: LogFile,
+    len_bytes: u64,
+}
+
+impl Store {
+    /// Adds what the log does not say yet, in this order. Returns when it is durable. `number` is one in `tmp` that is free,
+    /// if the caller knows one.
+    pub(super) fn append_to_log(
+        &self,
+        at: Timestamp,
+        events: Vec<(Kind, CheckpointId)>,
+        anew: bool,
+        number: Option<u64>,
+    ) -> Result<(), StoreError> {
+        let lock = self.lock_log()?;
+        let files = self.log_files()?.own;
+        let remembered = self.log.take();
+        let (mut file, mut changed) = match files.last() {
+            Some(&(first, len_bytes)) => {
+                let remembered = remembered
+                    .filter(|tail| (tail.file.before.entries, tail.len_bytes) == (first, len_bytes));
+                let read = remembered.map_or_else(|| self.read_log_file(first), |tail| Ok(tail.file));
+                match verify::damage(read)? {
+                    Ok(file) if !anew => (file, false),
+                    Ok(_) | Err(_) => {
+                        // No name is used twice, and none of its numbers.
+                        let behind = first.saturating_add(ENTRIES_MAX as u64);
+                        (begun(Kind::BegunAnew, behind, at), true)
+                    }
+                }
+            }
+            None if self.log_was_begun()? => (begun(Kind::BegunAnew, 0, at), true),
+            None => (begun(Kind::Begun, 0, at), true),
+        };
+        for (kind, id) in events {
+            let entry = Entry { kind, at, id };
+            if !entry.changes(&file.alive) {
+                continue;
+            }
+            if file.is_full() {
+                if changed {
+                    self.write_log_file(&file, number, &*lock)?;
+                }
+                file = file.next();
+            }
+            file.push(entry);
+            changed = true;
+        }
+        let mut len_bytes = files.last().map_or(0, |&(_, len_bytes)| len_bytes);
+        if changed {
+            len_bytes = self.write_log_file(&file, number, &*lock)?;
+        }
+        self.tidy_log(&file, &files)?;
+        self.mark_log_begun()?;
+        *self.log.borrow_mut() = Some(Tail { file, len_bytes });
+        Ok(())
+    }
+
+    /// Alone among those who add to the log.
+    fn lock_log(&self) -> Result<Box<dyn MediumLock>, StoreError> {
+        match self.medium.try_lock(LOG_LOCK, LockMode::Exclusive, LOCK_WAIT)? {
+            LockAttempt::Held(lock) => Ok(lock),
+            LockAttempt::Busy(holders) => Err(StoreError::Busy {
+                operation: WRITE,
+                exclusive: true,
+                holders,
+            }),
+        }
+    }
+
+    fn write_log_file(
+        &self,
+        file: &LogFile,
+        number: Option<u64>,
+        lock: &dyn MediumLock,
+    ) -> Result<u64, StoreError> {
+        let medium = &*self.medium;
+        let tmp = match number {
+            Some(number) => TmpFile::create_from(medium, number)?,
+            None => TmpFile::create(medium)?,
+        };
+        if !lock.still_held()? {
+            let (operation, path) = (WRITE, LOG_LOCK);
+            return Err(StoreError::LockLost { operation, path });
+        }
+        let bytes = file.encode();
+        let path = log_path(file.before.entries);
+        files::write_whole(tmp, CATALOGUE, &path, &[&bytes])?;
+        Ok(bytes.len() as u64)
+    }
+
+    /// Removes what is left of a log before one that began anew.
+    fn tidy_log(&self, file: &LogFile, files: &[(u64, u64)]) -> Result<(), StoreError> {
+        if !file.entries.first().is_some_and(Entry::begins) {
+            return Ok(());
+        }
+        let mut old = files
+            .iter()
+            .filter(|(first, _)| *first < file.before.entries)
+            .peekable();
+        if old.peek().is_none() {
+            return Ok(());
+        }
+        old.try_for_each(|(first, _)| self.medium.remove(&log_path(*first)))?;
+        Ok(self.medium.sync_dir(CATALOGUE)?)
+    }
+
+    /// Once a log is durable its loss can be told from a store that never had one.
+    fn mark_log_begun(&self) -> Result<(), StoreError> {
+        if self.log_marked.get() {
+            return Ok(());
+        }
+        match self.medium.create_new(LOG_BEGUN) {
+            Ok(_) => self.medium.sync_dir("")?,
+            Err(error) if error.kind == MediumErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.log_marked.set(true);
+        Ok(())
+    }
+}
+
+fn begun(kind: Kind, number: u64, at: Timestamp) -> LogFile {
+    let mut file = LogFile::new(CatalogueRoot::origin(number), Alive::new());
+    let id = CheckpointId([0; 32]);
+    file.push(Entry { kind, at, id });
+    file
+}
