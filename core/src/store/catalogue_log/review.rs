@@ -165,10 +165,9 @@ fn misfit(file: &LogFile, before: Option<&(CatalogueRoot, Alive)>, is_first: boo
         Some((_, alive)) if *alive != file.alive_before => {
             Some("begins with other checkpoints than the file before it ends with".to_owned())
         }
-        Some(_) => None,
         None if is_first => Some(format!("the {number} entries before it are gone")),
-        // The file before it does not read, which is said already.
-        None => None,
+        // If the file before it does not read, that is said already.
+        Some(_) | None => None,
     }
 }
 
