@@ -154,7 +154,7 @@ impl Known {
 fn without_lock(disk: &SimMedium) -> Image {
     let mut image = disk.image();
     image.files.remove("lock");
-    image.files.remove("catalogue/lock");
+    image.files.remove("catalogue-lock");
     image
 }
 

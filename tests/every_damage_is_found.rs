@@ -105,7 +105,7 @@ fn paths(image: &Image) -> Vec<String> {
     let paths: Vec<String> = image
         .files
         .keys()
-        .filter(|path| !["lock", "catalogue/lock", "catalogue-begun"].contains(&&***path))
+        .filter(|path| !["lock", "catalogue-lock", "catalogue-begun"].contains(&&***path))
         .cloned()
         .collect();
     assert_eq!(

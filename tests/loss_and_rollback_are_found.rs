@@ -4,9 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use revenant_core::Medium;
-use revenant_core::medium::LockMode;
+use revenant_core::medium::{LockMode, MediumLock};
 use revenant_core::store::{
     CatalogueRoot, CheckpointId, CollectOptions, Collected, Finding, Pruned, Retention, Store, StoreError,
 };
@@ -244,19 +245,25 @@ fn a_damaged_log_is_found_stops_nothing_and_begins_anew() {
     }
 }
 
+/// Keeps writers from the log.
+fn hold_log(disk: &SimMedium) -> Box<dyn MediumLock> {
+    let attempt = disk.try_lock("catalogue-lock", LockMode::Exclusive, Duration::ZERO);
+    attempt.unwrap().held().unwrap()
+}
+
 /// A writer that cannot get at the log, or keeps none: the next one adds what it did.
 #[test]
 fn a_checkpoint_that_is_not_in_the_log_is_adopted() {
     let disk = new_disk();
     let (first, second) = (open(&disk).unwrap(), open(&disk).unwrap());
     let unlogged = |store: &Store| store.verify(None).unwrap().log.map(|log| log.unlogged);
-    let lock = disk.try_lock("catalogue/lock", LockMode::Exclusive).unwrap();
+    let lock = hold_log(&disk);
     let a = commit(&first, guest("a", 0));
     assert_eq!(unlogged(&second), None, "there is no log");
     drop(lock);
     let b = commit(&second, guest("b", 1));
     assert_eq!(unlogged(&first), Some(vec![]));
-    let lock = disk.try_lock("catalogue/lock", LockMode::Exclusive).unwrap();
+    let lock = hold_log(&disk);
     let c = commit(&first, guest("c", 2));
     assert_eq!(unlogged(&second), Some(vec![c.0]));
     drop(lock);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use revenant_core::policy::Choice;
+use revenant_core::store::CatalogueRoot;
 use revenant_experiments::run::Shard;
 
 /// Checkpoint, store, verify and restore virtual machines; experiment with their failures.
@@ -98,7 +99,12 @@ docs/validation.md. Ends with 3 if a number is off that should not be. Examples:
     /// Everything that is known about one checkpoint
     Show(ShowArgs),
     /// Read back and check every byte of one checkpoint, or of the whole store
-    #[command(after_help = "Ends with status 3 if damage was found, and names it.")]
+    #[command(
+        after_help = "Ends with status 3 if damage was found, and names it. Of a whole store it prints the root: it stands for all \
+                      checkpoints that were ever committed and dropped. A checkpoint that was committed, not dropped, and is \
+                      gone is damage. Keep the root on another machine and give it to --expect to see that a store was not \
+                      rolled back to an older copy, nor replaced or forged."
+    )]
     Verify(VerifyArgs),
     /// What differs between two checkpoints
     Diff(DiffArgs),
@@ -519,6 +525,9 @@ pub(crate) struct VerifyArgs {
     pub(crate) id: Option<String>,
     #[command(flatten)]
     pub(crate) store: StoreArg,
+    /// The root that an earlier verify printed, kept elsewhere: fail if this store is older than that or another
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) expect: Option<CatalogueRoot>,
     /// Machine-readable output
     #[arg(long)]
     pub(crate) json: bool,

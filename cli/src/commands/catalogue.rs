@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use revenant_core::guest::{MemoryLayout, Space};
 use revenant_core::store::{
-    CheckpointId, CheckpointInfo, CollectOptions, Difference, DiskInfo, Finding, RecordChange, Retention,
+    CatalogueLog, CheckpointId, CheckpointInfo, CollectOptions, Difference, DiskInfo, Finding, RecordChange,
+    Retention,
 };
 use serde_json::{Value, json};
 
@@ -130,7 +131,10 @@ pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
 pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
     let store = open_store(&args.store.store)?;
     let id = args.id.as_deref().map(|prefix| store.find(prefix)).transpose()?;
-    let seen = store.verify(id)?;
+    let mut seen = store.verify(id)?;
+    if let Some(expected) = &args.expect {
+        seen.findings.extend(store.expect_root(expected)?);
+    }
     if args.json {
         let findings: Vec<Value> = seen.findings.iter().map(finding_json).collect();
         let remains: Vec<Value> = seen
@@ -145,6 +149,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
             "bytes": seen.bytes,
             "findings": findings,
             "remains": remains,
+            "log": seen.log.as_ref().map(log_json),
         }))?;
     } else {
         let verdict = if seen.findings.is_empty() {
@@ -159,6 +164,9 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
             seen.pages,
             bytes(seen.bytes)
         ))?;
+        if let Some(log) = &seen.log {
+            print(&log_lines(log))?;
+        }
         for remains in &seen.remains {
             print(&format!(
                 "unused: {} ({}), prune removes it\n",
@@ -169,6 +177,34 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
         report(&seen.findings);
     }
     Ok(outcome(&seen.findings))
+}
+
+/// What the catalogue log says of itself: the root to keep elsewhere, and what it cannot know.
+fn log_lines(log: &CatalogueLog) -> String {
+    let mut text = format!("root {}\n", log.root);
+    if let (begun, true) = log.begun {
+        let begun = instant(begun);
+        text.push_str(&format!(
+            "note: the catalogue log was damaged or lost, and begun anew at {begun}; its history before is lost\n"
+        ));
+    }
+    for id in &log.unlogged {
+        text.push_str(&format!(
+            "note: {id} is not in the catalogue log yet; the next checkpoint adds it\n"
+        ));
+    }
+    text
+}
+
+fn log_json(log: &CatalogueLog) -> Value {
+    let (begun, anew) = log.begun;
+    let unlogged: Vec<String> = log.unlogged.iter().map(CheckpointId::to_hex).collect();
+    json!({
+        "root": log.root.to_string(),
+        "begun": instant(begun),
+        "begun_anew": anew,
+        "unlogged": unlogged,
+    })
 }
 
 pub(crate) fn diff(args: &DiffArgs) -> Result<Outcome> {

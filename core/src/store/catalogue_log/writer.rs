@@ -35,24 +35,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let lock = self.lock_log()?;
         let files = self.log_files()?.own;
-        let remembered = self.log.take();
-        let (mut file, mut changed) = match files.last() {
-            Some(&(first, len_bytes)) => {
-                let remembered = remembered
-                    .filter(|tail| (tail.file.before.entries, tail.len_bytes) == (first, len_bytes));
-                let read = remembered.map_or_else(|| self.read_log_file(first), |tail| Ok(tail.file));
-                match verify::damage(read)? {
-                    Ok(file) if !anew => (file, false),
-                    Ok(_) | Err(_) => {
-                        // No name is used twice, and none of its numbers.
-                        let behind = first.saturating_add(ENTRIES_MAX as u64);
-                        (begun(Kind::BegunAnew, behind, at), true)
-                    }
-                }
-            }
-            None if self.log_was_begun()? => (begun(Kind::BegunAnew, 0, at), true),
-            None => (begun(Kind::Begun, 0, at), true),
-        };
+        let (mut file, mut changed) = self.log_to_continue(&files, anew, at)?;
         for (kind, id) in events {
             let entry = Entry { kind, at, id };
             if !entry.changes(&file.alive) {
@@ -75,6 +58,36 @@ impl Store {
         self.mark_log_begun()?;
         *self.log.borrow_mut() = Some(Tail { file, len_bytes });
         Ok(())
+    }
+
+    /// The last file of the log; or, and then it says so, the first of a new one.
+    fn log_to_continue(
+        &self,
+        files: &[(u64, u64)],
+        anew: bool,
+        at: Timestamp,
+    ) -> Result<(LogFile, bool), StoreError> {
+        let remembered = self.log.take();
+        let Some(&(first, len_bytes)) = files.last() else {
+            let new = if self.log_was_begun()? {
+                begun(Kind::BegunAnew, never_used(at), at)
+            } else {
+                begun(Kind::Begun, 0, at)
+            };
+            return Ok((new, true));
+        };
+        let is_same = |tail: &Tail| (tail.file.before.entries, tail.len_bytes) == (first, len_bytes);
+        let read = match remembered.filter(is_same) {
+            Some(tail) => Ok(tail.file),
+            None => self.read_log_file(first),
+        };
+        match verify::damage(read)? {
+            Ok(file) if !anew => Ok((file, false)),
+            Ok(_) | Err(_) => {
+                let behind = first.saturating_add(ENTRIES_MAX as u64);
+                Ok((begun(Kind::BegunAnew, behind, at), true))
+            }
+        }
     }
 
     /// Alone among those who add to the log.
@@ -139,6 +152,13 @@ impl Store {
         self.log_marked.set(true);
         Ok(())
     }
+}
+
+/// A number for the first entry of a log that follows one of which nothing is left: no file and no root may be taken for one
+/// of that log, so it is beyond what can have been written until now.
+fn never_used(at: Timestamp) -> u64 {
+    let seconds = at.0 / 1_000_000_000;
+    seconds.saturating_add(1).saturating_mul(ENTRIES_MAX as u64)
 }
 
 fn begun(kind: Kind, number: u64, at: Timestamp) -> LogFile {
