@@ -24,7 +24,7 @@ use std::{env, fs};
 use revenant_core::clock::SystemClock;
 use revenant_core::conformance::medium::JUDGES;
 use revenant_core::medium::{DirectoryMedium, LockMode, Medium};
-use revenant_core::store::{CollectOptions, Retention, Store, StoreError, StoreOptions};
+use revenant_core::store::{CollectOptions, Retention, Scope, Store, StoreError, StoreOptions};
 use revenant_tests::stores::Expected;
 
 /// Frames of a guest; a fifth of them changes from one checkpoint to the next.
@@ -130,7 +130,7 @@ fn commits(dir: &Path, guest: &str, count: &str) -> Result<ExitCode, Failed> {
 fn prunes(dir: &Path, kept: &str, count: &str) -> Result<ExitCode, Failed> {
     let rules = Retention {
         keep_last: Some(kept.parse()?),
-        ..Retention::default()
+        ..Retention::new(Scope::All)
     };
     for _ in 0..count.parse::<u32>()? {
         open(dir)?.prune(&rules, CollectOptions::default())?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Alone;
+use super::{Alone, Guard};
 use super::plan::{Doomed, Plan, Rewrite};
 use super::report::{Collected, Undone};
 use crate::medium::MediumErrorKind;
@@ -22,12 +22,12 @@ pub(super) struct Done {
 impl Store {
     /// Carries out a plan as far as it can be. An error is returned only if the machine has stopped: of all others the report
     /// tells.
-    pub(super) fn carry_out(&self, plan: Plan, live: &Live, alone: Alone<'_>) -> Result<Done, StoreError> {
+    pub(super) fn carry_out(&self, plan: Plan, live: &Live, guard: Guard<'_>) -> Result<Done, StoreError> {
         let mut done = Done {
             report: plan.report.clone(),
             ..Done::default()
         };
-        match self.steps(plan, live, alone, &mut done) {
+        match self.steps(plan, live, guard, &mut done) {
             Err(error) if has_stopped(&error) => return Err(error),
             Err(error) => done.report.undone.push(Undone::of(&error)),
             Ok(()) => {}
@@ -38,8 +38,15 @@ impl Store {
     /// Steps 3 to 5 of a collection. An error ends it: what comes behind must not be done. One is as soon as `alone` tells that
     /// others may be at work in the store. What they can have learnt of pages they learnt from manifests that are still there,
     /// because these are removed before the pages that only they need.
-    fn steps(&self, plan: Plan, live: &Live, alone: Alone<'_>, done: &mut Done) -> Result<(), StoreError> {
+    fn steps(&self, plan: Plan, live: &Live, guard: Guard<'_>, done: &mut Done) -> Result<(), StoreError> {
+        let Guard { alone, log } = guard;
         let report = &mut done.report;
+        alone()?;
+        let logged = match log() {
+            // Room is made first.
+            Err(error) if error.is_full() => false,
+            logged => logged.map(|()| true)?,
+        };
         for (id, doomed) in &plan.manifests {
             if !self.removed(doomed, alone, report)? {
                 done.not_removed.push(*id);
@@ -69,6 +76,9 @@ impl Store {
         }
         if !plan.remains.is_empty() {
             self.medium.sync_dir(TMP)?;
+        }
+        if !logged {
+            log()?;
         }
         let rewrites = plan
             .rewrite
