@@ -39,6 +39,8 @@ struct Protector {
     writes: u32,
     /// Committed, oldest first, with what they hold; whether they count, and whether they were torn.
     committed: Vec<(CheckpointId, Expected, bool, bool)>,
+    /// What the last prune had to leave.
+    owed: Vec<CheckpointId>,
 }
 
 impl Protector {
@@ -50,6 +52,7 @@ impl Protector {
             now: Expected::new(name),
             writes: 0,
             committed: Vec::new(),
+            owed: Vec::new(),
         }
     }
 
@@ -87,6 +90,15 @@ impl Protector {
         };
         let pruned = self.store.prune(&retention, CollectOptions::default()).unwrap();
         assert!(pruned.dropped.iter().all(|info| info.guest == self.name));
+        let of_use = self
+            .committed
+            .iter()
+            .rev()
+            .filter(|checkpoint| checkpoint.2 && !checkpoint.3);
+        self.owed = of_use
+            .take(self.keep_last as usize)
+            .map(|checkpoint| checkpoint.0)
+            .collect();
     }
 
     /// Cuts in half what only the newest checkpoint needs.
@@ -116,15 +128,14 @@ impl Protector {
         }
     }
 
-    /// The newest that count and are whole are there, and hold what they held.
+    /// What the last prune had to leave is there, unless it was torn since, and holds what it held.
     fn check(&self, disk: &SimMedium) {
         let store = open(disk).unwrap();
-        let of_use = self
+        let owed = self
             .committed
             .iter()
-            .rev()
-            .filter(|checkpoint| checkpoint.2 && !checkpoint.3);
-        for (id, expected, ..) in of_use.take(self.keep_last as usize) {
+            .filter(|checkpoint| self.owed.contains(&checkpoint.0) && !checkpoint.3);
+        for (id, expected, ..) in owed {
             assert_eq!(
                 expected.difference(&store, *id).unwrap(),
                 None,

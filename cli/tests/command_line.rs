@@ -202,12 +202,17 @@ fn rubbish_is_refused_with_a_reason() {
 fn damage_is_healed_by_equal_content_or_from_another_store() {
     let (dir, file) = save_file(8);
     let (store, backup) = (dir.path().join("store"), dir.path().join("backup"));
-    let import = || revenant(&["import", file.to_str().unwrap(), "--name", "web"], &store);
+    let import = || {
+        revenant(
+            &["import", file.to_str().unwrap(), "--init", "--name", "web"],
+            &store,
+        )
+    };
     assert_eq!(status(&import()), 0);
     let id = only_id(&store);
     assert_eq!(
         status(&revenant(
-            &["copy", &id, "--to", backup.to_str().unwrap()],
+            &["copy", &id, "--init", "--to", backup.to_str().unwrap()],
             &store
         )),
         0
@@ -293,7 +298,14 @@ fn what_does_not_read_is_named_and_stops_nobody() {
     let (_other, other_file) = save_file(10);
     let import = |file: &Path, name: &str| {
         let imported = revenant(
-            &["import", file.to_str().unwrap(), "--name", name, "--json"],
+            &[
+                "import",
+                file.to_str().unwrap(),
+                "--init",
+                "--name",
+                name,
+                "--json",
+            ],
             &store,
         );
         assert_eq!(status(&imported), 0, "{}", stderr(&imported));

@@ -246,7 +246,14 @@ fn a_prune_harms_no_checkpoint_that_is_committed_while_its_lock_is_gone() {
             let newest_before = open(Rc::new(disk.clone())).newest("g").unwrap().unwrap();
             new.set(None);
             let pruned = prune(&open(meddled));
-            stopped += u32::from(matches!(pruned, Err(StoreError::LockLost { .. })));
+            let stops = |pruned: &Pruned| {
+                let undone = &pruned.collected.undone;
+                undone.iter().any(|undone| undone.what.contains("lock"))
+            };
+            stopped += u32::from(match &pruned {
+                Ok(pruned) => stops(pruned),
+                Err(error) => matches!(error, StoreError::LockLost { .. }),
+            });
             if let Some(id) = new.get() {
                 committed += 1;
                 assert_whole(disk, id, &scene.new_memory, when);

@@ -15,8 +15,20 @@ use crate::Outcome;
 use crate::args::{InitArgs, MakeArg};
 use crate::output::print;
 
-/// What a half-made store may hold, and what a file system puts at its root.
-const HARMLESS: [&str; 5] = ["tmp", "segments", "checkpoints", "lock", "lost+found"];
+/// What a half-made store may hold.
+const OURS: [&str; 9] = [
+    "tmp",
+    "segments",
+    "checkpoints",
+    "catalogue",
+    "catalogue-begun",
+    "catalogue-lock",
+    "lock",
+    "lock.next",
+    "lock.by",
+];
+/// What a file system puts at its root.
+const LOST_AND_FOUND: &str = "lost+found";
 
 pub(crate) fn init(args: &InitArgs) -> Result<Outcome> {
     let dir = &args.store;
@@ -89,7 +101,7 @@ fn stranger(dir: &Path) -> std::io::Result<Option<String>> {
     };
     for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        if !HARMLESS.contains(&name.as_str()) && !name.starts_with('.') {
+        if !OURS.contains(&name.as_str()) && name != LOST_AND_FOUND && !name.starts_with('.') {
             return Ok(Some(name));
         }
     }
@@ -120,7 +132,7 @@ impl NewStore {
             .iter()
             .filter(|entry| {
                 let name = entry.file_name();
-                name == Store::HEADER || HARMLESS[..4].iter().any(|&ours| name == ours)
+                name == Store::HEADER || OURS.iter().any(|&ours| name == ours)
             })
             .partition(|entry| entry.path().is_dir());
         folders

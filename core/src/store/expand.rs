@@ -1,10 +1,10 @@
 //! The computation on the way out: frames to checked pages.
 
-use super::StoreError;
 use super::frame::{Codec, FrameEntry};
 use super::id::Digest;
 use super::pool::Job;
 use super::segment::SegmentReader;
+use super::{FindingKind, StoreError};
 
 /// Frames of one segment as they are stored, and room for their pages.
 #[derive(Debug, Default)]
@@ -28,6 +28,7 @@ pub(super) struct WrongFrame {
     /// Where in the file.
     pub(super) offset: u64,
     pub(super) what: String,
+    pub(super) kind: FindingKind,
 }
 
 impl Chunk {
@@ -60,7 +61,10 @@ impl Chunk {
 
 impl WrongFrame {
     pub(super) fn finding(&self, path: &str) -> super::Finding {
-        super::Finding::new(path, self.offset, &self.what)
+        super::Finding {
+            kind: self.kind,
+            ..super::Finding::new(path, self.offset, &self.what)
+        }
     }
 }
 
@@ -83,6 +87,7 @@ impl Job for Chunk {
                     entry: *entry,
                     offset,
                     what: wrong.what,
+                    kind: FindingKind::Damaged,
                 });
             }
             (digests, pages) = (digests_rest, pages_rest);

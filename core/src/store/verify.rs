@@ -268,6 +268,7 @@ impl Verifier<'_> {
                         entry: frames[0],
                         offset: frames[0].offset,
                         what: finding.what,
+                        kind: finding.kind,
                     }),
                     Err(error) => result = Err(error),
                 }

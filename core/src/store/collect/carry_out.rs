@@ -40,6 +40,8 @@ impl Store {
     /// because these are removed before the pages that only they need.
     fn steps(&self, plan: Plan, live: &Live, guard: Guard<'_>, done: &mut Done) -> Result<(), StoreError> {
         let Guard { alone, log } = guard;
+        // None is gone before it is.
+        done.not_removed = plan.manifests.iter().map(|(id, _)| *id).collect();
         let report = &mut done.report;
         alone()?;
         let logged = match log() {
@@ -48,8 +50,8 @@ impl Store {
             logged => logged.map(|()| true)?,
         };
         for (id, doomed) in &plan.manifests {
-            if !self.removed(doomed, alone, report)? {
-                done.not_removed.push(*id);
+            if self.removed(doomed, alone, report)? {
+                done.not_removed.retain(|stays| stays != id);
             }
         }
         if !plan.manifests.is_empty() {

@@ -7,7 +7,7 @@ use super::support::*;
 use crate::store::{CheckpointId, Store, StoreError};
 
 fn commit(store: &Store, guest: &str, content: u32) -> CheckpointId {
-    let mut staging = store.begin(new(guest, None)).unwrap();
+    let mut staging = store.begin_as_named(new(guest, None)).unwrap();
     put(&mut staging, &[(0, 0, content)]).unwrap();
     staging.commit().unwrap().id
 }

@@ -242,7 +242,7 @@ fn what_cannot_be_stored_is_refused_by_name() {
 
     assert!(matches!(
         store.begin(new(&"g".repeat(5000), None)),
-        Err(StoreError::Limit { .. })
+        Err(StoreError::GuestName { .. })
     ));
     let nowhere = CheckpointId([9; 32]);
     assert!(matches!(
