@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Alone, Guard};
 use super::plan::{Doomed, Plan, Rewrite};
 use super::report::{Collected, Undone};
+use super::{Alone, Guard};
 use crate::medium::MediumErrorKind;
 use crate::store::files::{CHECKPOINTS, SEGMENTS, TMP};
 use crate::store::live::Live;
@@ -40,23 +40,12 @@ impl Store {
     /// because these are removed before the pages that only they need.
     fn steps(&self, plan: Plan, live: &Live, guard: Guard<'_>, done: &mut Done) -> Result<(), StoreError> {
         let Guard { alone, log } = guard;
-        // None is gone before it is.
-        done.not_removed = plan.manifests.iter().map(|(id, _)| *id).collect();
+        let mut waiting = plan.manifests.iter();
+        let logged = self.drop_checkpoints(&mut waiting, guard, done);
+        // Of an error in between nothing behind it is gone.
+        done.not_removed.extend(waiting.map(|(id, _)| *id));
+        let logged = logged?;
         let report = &mut done.report;
-        alone()?;
-        let logged = match log() {
-            // Room is made first.
-            Err(error) if error.is_full() => false,
-            logged => logged.map(|()| true)?,
-        };
-        for (id, doomed) in &plan.manifests {
-            if self.removed(doomed, alone, report)? {
-                done.not_removed.retain(|stays| stays != id);
-            }
-        }
-        if !plan.manifests.is_empty() {
-            self.medium.sync_dir(CHECKPOINTS)?;
-        }
         // A checkpoint that could not be dropped goes on needing what it needs.
         let mut held = BTreeSet::new();
         for &id in &done.not_removed {
@@ -87,6 +76,32 @@ impl Store {
             .iter()
             .filter(|rewrite| !held.contains(&rewrite.name));
         self.rewrite(rewrites, live, alone, report)
+    }
+
+    /// Step 3: says that checkpoints go, and removes their manifests. Without room to say so they go all the same: `false`.
+    fn drop_checkpoints<'p>(
+        &self,
+        manifests: &mut impl ExactSizeIterator<Item = &'p (CheckpointId, Doomed)>,
+        guard: Guard<'_>,
+        done: &mut Done,
+    ) -> Result<bool, StoreError> {
+        (guard.alone)()?;
+        let logged = match (guard.log)() {
+            Err(error) if error.is_full() => false,
+            logged => logged.map(|()| true)?,
+        };
+        if manifests.len() == 0 {
+            return Ok(logged);
+        }
+        for (id, doomed) in manifests {
+            let removed = self.removed(doomed, guard.alone, &mut done.report);
+            if !matches!(removed, Ok(true)) {
+                done.not_removed.push(*id);
+            }
+            removed?;
+        }
+        self.medium.sync_dir(CHECKPOINTS)?;
+        Ok(logged)
     }
 
     /// Removes a file; tells whether it is gone. Why not is noted, and is in nobody else's way.
