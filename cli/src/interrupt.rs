@@ -71,18 +71,39 @@ fn ignored_signals() -> u64 {
         .unwrap_or_default()
 }
 
-/// An input that stops at a signal, also while it waits for somebody to write into a pipe.
+/// An input that stops at a signal, also while it waits for somebody to write into a pipe. Signals are watched for from
+/// the second read on: until the first has brought the headers nothing is begun, and who waits for the store's lock after
+/// that has nothing to clean up.
 #[derive(Debug)]
-pub(crate) struct Interruptible<T>(pub(crate) T);
+pub(crate) struct Interruptible<T> {
+    input: T,
+    begun: bool,
+    watched: bool,
+}
+
+impl<T> Interruptible<T> {
+    pub(crate) fn new(input: T) -> Self {
+        Interruptible {
+            input,
+            begun: false,
+            watched: false,
+        }
+    }
+}
 
 impl<T: Read + AsFd> Read for Interruptible<T> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.begun && !self.watched {
+            watch()?;
+            self.watched = true;
+        }
+        self.begun = true;
         loop {
             check()?;
-            let ready = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&LOOK_EVERY));
+            let ready = poll(&mut [PollFd::new(&self.input, PollFlags::IN)], Some(&LOOK_EVERY));
             match ready {
                 Ok(0) | Err(Errno::INTR) => {}
-                Ok(_) => return self.0.read(buf),
+                Ok(_) => return self.input.read(buf),
                 Err(error) => return Err(error.into()),
             }
         }

@@ -19,7 +19,7 @@ use super::progress::{Counted, bytes_bar};
 use super::{WAIT_TO_READ, WAIT_TO_TAKE_IN, open, open_for_writing, warn_unless_guarded};
 use crate::Outcome;
 use crate::args::{ExportArgs, ExportFormat, ImportArgs};
-use crate::interrupt::{self, Interruptible};
+use crate::interrupt::Interruptible;
 use crate::output::{bytes, escaped, note, print, print_json};
 use crate::target::Target;
 
@@ -38,8 +38,7 @@ pub(crate) fn import(args: &ImportArgs) -> Result<Outcome> {
         strict: args.strict,
         ..ImportOptions::default()
     };
-    interrupt::watch().context("cannot take signals")?;
-    let input = Counted::new(Interruptible(input), bar.clone());
+    let input = Counted::new(Interruptible::new(input), bar.clone());
     let imported = read_save_file(input, &store, &options);
     bar.finish_and_clear();
     let imported = imported.with_context(|| format!("cannot import {}", args.file.display()))?;
