@@ -209,8 +209,7 @@ fn the_guest_waits_less_than_for_xens_own_save(host: &Host, lab: &mut Lab) {
                 "an increment of the idle guest is {bytes} of its full checkpoint"
             );
         }
-        host.sh(&format!("xl destroy {name}"));
-        guest.skip();
+        guest.lose();
         let ours = seconds(host, &format!("revenant restore {name} --store /store/s"));
         guest.reports(2);
         host.sh(&format!("xl destroy {name}"));
@@ -258,11 +257,9 @@ fn every_checkpoint_of_a_busy_guest_goes_on_right(host: &Host, lab: &mut Lab, sc
     for round in 0..rounds(20) {
         sleep(lab.moment(1500));
         let seen = checkpoint(host, "moments", "--live");
-        guest.look();
         let id = seen["id"].as_str().expect("an id");
-        host.sh(&format!(
-            "xl destroy moments; revenant restore {id} --store /store/s"
-        ));
+        guest.lose();
+        host.sh(&format!("revenant restore {id} --store /store/s"));
         guest.reports(2);
         if round == 0 {
             host.sh(&format!(
@@ -285,7 +282,7 @@ fn memory_and_disk_are_of_one_instant(host: &Host, lab: &mut Lab) {
     for (name, kind, mib) in [("diskpvh", "pvh", 128), ("diskpv", "pv", 96)] {
         let arguments = format!("{BUSY},--disk,/dev/xvda /dev/mapper/gdisk");
         let mut guest = host.guest(name, kind, mib, &arguments);
-        for _ in 0..rounds(3) {
+        for round in 0..rounds(3) {
             let seen = checkpoint(host, name, "");
             assert_eq!(seen["disks"].as_array().map(Vec::len), Some(1), "{seen}");
             lab.measures.add(
@@ -295,14 +292,36 @@ fn memory_and_disk_are_of_one_instant(host: &Host, lab: &mut Lab) {
             );
             sleep(lab.moment(1500));
             guest.reports(1);
-            host.sh(&format!(
-                "xl destroy {name}; revenant restore {name} --store /store/s"
-            ));
+            guest.lose();
+            if round == 0 {
+                a_disk_is_written_only_if_all_is_well(host, name);
+            }
+            host.sh(&format!("revenant restore {name} --store /store/s"));
             guest.reports(3);
         }
         assert_eq!(guest.boots(), 1, "the guest was started anew");
         host.sh(&format!("xl destroy {name}"));
     }
+}
+
+/// A disk that this host does not know to be the guest's, or that something else is on, is left alone, and no domain is left.
+fn a_disk_is_written_only_if_all_is_well(host: &Host, name: &str) {
+    let restore = |options: &str| {
+        let said = host.try_sh(&format!("revenant restore {name} --store /store/s {options}"));
+        let left = host.sh("xl list");
+        assert!(!left.contains(name), "{left}");
+        said
+    };
+    host.sh(&format!("mv /etc/xen/{name}.cfg /tmp/"));
+    let (done, said) = restore("");
+    assert!(!done && said.contains("--allow-disk /dev/mapper/gdisk"), "{said}");
+    host.sh("dmsetup create holds --table '0 16384 linear /dev/mapper/gdisk 0'");
+    let (done, said) = restore("--allow-disk '/dev/mapper/g*'");
+    assert!(
+        !done && said.contains("xvda (/dev/mapper/gdisk) is untouched"),
+        "{said}"
+    );
+    host.sh(&format!("dmsetup remove holds; mv /tmp/{name}.cfg /etc/xen/"));
 }
 
 /// `verify-stream-v2` of Debian's xen-utils, where it can be had.
@@ -345,8 +364,8 @@ fn the_guest_outlives_our_process(host: &Host, lab: &mut Lab) {
         guest.look();
         checkpoint(host, "outlives", "");
         if round % 5 == 4 {
-            guest.look();
-            host.sh("xl destroy outlives; revenant restore outlives --store /store/s");
+            guest.lose();
+            host.sh("revenant restore outlives --store /store/s");
         }
         guest.reports(1);
     }
@@ -378,9 +397,9 @@ fn a_full_store_stops_nothing(host: &Host, lab: &mut Lab) {
     }
     host.sh("revenant checkpoint full --store /full/s --init");
     // What it says after the capture is what the restore takes back.
-    guest.look();
-    guest.reports(2);
-    host.sh("xl destroy full; revenant restore full --store /full/s");
+    guest.new_reports(2);
+    guest.lose();
+    host.sh("revenant restore full --store /full/s");
     guest.reports(2);
     assert_eq!(
         (guest.boots(), guest.went_back()),
@@ -593,6 +612,17 @@ fn the_host_that_stands_by_takes_over(lab: &mut Lab, scratch: &Path) {
         "s",
         begun.elapsed().as_secs_f64(),
     );
+    // Now this host loses the lease: it ends, and leaves guest and store as they are.
+    second.sh("echo 'holder host three' > /share/s/leases/shared.1000");
+    let mut log = EventLog::default();
+    let lost = log.wait(&second, &mut guest, "lease-lost");
+    let by = lost["by"].as_str().expect("who has it now");
+    assert!(by.ends_with("(epoch 1000)"), "{by}");
+    log.wait(&second, &mut guest, "stopped");
+    let before = listed(&second.sh("revenant list --store /share/s --json"));
+    guest.reports(2);
+    let after = listed(&second.sh("revenant list --store /share/s --json"));
+    assert_eq!(before, after, "a checkpoint was made without the lease");
 }
 
 /// Checkpoints in a catalogue printed as JSON.

@@ -162,7 +162,7 @@ checkpoint, went and no other. WRITTEN in `list` is something else: the bytes th
   revenant protect web1 --store /mnt/shared/revenant --policy 'lazy(shape=0.6)' --mtbf 30d
 On another host, to take over should the first be lost:
   revenant protect web1 --store /mnt/shared/revenant --interval 5min --stand-by --fence 'power-off host1'")]
-    Protect(ProtectArgs),
+    Protect(Box<ProtectArgs>),
     /// Measure this host with a guest that idles, and write a cost profile for the simulator
     #[command(
         after_help = "The profile goes into [world] of an experiment's spec, or to `revenant ladder`.
@@ -695,9 +695,31 @@ pub(crate) struct CheckpointArgs {
     /// How long the guest may take to suspend itself
     #[arg(long, value_name = "TIME", default_value = "15s")]
     pub(crate) suspend_timeout: String,
+    #[command(flatten)]
+    pub(crate) broken_resume: BrokenResumeArg,
     /// Machine-readable output
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What of this host a checkpoint may name.
+#[derive(Debug, Args)]
+pub(crate) struct DisksArg {
+    /// Also let the checkpoint's configuration name this disk of the host, or all that match (* and ? stand for parts of a
+    /// name); allowed anyway are those that a configuration in /etc/xen gives a guest of this name
+    #[arg(long, value_name = "PATH")]
+    pub(crate) allow_disk: Vec<String>,
+    /// A file that lists such paths, one a line [default: /etc/revenant/disks.allow, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) disks_allowed: Option<PathBuf>,
+}
+
+/// Releases of Xen that harm a guest at each checkpoint.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct BrokenResumeArg {
+    /// Also on Xen 4.21.0 and 4.21.1, which lose registers of a guest at each checkpoint, if yours is mended
+    #[arg(long)]
+    pub(crate) force_broken_resume: bool,
 }
 
 #[derive(Debug, Args)]
@@ -716,6 +738,8 @@ pub(crate) struct RestoreArgs {
     /// Beside the guest that it is a copy of: a new UUID, new MAC addresses; needs --name
     #[arg(long, requires = "name")]
     pub(crate) copy: bool,
+    #[command(flatten)]
+    pub(crate) disks: DisksArg,
     /// Machine-readable output
     #[arg(long)]
     pub(crate) json: bool,
@@ -778,9 +802,14 @@ pub(crate) struct ProtectArgs {
     /// Wait until the host that protects the guest is lost, then take over
     #[arg(long)]
     pub(crate) stand_by: bool,
-    /// With --stand-by: the host is lost if it has not renewed its lease for this long
+    /// A host is lost if it has not renewed its lease for this long; one that could not for two thirds of it holds still. Of
+    /// two hosts that give different times the longer one holds
     #[arg(long, value_name = "TIME", default_value = "15s")]
     pub(crate) lease_timeout: String,
+    #[command(flatten)]
+    pub(crate) disks: DisksArg,
+    #[command(flatten)]
+    pub(crate) broken_resume: BrokenResumeArg,
     /// With --stand-by: a shell command that makes sure that the other host is off; the guest is started only if it succeeds
     #[arg(long, value_name = "COMMAND", requires = "stand_by")]
     pub(crate) fence: Option<String>,
@@ -790,6 +819,8 @@ pub(crate) struct ProtectArgs {
 pub(crate) struct CalibrateArgs {
     /// The guest's name or domain number; it goes on running
     pub(crate) domain: String,
+    #[command(flatten)]
+    pub(crate) broken_resume: BrokenResumeArg,
     /// A directory on the disk that the store will be on
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: PathBuf,

@@ -16,6 +16,7 @@ pub mod capture;
 mod causes;
 pub mod clock;
 pub mod guest;
+pub mod lease;
 pub mod medium;
 pub mod policy;
 pub mod protect;

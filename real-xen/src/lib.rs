@@ -10,7 +10,9 @@ pub mod disk;
 #[cfg(feature = "libxc")]
 mod live;
 mod probe;
+mod release;
 
 #[cfg(feature = "libxc")]
 pub use live::*;
 pub use probe::{Check, Status, probe, probe_root};
+pub use release::resume_is_broken;

@@ -4,6 +4,8 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
 
+use crate::release::resume_is_broken;
+
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -15,6 +17,8 @@ pub enum Status {
     Denied,
     /// Could not be found out, because something before it is missing.
     Unknown,
+    /// There, and known to harm guests.
+    Broken,
 }
 
 /// One thing that live checkpointing of Xen guests needs.
@@ -69,7 +73,7 @@ fn hypervisor(root: &Path) -> Check {
                 part("minor").trim(),
                 part("extra").trim()
             );
-            Check::new("hypervisor", Status::Ok, version, "")
+            release(version)
         }
         Ok(kind) => Check::new(
             "hypervisor",
@@ -81,9 +85,23 @@ fn hypervisor(root: &Path) -> Check {
     }
 }
 
+/// The hypervisor is there; is its release fit?
+fn release(version: String) -> Check {
+    if !resume_is_broken(version.trim_start_matches("Xen ")) {
+        return Check::new("hypervisor", Status::Ok, version, "");
+    }
+    let found = format!("{version}: loses registers of a guest that is resumed in place");
+    Check::new(
+        "hypervisor",
+        Status::Broken,
+        found,
+        "update to Xen 4.21.2 or 4.22; until then checkpoints are refused unless forced",
+    )
+}
+
 fn control_domain(root: &Path, hypervisor: Status) -> Check {
     const NAME: &str = "control domain";
-    if hypervisor != Status::Ok {
+    if !matches!(hypervisor, Status::Ok | Status::Broken) {
         return Check::new(NAME, Status::Unknown, "needs a hypervisor first", "");
     }
     match fs::read_to_string(root.join("proc/xen/capabilities")) {
@@ -221,5 +239,13 @@ mod tests {
         write("dev/xen/privcmd", "");
         write("run/xenstored/socket", "");
         assert_eq!(statuses(root.path()), [Status::Ok; 4]);
+
+        for (part, text) in [("minor", "21\n"), ("extra", ".1\n")] {
+            write(&format!("sys/hypervisor/version/{part}"), text);
+        }
+        assert_eq!(
+            statuses(root.path()),
+            [Status::Broken, Status::Ok, Status::Ok, Status::Ok]
+        );
     }
 }

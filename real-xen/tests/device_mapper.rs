@@ -22,7 +22,7 @@ use revenant_core::guest::{Changed, FrozenDisk, MachineKind, MemoryLayout, PageT
 use revenant_core::medium::DirectoryMedium;
 use revenant_core::store::{CheckpointId, DiskInfo, NewCheckpoint, Store, StoreOptions};
 use revenant_core::{Clock, PAGE_SIZE};
-use revenant_xen::disk::{DiskConfig, DiskError, DiskSet, Tools, attach, detach, write_back};
+use revenant_xen::disk::{DiskConfig, DiskError, DiskSet, DiskTarget, Tools, attach, detach, write_back};
 
 const BLOCK: u64 = PAGE_SIZE as u64;
 
@@ -350,8 +350,12 @@ fn restored(device: &mut Device, dir: &Path) {
     }
     device.sync();
     let mut reader = store.read(info.id).unwrap();
-    let back = write_back(&mut reader, "xvda", &device.path).unwrap();
+    let mut target = DiskTarget::open(&device.path, blocks).unwrap();
+    assert!(!target.touched());
+    let back = write_back(&mut reader, "xvda", &mut target).unwrap();
     assert_eq!((back.blocks, back.written), (blocks, 4));
+    assert!(target.touched());
+    drop(target);
     device.content = saved;
     // What was written back counts as changed, as any write does.
     let mut frozen = freeze(&mut set, device);
@@ -361,7 +365,6 @@ fn restored(device: &mut Device, dir: &Path) {
 
     let small = dir.join("small.img");
     File::create(&small).unwrap().set_len(BLOCK).unwrap();
-    let error = write_back(&mut reader, "xvda", &small).unwrap_err();
-    let error = std::error::Error::source(&error).unwrap().to_string();
+    let error = DiskTarget::open(&small, blocks).unwrap_err().to_string();
     assert!(error.contains("small.img has 4096 bytes"), "{error}");
 }

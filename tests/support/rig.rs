@@ -13,6 +13,9 @@ use crate::machine::Machine;
 /// How long a guest may take to boot or to say something: emulated processors are slow, and may be shared.
 const PATIENCE: Duration = Duration::from_secs(240);
 
+/// What a console's ring holds of a guest's output at most, before it gets into the log.
+const CONSOLE_RING_BYTES: usize = 2048;
+
 /// Time for a test: what is timed here is real.
 #[expect(clippy::disallowed_methods, reason = "real machines go by real time")]
 pub fn now() -> Instant {
@@ -151,10 +154,12 @@ impl<'a> Guest<'a> {
     /// # Panics
     /// At the first report that is not what the program computes.
     pub fn look(&mut self) -> usize {
+        self.look_at(&log_of(&self.name))
+    }
+
+    fn look_at(&mut self, log: &str) -> usize {
         let from = self.judged + 1;
-        let (_, text) = self
-            .host
-            .try_sh(&format!("tail -c +{from} {} 2>/dev/null", log_of(&self.name)));
+        let (_, text) = self.host.try_sh(&format!("tail -c +{from} {log} 2>/dev/null"));
         // A last line without its end is left for the next time.
         let whole = text.rfind('\n').map_or(0, |at| at + 1);
         self.judged += whole;
@@ -190,6 +195,27 @@ impl<'a> Guest<'a> {
             seen += self.look();
         }
         self.last.as_ref().expect("a report was seen")
+    }
+
+    /// Waits for so many reports that were printed from now on for sure. What is new in the log may be older: it lay in the
+    /// console's ring, for as long as the daemon that empties it had to wait for a processor.
+    pub fn new_reports(&mut self, wanted: usize) {
+        self.look();
+        let fresh = self.judged + CONSOLE_RING_BYTES;
+        while self.judged < fresh {
+            self.reports(1);
+        }
+        self.reports(wanted);
+    }
+
+    /// Destroys the guest's domain and judges what it had said to its end. Its log is put away, so that nothing that is still
+    /// to come from the lost domain is taken for a word of the next one: what is judged from here on is that one's.
+    pub fn lose(&mut self) {
+        let log = log_of(&self.name);
+        self.host
+            .sh(&format!("xl destroy {}; mv {log} {log}.lost", self.name));
+        self.look_at(&format!("{log}.lost"));
+        self.judged = 0;
     }
 
     /// Passes over what was printed before now.

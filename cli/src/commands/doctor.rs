@@ -76,6 +76,7 @@ fn xen_lines() -> impl Iterator<Item = Line> {
             Status::Missing => "missing",
             Status::Denied => "denied",
             Status::Unknown => "unknown",
+            Status::Broken => "broken",
         },
         found: check.found,
         remedy: check.remedy.to_owned(),

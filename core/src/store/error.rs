@@ -198,6 +198,19 @@ pub enum StoreError {
         /// The segment's file.
         path: String,
     },
+    /// Another holder has the lease on the guest: this one changes nothing any more.
+    #[error(
+        "the lease on {guest} is lost (epoch {epoch}): {}",
+        by.map_or_else(|| "its file was removed".to_owned(), |by| format!("epoch {by} was taken by another holder"))
+    )]
+    Superseded {
+        /// The guest.
+        guest: String,
+        /// The epoch that was held.
+        epoch: u64,
+        /// The epoch that another holds; `None`: not known.
+        by: Option<u64>,
+    },
     /// A write to this staging failed before; it can only be dropped.
     #[error("an earlier write of this checkpoint failed")]
     Poisoned,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{CheckpointId, Finding};
 use crate::guest::{DISKS_MAX, MachineKind, SPACE_FRAMES};
+use crate::lease::EPOCH_FACT;
 use crate::units::Timestamp;
 
 /// How a store works; what it writes does not depend on `workers`.
@@ -139,6 +140,11 @@ impl CheckpointInfo {
             .collect();
         disks.sort_by_key(|disk| disk.number);
         disks
+    }
+
+    /// The epoch of the guest's lease under which it was committed, if it was under one.
+    pub fn epoch(&self) -> Option<u64> {
+        self.facts.get(EPOCH_FACT)?.parse().ok()
     }
 
     /// Populated frames of memory: all but the disks' blocks.

@@ -23,6 +23,7 @@ mod encode;
 mod entries;
 mod error;
 mod expand;
+mod fences;
 mod files;
 mod frame;
 mod guest_name;
@@ -86,6 +87,7 @@ use manifest::Head;
 use repair::Sought;
 
 use crate::clock::Clock;
+use crate::lease::Fence;
 use crate::medium::Medium;
 
 /// A store of checkpoints on a medium.
@@ -110,6 +112,8 @@ pub struct Store {
     log: RefCell<Option<catalogue_log::Tail>>,
     /// It is known to be marked as begun.
     log_marked: Cell<bool>,
+    /// By guest: the leases under which this handle writes.
+    fences: RefCell<BTreeMap<String, Fence>>,
 }
 
 impl Store {
@@ -151,6 +155,7 @@ impl Store {
             sought: RefCell::default(),
             log: RefCell::default(),
             log_marked: Cell::default(),
+            fences: RefCell::default(),
         })
     }
 

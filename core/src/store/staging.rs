@@ -18,6 +18,7 @@ use super::{
     StoreError, check_guest_name, entries,
 };
 use crate::guest::{MemoryLayout, PageBatch, PageTag, Space, StateRecord};
+use crate::lease::EPOCH_FACT;
 use crate::units::Timestamp;
 
 /// A checkpoint being written. Dropping it abandons it; nothing of it is ever listed. Once a call has failed every later
@@ -223,7 +224,15 @@ impl<'s> Staging<'s> {
     }
 
     /// Makes the checkpoint exist: after this returned Ok, no crash loses it.
+    ///
+    /// A guest whose lease this handle holds ([`Store::set_fence`]) is committed under the lease's epoch. If another has
+    /// taken the lease, the checkpoint does not exist in the end: nothing is published when that is seen before, and the
+    /// manifest is removed again when it is seen after, in which case another may have listed it meanwhile, as the newest
+    /// state of the former holder, which it is.
     pub fn commit(mut self) -> Result<CheckpointInfo, StoreError> {
+        if let Some(epoch) = self.store.epoch(&self.new.guest) {
+            self.set_fact(EPOCH_FACT, &epoch.to_string());
+        }
         check_facts(&self.new.facts)?;
         self.with_pages(PageWriter::settle)?;
         let pages = std::mem::replace(&mut self.pages, Err(None)).map_err(|_| StoreError::Poisoned)?;
@@ -264,7 +273,7 @@ impl<'s> Staging<'s> {
         let own_bytes = own.iter().map(|(_, len_bytes)| len_bytes).sum();
         let (head, number) = self.publish_manifest(head, body, own_bytes, number)?;
         let info = head.info.clone();
-        self.confirm(info.id, &names, &known)?;
+        self.confirm(&info, &names, &known)?;
         self.store.heads.borrow_mut().insert(info.id, Rc::new(head));
         self.store.log_committed(&info, number)?;
         known.loaded.extend(own);
@@ -306,6 +315,7 @@ impl<'s> Staging<'s> {
         };
         let number = file.number();
         let path = checkpoint_path(manifest.id);
+        self.store.check_fence(&head.info.guest)?;
         files::write_whole(file, CHECKPOINTS, &path, &[&manifest.head, &manifest.body])?;
         head.info.id = manifest.id;
         Ok((head, number))
@@ -313,17 +323,23 @@ impl<'s> Staging<'s> {
 
     /// Step 8 of the commit. As long as the lock is held, whoever collects garbage from now on sees the manifest, and nobody did
     /// so since the segments were looked for. If it was lost nothing can be promised. What is whole is not taken back all the
-    /// same: somebody may have counted on it already and dropped its elders.
-    fn confirm(&self, id: CheckpointId, names: &[SegmentName], known: &Known) -> Result<(), StoreError> {
+    /// same: somebody may have counted on it already and dropped its elders. The lease is looked at last: whoever takes it from
+    /// here on finds a checkpoint that was made before.
+    fn confirm(&self, info: &CheckpointInfo, names: &[SegmentName], known: &Known) -> Result<(), StoreError> {
         let lost = self.lock.check("promise that the checkpoint just made is whole");
         if lost.is_err() {
             let complete = self.check_segments(names, known);
             if matches!(complete, Err(StoreError::SegmentLost { .. })) {
-                self.withdraw(id);
+                self.withdraw(info.id);
             }
             complete?;
         }
-        lost
+        lost?;
+        let deposed = self.store.check_fence(&info.guest);
+        if deposed.is_err() {
+            self.withdraw(info.id);
+        }
+        deposed
     }
 
     /// Step 4 of the commit. That all segments are there, and those that were there before as long as they were when their pages became known.

@@ -15,6 +15,7 @@
 //! killed is succeeded by one that finds the base again. After a restart of the host there is no base, and the next
 //! checkpoint reads every block.
 
+mod allowed;
 mod error;
 mod exceptions;
 mod frozen;
@@ -23,9 +24,10 @@ mod snapshot;
 mod tools;
 mod write;
 
+pub use allowed::{AllowedDisks, AllowedError, DISKS_ALLOWED, configured_disks};
 pub use error::DiskError;
 pub use exceptions::{Exceptions, ExceptionsError, ReadAt, read_exceptions};
 pub use frozen::{DiskConfig, DiskSet, FrozenSnapshot};
 pub use mapped::{attach, detach};
 pub use tools::{ToolError, Tools};
-pub use write::{WrittenBack, write_back};
+pub use write::{DiskTarget, WrittenBack, write_back};

@@ -22,54 +22,40 @@ pub struct WrittenBack {
     pub written: u64,
 }
 
-/// Makes the content of `device` that of the disk `name` in the checkpoint. Blocks that are right already are only read.
-/// All is durable when this returns. The device has exactly the disk's size and nobody else uses it.
+/// Makes the content of the target that of the disk `name` in the checkpoint. Blocks that are right already are only read.
+/// All is durable when this returns.
 pub fn write_back(
     reader: &mut CheckpointReader,
     name: &str,
-    device: &Path,
+    target: &mut DiskTarget,
 ) -> Result<WrittenBack, DiskRestoreError<DiskError>> {
-    let failed = |source| DiskRestoreError::Target {
+    let blocks = restore_disk(reader, name, |first, bytes| target.put(first, bytes))?;
+    let written = target.finish().map_err(|source| DiskRestoreError::Target {
         name: name.to_owned(),
         source,
-    };
-    let disks = reader.info().disks();
-    // A disk that is not there is reported by `restore_disk`.
-    let blocks = disks
-        .iter()
-        .find(|disk| disk.name == name)
-        .map(|disk| disk.blocks);
-    let mut target = None;
-    if let Some(blocks) = blocks {
-        target = Some(Target::open(device, blocks).map_err(failed)?);
-    }
-    let blocks = restore_disk(reader, name, |first, bytes| match &mut target {
-        Some(target) => target.put(first, bytes),
-        None => Ok(()),
     })?;
-    let written = match target {
-        Some(target) => target.finish().map_err(failed)?,
-        None => 0,
-    };
     Ok(WrittenBack { blocks, written })
 }
 
-/// A device being written.
+/// A device about to be written.
 #[derive(Debug)]
-struct Target {
+pub struct DiskTarget {
     path: PathBuf,
     file: File,
     present: Vec<u8>,
+    /// Blocks written.
     written: u64,
+    touched: bool,
 }
 
-impl Target {
-    fn open(path: &Path, blocks: u64) -> Result<Self, DiskError> {
+impl DiskTarget {
+    /// Opens a device of exactly so many blocks that no mount and no other device is on.
+    pub fn open(path: &Path, blocks: u64) -> Result<Self, DiskError> {
         let meta = path.metadata().map_err(DiskError::io("look at", path))?;
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         if meta.file_type().is_block_device() {
-            // A device that a guest or a mount uses is refused by the kernel.
+            // A device that a mount or another device is on is refused by the kernel.
             let exclusive = rustix::fs::OFlags::EXCL.bits();
             options.custom_flags(exclusive.cast_signed());
         }
@@ -85,12 +71,21 @@ impl Target {
                 expected,
             });
         }
-        Ok(Target {
+        // A guest writes past this host's cache; what is in it may be older than the disk, and is not to be compared with.
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)
+            .map_err(|errno| DiskError::io("drop what is cached of", path)(errno.into()))?;
+        Ok(DiskTarget {
             path: path.to_owned(),
             file,
             present: Vec::new(),
             written: 0,
+            touched: false,
         })
+    }
+
+    /// Something of it was written, or may have been.
+    pub fn touched(&self) -> bool {
+        self.touched
     }
 
     /// Writes the blocks that differ, neighbours in one go.
@@ -108,6 +103,7 @@ impl Target {
         for run in differs.chunk_by(|a, b| a == b) {
             let end = at + run.len();
             if run[0] {
+                self.touched = true;
                 self.file
                     .write_all_at(
                         &bytes[at * PAGE_SIZE..end * PAGE_SIZE],
@@ -121,7 +117,7 @@ impl Target {
         Ok(())
     }
 
-    fn finish(self) -> Result<u64, DiskError> {
+    fn finish(&self) -> Result<u64, DiskError> {
         self.file.sync_all().map_err(DiskError::io("sync", &self.path))?;
         Ok(self.written)
     }

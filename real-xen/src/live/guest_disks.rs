@@ -61,23 +61,34 @@ impl GuestDisks {
 }
 
 fn writable(domain: &LiveDomain) -> Vec<DiskConfig> {
-    let store = domain.store();
-    let devices = store.list(&domain.path("device/vbd"));
-    let mut configs: Vec<DiskConfig> = devices
-        .iter()
-        .filter_map(|device| {
-            let back = store.read(&domain.path(&format!("device/vbd/{device}/backend")))?;
-            let node = |name: &str| store.read(&format!("{back}/{name}"));
-            let writable = node("mode").is_some_and(|mode| mode.starts_with('w'));
-            let name = node("dev")?;
-            let path = node("params")?;
-            // An empty drive has no path.
-            (writable && !path.is_empty()).then(|| DiskConfig {
-                name,
-                device: PathBuf::from(path),
-            })
-        })
+    let mut configs: Vec<DiskConfig> = attached(domain)
+        .into_iter()
+        .filter_map(|(disk, writable)| writable.then_some(disk))
         .collect();
     configs.sort_by(|a, b| a.name.cmp(&b.name));
     configs
+}
+
+/// What is behind all the disks of a live domain.
+pub(crate) fn paths(domain: &LiveDomain) -> Vec<PathBuf> {
+    attached(domain)
+        .into_iter()
+        .map(|(disk, _)| disk.device)
+        .collect()
+}
+
+/// The disks of a domain as xenstore has them, and whether it may write to them. An empty drive is none.
+fn attached(domain: &LiveDomain) -> Vec<(DiskConfig, bool)> {
+    let store = domain.store();
+    let devices = store.list(&domain.path("device/vbd"));
+    let disk = |device: &String| {
+        let back = store.read(&domain.path(&format!("device/vbd/{device}/backend")))?;
+        let node = |name: &str| store.read(&format!("{back}/{name}"));
+        let disk = DiskConfig {
+            name: node("dev")?,
+            device: PathBuf::from(node("params").filter(|path| !path.is_empty())?),
+        };
+        Some((disk, node("mode").is_some_and(|mode| mode.starts_with('w'))))
+    };
+    devices.iter().filter_map(disk).collect()
 }

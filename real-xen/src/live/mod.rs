@@ -2,6 +2,7 @@
 
 mod ahead;
 mod attended;
+mod configuration;
 mod domain;
 mod guest_disks;
 mod hvm;
@@ -20,7 +21,9 @@ pub use hvm::HvmGuest;
 pub use keeper::{KeepError, KeeperProgram, keep};
 pub use open::open_guest;
 pub use pv::{PvGuest, SaveError, save_to_stdout};
-pub use restore::{RestoreError, RestoreRequest, RestoredDomain, restore_domain};
+pub use restore::{
+    DiskLeft, DiskState, RestoreError, RestoreRequest, RestoredDomain, check_allowed, restore_domain,
+};
 pub use sys::{CpuPolicy, Domain, DomainState, XenControl, XenError};
 pub use xl::XlError;
 pub use yardstick::{Suspension, libxc_save};

@@ -195,7 +195,7 @@ impl Image {
                     }
                     self.take(&mut reader, &listed, &mut filled)?;
                 }
-                Item::Xl(_) | Item::Libxl(_) | Item::CheckpointComplete => {}
+                Item::Xl(_) | Item::Libxl(_) | Item::Libvirt(_) | Item::CheckpointComplete => {}
             }
         }
         self.index.sort_unstable_by_key(|&(frame, ..)| frame);

@@ -3,26 +3,37 @@
 //! Building a domain and wiring it up (event channels, xenstore, console, disks) is the toolstack's business: the
 //! checkpoint is written as a save file into a pipe, and `xl restore` reads from it. Every byte is checked before it
 //! goes into the pipe; if one is bad the pipe breaks off and `xl` takes back what it has built.
+//!
+//! What cannot be taken back comes last: the guest's disks are written when the domain stands, paused. By then all of the
+//! checkpoint has been read and found good, and the toolstack has taken the memory and has found no other domain on the
+//! disks. Writing them beneath a paused domain is safe: its block devices have their backends, but the guest's side of
+//! each connects only when the guest runs, and the backend hands the guest's requests to the device past this host's cache, in
+//! which nothing is left once the disk is synced.
 
+use std::fmt;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use revenant_core::Store;
 use revenant_core::clock::{Clock, SystemClock};
 use revenant_core::guest::Space;
 use revenant_core::restore::DiskRestoreError;
-use revenant_core::store::{CheckpointReader, StoreError};
-use revenant_xen_format::{ExportError, XlHeader, export_as, names};
-use serde_json::{Value, json};
+use revenant_core::store::{CheckpointId, CheckpointReader, StoreError};
+use revenant_xen_format::{ExportError, export_as};
 
-use crate::disk::{DiskError, write_back};
+use super::configuration::Configuration;
+use crate::disk::{AllowedDisks, DiskError, DiskTarget, configured_disks, write_back};
 use crate::live::ahead::Ahead;
 use crate::live::domain::widen;
 use crate::live::lock::DomainLock;
 use crate::live::sys::{DomainState, XenControl, XenError, Xenstore};
-use crate::live::xl::{XlError, failed};
+use crate::live::xl::{self, XlError, failed};
+
+/// Where this host keeps the configurations of its guests.
+const CONFIGURATIONS: &str = "/etc/xen";
 
 /// How a guest is to come back.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +46,9 @@ pub struct RestoreRequest {
     pub copy: bool,
     /// No `xl` process stays behind to act on the domain's end: somebody else does.
     pub unattended: bool,
+    /// Paths that the checkpoint's configuration may name, besides those that this host's own configurations give to a
+    /// guest of that name.
+    pub disks: AllowedDisks,
 }
 
 /// A domain that was restored.
@@ -48,7 +62,46 @@ pub struct RestoredDomain {
     pub took: Duration,
 }
 
-/// A restore failed. No domain is left behind; the checkpoint is untouched.
+/// How far the writing of a disk came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskState {
+    /// It is as it was before the restore.
+    Untouched,
+    /// It is neither as it was nor as in the checkpoint.
+    PartlyWritten,
+    /// It is as in the checkpoint.
+    Written,
+}
+
+impl fmt::Display for DiskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DiskState::Untouched => "untouched",
+            DiskState::PartlyWritten => "partly written",
+            DiskState::Written => "written",
+        })
+    }
+}
+
+/// A disk of the guest when a restore broke off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskLeft {
+    /// What the guest calls it.
+    pub name: String,
+    /// What it is here.
+    pub device: PathBuf,
+    /// How far its writing came.
+    pub state: DiskState,
+}
+
+impl fmt::Display for DiskLeft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}) is {}", self.name, self.device.display(), self.state)
+    }
+}
+
+/// A restore failed. No domain is left behind; the checkpoint is untouched, and so are the guest's disks but for
+/// [`RestoreError::DisksLeft`].
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// Not a checkpoint that a domain can be made from.
@@ -59,7 +112,7 @@ pub enum RestoreError {
     BadConfiguration(String),
     /// It would be there twice.
     #[error(
-        "domain {id} ({name}) is this guest, and runs: destroy it first, or ask for a copy under another name"
+        "domain {id} ({name}) is this guest, and is there already: destroy it first, or ask for a copy under another name"
     )]
     Exists {
         /// The domain's number.
@@ -70,9 +123,53 @@ pub enum RestoreError {
     /// A disk that is in the checkpoint and not in the configuration.
     #[error("the checkpoint holds disk {0}, its domain configuration names no such disk")]
     NoSuchDisk(String),
+    /// The configuration names a path that nothing on this host allows.
+    #[error(
+        "the checkpoint gives the guest {path} of this host as disk {disk}, and no configuration of the guest in /etc/xen \
+         does. If it is right, add --allow-disk {path}, or a line {path} to {}",
+        crate::disk::DISKS_ALLOWED
+    )]
+    DiskNotAllowed {
+        /// What the guest calls it.
+        disk: String,
+        /// What the checkpoint's configuration calls it.
+        path: String,
+    },
+    /// The configuration names a program that nothing on this host allows.
+    #[error(
+        "the checkpoint's configuration has the toolstack run {path}, which is not in /etc/xen/scripts. If it is right, add \
+         --allow-disk {path}, or a line {path} to {}",
+        crate::disk::DISKS_ALLOWED
+    )]
+    ProgramNotAllowed {
+        /// Its path.
+        path: String,
+    },
+    /// It broke off when the domain stood and its disks were being written, or had been. Not an error of its own: the source
+    /// tells what happened.
+    #[error("the restore broke off; {}", disks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    DisksLeft {
+        /// The disks in the checkpoint, in the order in which they are written.
+        disks: Vec<DiskLeft>,
+        /// What happened.
+        #[source]
+        source: Box<RestoreError>,
+    },
+    /// Whoever asked for it wants it no longer.
+    #[error("the restore was called off")]
+    CalledOff,
     /// A disk could not be brought back.
     #[error(transparent)]
     Disk(#[from] Box<DiskRestoreError<DiskError>>),
+    /// A disk cannot be written.
+    #[error("cannot write disk {name:?}")]
+    Target {
+        /// The disk.
+        name: String,
+        /// Why.
+        #[source]
+        source: DiskError,
+    },
     /// A copy with disks would write to the disks of the guest that it is a copy of.
     #[error("the checkpoint holds disks: a copy beside the guest would write to the same ones")]
     CopyWithDisks,
@@ -106,13 +203,35 @@ impl RestoreError {
     /// This checkpoint will never restore: an older one has to serve.
     pub fn damaged(&self) -> bool {
         match self {
-            RestoreError::Disk(error) if matches!(**error, DiskRestoreError::Incomplete { .. }) => true,
+            RestoreError::Checkpoint(error) => error.is_damage(),
+            RestoreError::Export(error) => match error {
+                ExportError::Store(error) => error.is_damage(),
+                ExportError::NotXen { .. }
+                | ExportError::BadRecord { .. }
+                | ExportError::BadStream { .. } => true,
+                ExportError::Write(_) => false,
+            },
+            RestoreError::Disk(error) => match &**error {
+                DiskRestoreError::Checkpoint(error) => error.is_damage(),
+                DiskRestoreError::Incomplete { .. } | DiskRestoreError::NoSuchDisk { .. } => true,
+                DiskRestoreError::Target { .. } => false,
+            },
+            RestoreError::DisksLeft { source, .. } => source.damaged(),
             RestoreError::NoConfiguration
             | RestoreError::BadConfiguration(_)
-            | RestoreError::Export(
-                ExportError::NotXen { .. } | ExportError::BadRecord { .. } | ExportError::BadStream { .. },
-            ) => true,
-            _ => self.of_store().is_some_and(StoreError::is_damage),
+            | RestoreError::NoSuchDisk(_) => true,
+            RestoreError::Exists { .. }
+            | RestoreError::DiskNotAllowed { .. }
+            | RestoreError::ProgramNotAllowed { .. }
+            | RestoreError::CalledOff
+            | RestoreError::Target { .. }
+            | RestoreError::CopyWithDisks
+            | RestoreError::CopyNeedsName(_)
+            | RestoreError::Busy
+            | RestoreError::Xl(_)
+            | RestoreError::Xen(_)
+            | RestoreError::Pipe(_)
+            | RestoreError::Vanished(_) => false,
         }
     }
 
@@ -129,118 +248,137 @@ impl RestoreError {
                 DiskRestoreError::Checkpoint(error) => Some(error),
                 _ => None,
             },
+            RestoreError::DisksLeft { source, .. } => source.of_store(),
             _ => None,
         }
     }
 }
 
-/// A domain configuration about to be used.
-struct Configuration {
-    json: Value,
+/// Fails if this host would refuse the checkpoint for what its configuration names.
+pub fn check_allowed(store: &Store, id: CheckpointId, allowed: &AllowedDisks) -> Result<(), RestoreError> {
+    let reader = store.read(id)?;
+    let request = RestoreRequest {
+        disks: allowed.clone(),
+        ..RestoreRequest::default()
+    };
+    Configuration::of(&reader)?.check(&known(&reader, &request))
 }
 
-impl Configuration {
-    fn of(reader: &CheckpointReader) -> Result<Self, RestoreError> {
-        let header = reader
-            .records()
-            .iter()
-            .find(|record| record.name == names::XL_HEADER)
-            .ok_or(RestoreError::NoConfiguration)?;
-        let header = XlHeader::parse(&header.bytes)
-            .map_err(|error| RestoreError::BadConfiguration(error.to_string()))?;
-        let text = header.config();
-        let text = text.strip_suffix(&[0]).unwrap_or(text);
-        let json: Value = serde_json::from_slice(text)
-            .map_err(|error| RestoreError::BadConfiguration(error.to_string()))?;
-        if json["c_info"]["name"].is_string() && json["c_info"]["uuid"].is_string() {
-            Ok(Configuration { json })
-        } else {
-            Err(RestoreError::BadConfiguration(
-                "expected c_info with a name and a uuid".into(),
-            ))
-        }
+/// What was allowed, and what this host's own configurations give to a guest of this name.
+fn known(reader: &CheckpointReader, request: &RestoreRequest) -> AllowedDisks {
+    let mut allowed = request.disks.clone();
+    for name in std::iter::once(&reader.info().guest).chain(&request.name) {
+        allowed.extend(configured_disks(Path::new(CONFIGURATIONS), name));
     }
-
-    fn name(&self) -> &str {
-        self.json["c_info"]["name"].as_str().unwrap_or_default()
-    }
-
-    fn uuid(&self) -> Result<[u8; 16], RestoreError> {
-        let text = self.json["c_info"]["uuid"].as_str().unwrap_or_default();
-        parse_uuid(text).ok_or_else(|| RestoreError::BadConfiguration(format!("uuid {text:?}")))
-    }
-
-    fn apply(&mut self, request: &RestoreRequest) -> io::Result<()> {
-        if let Some(name) = &request.name {
-            self.json["c_info"]["name"] = json!(name);
-        }
-        if request.copy {
-            self.json["c_info"]["uuid"] = json!(random_uuid()?);
-            // libxl draws a new address for an interface that has none.
-            let nics = self.json.get_mut("nics").and_then(Value::as_array_mut);
-            for nic in nics.into_iter().flatten().filter_map(Value::as_object_mut) {
-                nic.remove("mac");
-            }
-        }
-        if request.unattended {
-            // A crashed domain stays to be seen, and is destroyed by who sees it.
-            self.json["on_crash"] = json!("preserve");
-        }
-        // A guest that was given a generation id learns by a new one that it went back in time: Linux reseeds its random
-        // numbers, Windows its directory services.
-        if let Some(generation) = self.json.pointer_mut("/b_info/type.hvm/ms_vm_genid") {
-            *generation = json!(random_bytes()?);
-        }
-        Ok(())
-    }
-
-    /// The block device behind a disk that the guest knows by this name.
-    fn disk(&self, name: &str) -> Option<PathBuf> {
-        let disks = self.json.get("disks")?.as_array()?;
-        let disk = disks.iter().find(|disk| disk["vdev"] == name)?;
-        Some(PathBuf::from(disk["pdev_path"].as_str()?))
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        let mut text = serde_json::to_vec_pretty(&self.json).unwrap_or_default();
-        text.extend(b"\n\0");
-        text
-    }
+    allowed
 }
 
-/// Restores a checkpoint as a new domain on this host.
+/// Restores a checkpoint as a new domain on this host. `go_on` is asked before each of the steps that change what others
+/// see: the domain, its disks, its running. `progress` is told how many more bytes went to the toolstack.
 pub fn restore_domain(
-    reader: &mut CheckpointReader,
+    store: &Store,
+    id: CheckpointId,
     request: &RestoreRequest,
+    go_on: &mut dyn FnMut() -> bool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<RestoredDomain, RestoreError> {
     let clock = SystemClock::new();
     let begun = clock.now();
-    let mut configuration = Configuration::of(reader)?;
-    if request.copy
-        && request
-            .name
-            .as_deref()
-            .is_none_or(|name| name == configuration.name())
-    {
-        return Err(RestoreError::CopyNeedsName(configuration.name().to_owned()));
-    }
-    if request.copy && !reader.info().disks().is_empty() {
-        return Err(RestoreError::CopyWithDisks);
-    }
+    let mut reader = store.read(id)?;
+    let mut configuration = Configuration::of(&reader)?;
+    check_copy(&reader, &configuration, request)?;
+    configuration.check(&known(&reader, request))?;
     configuration.apply(request)?;
+    let disks = devices(&reader, &configuration)?;
+    if !disks.is_empty() {
+        verify(store, id)?;
+    }
     let uuid = configuration.uuid()?;
     // Held until the domain is there, so that two restores at once do not both find that it is not.
     let _lock = DomainLock::take(uuid).map_err(|_| RestoreError::Busy)?;
     let control = XenControl::open()?;
-    let store = Xenstore::open()?;
-    refuse_twice(&control, &store, &configuration)?;
+    refuse_twice(&control, &Xenstore::open()?, &configuration)?;
+    let mut permitted = || {
+        if go_on() {
+            Ok(())
+        } else {
+            Err(RestoreError::CalledOff)
+        }
+    };
 
-    write_disks(reader, &configuration)?;
-    let mut arguments = vec!["restore"];
-    if request.paused {
-        arguments.push("-p");
+    permitted()?;
+    // From here on there may be a domain of this UUID, and it is ours.
+    let restored = build(&mut reader, &configuration, request, progress).and_then(|()| {
+        let id =
+            find(&control, uuid)?.ok_or_else(|| RestoreError::Vanished(configuration.name().to_owned()))?;
+        permitted()?;
+        write_disks(&mut reader, disks, || {
+            permitted()?;
+            if !request.paused {
+                xl::run(&["unpause", &id.to_string()])?;
+            }
+            Ok(())
+        })?;
+        Ok(id)
+    });
+    if restored.is_err()
+        && let Ok(Some(left)) = find(&control, uuid)
+    {
+        // What went wrong first is what is told.
+        drop(xl::run(&["destroy", &left.to_string()]));
     }
+    Ok(RestoredDomain {
+        id: restored?,
+        name: configuration.name().to_owned(),
+        took: clock.now().since(begun),
+    })
+}
+
+fn check_copy(
+    reader: &CheckpointReader,
+    configuration: &Configuration,
+    request: &RestoreRequest,
+) -> Result<(), RestoreError> {
+    if !request.copy {
+        return Ok(());
+    }
+    let name = request.name.as_deref();
+    if name.is_none_or(|name| name == configuration.name()) {
+        return Err(RestoreError::CopyNeedsName(configuration.name().to_owned()));
+    }
+    if !reader.info().disks().is_empty() {
+        return Err(RestoreError::CopyWithDisks);
+    }
+    Ok(())
+}
+
+/// Reads all that the checkpoint needs, memory and disks. A guest without disks has nothing that cannot be taken back, and
+/// its memory is checked on the way to the toolstack.
+fn verify(store: &Store, id: CheckpointId) -> Result<(), RestoreError> {
+    match store.verify(Some(id))?.findings.into_iter().next() {
+        Some(finding) => Err(StoreError::from(finding).into()),
+        None => Ok(()),
+    }
+}
+
+/// The domain of this UUID that is not about to go.
+fn find(control: &XenControl, uuid: [u8; 16]) -> Result<Option<u32>, RestoreError> {
+    let domains = control.domains()?;
+    let found = domains
+        .iter()
+        .find(|domain| domain.uuid == uuid && domain.state != DomainState::Dying);
+    Ok(found.map(|domain| domain.id))
+}
+
+/// Has the toolstack build the domain and leave it paused.
+fn build(
+    reader: &mut CheckpointReader,
+    configuration: &Configuration,
+    request: &RestoreRequest,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), RestoreError> {
+    reader.select(Space::Memory)?;
+    let mut arguments = vec!["restore", "-p"];
     if request.unattended {
         arguments.push("-e");
     }
@@ -253,41 +391,80 @@ pub fn restore_domain(
         .spawn()
         .map_err(XlError::Start)?;
     let said = gather(&mut child);
-    let written = write_stream(reader, &configuration, &mut child, progress);
+    let written = write_stream(reader, configuration, &mut child, progress);
     let status = child.wait()?;
-    if let Err(error) = &written
-        && !is_broken_pipe(error)
-    {
-        return written.map(|()| unreachable!("an error was seen"));
+    match written {
+        Err(error) if !is_broken_pipe(&error) => Err(error),
+        written if status.success() => written,
+        _ => Err(failed(&arguments, &said.join().unwrap_or_default()).into()),
     }
-    if !status.success() {
-        let said = said.join().unwrap_or_default();
-        return Err(failed(&arguments, &said).into());
-    }
-    written?;
-    let name = configuration.name().to_owned();
-    let id = control
-        .domains()?
-        .iter()
-        .find(|domain| domain.uuid == uuid && domain.state != DomainState::Dying)
-        .map(|domain| domain.id)
-        .ok_or_else(|| RestoreError::Vanished(name.clone()))?;
-    Ok(RestoredDomain {
-        id,
-        name,
-        took: clock.now().since(begun),
+}
+
+/// The disks in the checkpoint and what they are here.
+fn devices(reader: &CheckpointReader, configuration: &Configuration) -> Result<Vec<Disk>, RestoreError> {
+    let disks = reader.info().disks().into_iter().map(|disk| {
+        let device = configuration.disk(&disk.name);
+        Ok(Disk {
+            device: device.ok_or_else(|| RestoreError::NoSuchDisk(disk.name.clone()))?,
+            name: disk.name,
+            blocks: disk.blocks,
+            state: DiskState::Untouched,
+        })
+    });
+    disks.collect()
+}
+
+/// A disk that is to be brought back.
+#[derive(Debug)]
+struct Disk {
+    name: String,
+    device: PathBuf,
+    blocks: u64,
+    state: DiskState,
+}
+
+/// Brings the disks back to the instant of the memory, and then goes on with `finally`. All are opened before one is written. If
+/// something fails, the error says how far it came.
+fn write_disks(
+    reader: &mut CheckpointReader,
+    mut disks: Vec<Disk>,
+    finally: impl FnOnce() -> Result<(), RestoreError>,
+) -> Result<(), RestoreError> {
+    let source = match write_all(reader, &mut disks).and_then(|()| finally()) {
+        Err(source) if !disks.is_empty() => source,
+        done => return done,
+    };
+    let left = disks.into_iter().map(|disk| DiskLeft {
+        name: disk.name,
+        device: disk.device,
+        state: disk.state,
+    });
+    Err(RestoreError::DisksLeft {
+        disks: left.collect(),
+        source: Box::new(source),
     })
 }
 
-/// Brings the disks back to the instant of the memory, before anybody uses them.
-fn write_disks(reader: &mut CheckpointReader, configuration: &Configuration) -> Result<(), RestoreError> {
-    for disk in reader.info().disks() {
-        let device = configuration
-            .disk(&disk.name)
-            .ok_or_else(|| RestoreError::NoSuchDisk(disk.name.clone()))?;
-        write_back(reader, &disk.name, &device).map_err(Box::new)?;
+fn write_all(reader: &mut CheckpointReader, disks: &mut [Disk]) -> Result<(), RestoreError> {
+    let targets: Result<Vec<DiskTarget>, RestoreError> = disks
+        .iter()
+        .map(|disk| {
+            DiskTarget::open(&disk.device, disk.blocks).map_err(|source| RestoreError::Target {
+                name: disk.name.clone(),
+                source,
+            })
+        })
+        .collect();
+    for (disk, mut target) in disks.iter_mut().zip(targets?) {
+        let written = write_back(reader, &disk.name, &mut target);
+        disk.state = match &written {
+            Ok(_) => DiskState::Written,
+            Err(_) if target.touched() => DiskState::PartlyWritten,
+            Err(_) => DiskState::Untouched,
+        };
+        written.map_err(Box::new)?;
     }
-    Ok(reader.select(Space::Memory)?)
+    Ok(())
 }
 
 fn refuse_twice(
@@ -372,71 +549,69 @@ fn is_broken_pipe(error: &RestoreError) -> bool {
     false
 }
 
-fn parse_uuid(text: &str) -> Option<[u8; 16]> {
-    let digits: String = text.chars().filter(|&c| c != '-').collect();
-    let number = (digits.len() == 32).then(|| u128::from_str_radix(&digits, 16).ok())??;
-    Some(number.to_be_bytes())
-}
-
-fn random_bytes() -> io::Result<[u8; 16]> {
-    let mut bytes = [0; 16];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// A random UUID (RFC 9562, version 4).
-fn random_uuid() -> io::Result<String> {
-    let mut bytes = random_bytes()?;
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
-    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
-}
-
 #[cfg(test)]
 mod tests {
+    use revenant_xen_format::{Fault, WriteError};
+
     use super::*;
 
-    fn configuration() -> Configuration {
-        Configuration {
-            json: json!({
-                "c_info": { "name": "web1", "uuid": "9983fb4e-e71d-11f1-ad69-ff71b4863435" },
-                "b_info": { "memory": 1 },
-                "nics": [{ "mac": "00:16:3e:01:02:03", "bridge": "xenbr0" }],
-                "on_crash": "destroy",
-            }),
-        }
-    }
-
     #[test]
-    fn the_same_guest_keeps_its_identity() {
-        let mut config = configuration();
-        config.apply(&RestoreRequest::default()).unwrap();
-        assert_eq!(config.encode(), configuration().encode());
-        assert_eq!(config.uuid().unwrap()[..4], [0x99, 0x83, 0xfb, 0x4e]);
-    }
-
-    #[test]
-    fn a_copy_gets_an_identity_of_its_own() {
-        let mut config = configuration();
-        let request = RestoreRequest {
-            name: Some("web2".into()),
-            copy: true,
-            unattended: true,
-            ..RestoreRequest::default()
+    fn a_checkpoint_that_will_never_restore_is_told_from_a_host_that_cannot_now() {
+        let record = || "x".to_owned();
+        let left = |source| RestoreError::DisksLeft {
+            disks: Vec::new(),
+            source: Box::new(source),
         };
-        config.apply(&request).unwrap();
-        assert_eq!(config.name(), "web2");
-        assert_ne!(config.uuid().unwrap(), configuration().uuid().unwrap());
-        assert_eq!(config.json["nics"], json!([{ "bridge": "xenbr0" }]));
-        assert_eq!(config.json["on_crash"], "preserve");
-        assert_eq!(config.json["b_info"], configuration().json["b_info"]);
+        let bad_stream = || {
+            RestoreError::Export(ExportError::BadStream {
+                name: record(),
+                fault: Fault::NoEnd,
+            })
+        };
+        let bad_record = ExportError::BadRecord {
+            name: record(),
+            reason: "short",
+        };
+        let damaged = [
+            RestoreError::NoConfiguration,
+            RestoreError::NoSuchDisk("xvda".into()),
+            RestoreError::Export(bad_record),
+            bad_stream(),
+            left(bad_stream()),
+        ];
+        assert!(damaged.iter().all(RestoreError::damaged));
+        let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let sound = [
+            RestoreError::Busy,
+            RestoreError::CalledOff,
+            RestoreError::Export(ExportError::Write(WriteError::Io {
+                offset: 0,
+                source: broken(),
+            })),
+            left(RestoreError::Pipe(broken())),
+        ];
+        assert!(!sound.iter().any(RestoreError::damaged));
     }
 
     #[test]
-    fn a_uuid_is_32_digits() {
-        for bad in ["", "9983fb4e", "x983fb4e-e71d-11f1-ad69-ff71b4863435"] {
-            assert_eq!(parse_uuid(bad), None, "{bad}");
-        }
+    fn who_reads_of_a_broken_restore_learns_of_each_disk() {
+        let disk = |name: &str, state| DiskLeft {
+            name: name.to_owned(),
+            device: PathBuf::from("/dev/vg/x"),
+            state,
+        };
+        let error = RestoreError::DisksLeft {
+            disks: vec![
+                disk("xvda", DiskState::Written),
+                disk("xvdb", DiskState::PartlyWritten),
+                disk("xvdc", DiskState::Untouched),
+            ],
+            source: Box::new(RestoreError::CalledOff),
+        };
+        assert_eq!(
+            revenant_core::with_causes(&error),
+            "the restore broke off; xvda (/dev/vg/x) is written, xvdb (/dev/vg/x) is partly written, \
+             xvdc (/dev/vg/x) is untouched: the restore was called off"
+        );
     }
 }

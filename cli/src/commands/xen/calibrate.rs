@@ -15,6 +15,7 @@ use crate::args::CalibrateArgs;
 use crate::output::print;
 
 pub(crate) fn calibrate(args: &CalibrateArgs) -> Result<Outcome> {
+    super::host::refuse_broken_resume(args.broken_resume)?;
     let domain = LiveDomain::find(&args.domain)?;
     let mut guest = open_guest(domain, KeeperProgram::this(super::HELPER)?)?;
     let folder = tempfile::Builder::new()

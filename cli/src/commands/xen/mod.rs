@@ -1,6 +1,7 @@
 //! Live guests on real Xen.
 
 mod calibrate;
+mod host;
 mod protect;
 mod restore;
 
@@ -33,6 +34,7 @@ pub(crate) fn helper(words: &[String]) -> Result<Outcome> {
 }
 
 pub(crate) fn checkpoint(args: &CheckpointArgs) -> Result<Outcome> {
+    host::refuse_broken_resume(args.broken_resume)?;
     let mut domain = LiveDomain::find(&args.domain)?;
     domain.suspend_timeout = duration("suspend-timeout", &args.suspend_timeout)?;
     let name = domain.name().unwrap_or_else(|| args.domain.clone());

@@ -6,21 +6,28 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use revenant_core::Store;
 use revenant_core::capture::{CaptureRequest, Method};
-use revenant_core::clock::SystemClock;
+use revenant_core::clock::{Clock, SystemClock};
+use revenant_core::lease::{Lapsed, LeaseError, stand_by};
+use revenant_core::medium::DirectoryMedium;
 use revenant_core::policy::{Fixed, INTERVAL_MIN, IntervalPolicy};
 use revenant_core::protect::Options;
 use revenant_core::quantity::Size;
-use revenant_xen::KeeperProgram;
-use revenant_xen::protect::{Ended, Entry, Progress, Protection, Sign, protect as protect_guest, stand_by};
+use revenant_xen::protect::{
+    Ended, Entry, Progress, ProtectError, Protection, Sign, protect as protect_guest,
+};
+use revenant_xen::{KeeperProgram, RestoreError, check_allowed};
 use serde_json::Value;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::super::{duration, open_for_writing};
 use super::HELPER;
+use super::host::{allowed_disks, refuse_broken_resume};
 use crate::Outcome;
 use crate::args::ProtectArgs;
 use crate::output::{escaped, instant, print, warning};
@@ -34,23 +41,22 @@ const WAIT: Duration = Duration::from_mins(1);
 /// A failed capture is tried again after this, or after the interval if that is shorter.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
+/// A signal is answered within this time while standing by.
+const STOP_WITHIN: Duration = Duration::from_millis(50);
+
 pub(crate) fn protect(args: &ProtectArgs) -> Result<Outcome> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("cannot take signals")?;
     }
-    let policy = policy(args)?;
+    refuse_broken_resume(args.broken_resume)?;
+    // What is wrong with it is said at once, not when the other host is lost.
+    drop(policy(args)?);
     let mut protection = protection(args)?;
     let wait = args.store.wait.unwrap_or(WAIT);
     let (store, made) = open_for_writing(&args.store.store, args.make, wait)?;
     made.keep();
     let mut log = args.log.as_deref().map(open_log).transpose()?;
-    if args.stand_by {
-        if !await_loss(args, &stop)? {
-            return Ok(Outcome::Done);
-        }
-        protection.take_over = true;
-    }
     let mut journal = |entry: &Entry| {
         eprintln!("{}", escaped(&line(entry)));
         if let Some(log) = &mut log {
@@ -60,7 +66,22 @@ pub(crate) fn protect(args: &ProtectArgs) -> Result<Outcome> {
             }
         }
     };
-    let (ended, tally) = protect_guest(&protection, policy, &store, &mut journal, &stop)?;
+    let (ended, tally) = loop {
+        if args.stand_by {
+            check_restorable(&store, &protection)?;
+            let Some(lapsed) = await_loss(args, &stop)? else {
+                return Ok(Outcome::Done);
+            };
+            protection.take_over = Some(lapsed);
+        }
+        match protect_guest(&protection, policy(args)?, &store, &mut journal, &stop) {
+            // Then that host is the one to stand by for.
+            Err(ProtectError::Lease(beaten @ LeaseError::Beaten { .. })) if args.stand_by => {
+                eprintln!("{beaten}");
+            }
+            ended => break ended?,
+        }
+    };
     print(&format!(
         "{} checkpoints, {} failed; {} failures, {} restarts\n",
         tally.captures, tally.captures_failed, tally.failures, tally.restores
@@ -68,6 +89,10 @@ pub(crate) fn protect(args: &ProtectArgs) -> Result<Outcome> {
     match ended {
         Ended::Stopped | Ended::PoweredOff => Ok(Outcome::Done),
         Ended::GivenUp(_) => bail!("{} could not be brought back", args.domain),
+        Ended::LeaseLost(by) => bail!(
+            "the lease on {} was lost to {by}: it is not protected here any more, and if it runs here, it runs on",
+            args.domain
+        ),
     }
 }
 
@@ -138,7 +163,9 @@ fn protection(args: &ProtectArgs) -> Result<Protection> {
             .transpose()?,
         suspend_timeout: duration("suspend-timeout", &args.suspend_timeout)?,
         helper: KeeperProgram::this(HELPER)?,
-        take_over: false,
+        lease_timeout: duration("lease-timeout", &args.lease_timeout)?,
+        take_over: None,
+        disks: allowed_disks(&args.disks)?,
         options,
     })
 }
@@ -153,23 +180,39 @@ fn rate(flag: &str, text: &str) -> Result<u64> {
     Ok(size.bytes)
 }
 
-/// Waits for the other host to be lost and makes sure that it is. `false`: asked to stop before.
-fn await_loss(args: &ProtectArgs, stop: &AtomicBool) -> Result<bool> {
+/// A host that stands by would be refused the guest's disks only when it is needed: that is found out before.
+fn check_restorable(store: &Store, protection: &Protection) -> Result<()> {
+    let Some(id) = store.newest(&protection.guest)? else {
+        return Ok(());
+    };
+    match check_allowed(store, id, &protection.disks) {
+        Err(refused @ (RestoreError::DiskNotAllowed { .. } | RestoreError::ProgramNotAllowed { .. })) => {
+            Err(refused).with_context(|| format!("{} could not be started here", protection.guest))
+        }
+        // A checkpoint that does not read is passed over when it comes to that.
+        _ => Ok(()),
+    }
+}
+
+/// Waits for the other host to be lost and makes sure that it is. `None`: asked to stop before.
+fn await_loss(args: &ProtectArgs, stop: &AtomicBool) -> Result<Option<Lapsed>> {
     let timeout = duration("lease-timeout", &args.lease_timeout)?;
     eprintln!("standing by for {}", args.domain);
-    let more = || !stop.load(Ordering::Relaxed);
-    if !stand_by(
-        &args.store.store,
-        &args.domain,
-        timeout,
-        &SystemClock::new(),
-        more,
-    )? {
-        return Ok(false);
-    }
+    let medium = DirectoryMedium::open(&args.store.store)?;
+    let clock = SystemClock::new();
+    let mut pause = |time: Duration| {
+        let until = clock.now() + time;
+        while clock.now() < until && !stop.load(Ordering::Relaxed) {
+            sleep(STOP_WITHIN.min(until.since(clock.now())));
+        }
+        !stop.load(Ordering::Relaxed)
+    };
+    let lapsed = stand_by(&medium, &args.domain, timeout, &clock, &mut pause)
+        .with_context(|| format!("cannot look at the lease on {}", args.domain))?;
+    let Some(lapsed) = lapsed else { return Ok(None) };
     eprintln!(
-        "the host that protected {} has not been heard of for {timeout:?}",
-        args.domain
+        "{}, which protected {}, has not been heard of for {:?}",
+        lapsed.holder, args.domain, lapsed.silent
     );
     if let Some(command) = &args.fence {
         let status = Command::new("sh")
@@ -183,7 +226,7 @@ fn await_loss(args: &ProtectArgs, stop: &AtomicBool) -> Result<bool> {
             );
         }
     }
-    Ok(true)
+    Ok(Some(lapsed))
 }
 
 fn open_log(path: &Path) -> Result<File> {

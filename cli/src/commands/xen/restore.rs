@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::super::progress::bytes_bar;
 use super::super::{WAIT_TO_READ, open};
+use super::host::allowed_disks;
 use crate::Outcome;
 use crate::args::RestoreArgs;
 use crate::output::{escaped, print, print_json};
@@ -13,15 +14,15 @@ use crate::output::{escaped, print, print_json};
 pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
     let id = store.resolve(&args.id)?;
-    let mut reader = store.read(id)?;
     let request = RestoreRequest {
         name: args.name.clone(),
         paused: args.paused,
         copy: args.copy,
         unattended: false,
+        disks: allowed_disks(&args.disks)?,
     };
     let bar = bytes_bar(None, "restore");
-    let restored = restore_domain(&mut reader, &request, &mut |bytes| bar.inc(bytes));
+    let restored = restore_domain(&store, id, &request, &mut || true, &mut |bytes| bar.inc(bytes));
     bar.finish_and_clear();
     let restored = restored.with_context(|| format!("cannot restore {id}"))?;
     if args.json {

@@ -143,6 +143,7 @@ impl Store {
         if options.dry_run {
             pruned.collected = self.foreseen(plan);
         } else {
+            self.check_fences()?;
             let goes: Vec<_> = plan.manifests.iter().map(|(id, _)| *id).collect();
             let stays: Vec<_> = pruned.kept.iter().map(|info| info.id).collect();
             let guard = Guard {

@@ -1,24 +1,28 @@
 //! Does what the protect loop says on a real host.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use revenant_core::capture::{CaptureError, CaptureRequest, Session, capture};
 use revenant_core::clock::SystemClock;
 use revenant_core::guest::GoneReason;
+use revenant_core::lease::{Claim, Held, Lapsed, Lease, LeaseError, LeaseState, Rival, leave_out_deposed};
+use revenant_core::medium::DirectoryMedium;
 use revenant_core::policy::IntervalPolicy;
 use revenant_core::protect::{Event, GiveUp, Options, Protect, Step, Tally};
-use revenant_core::store::{CheckpointId, CollectOptions, Retention, Scope, StoreError};
-use revenant_core::{Clock, Hypervisor, HypervisorError, Store, Timestamp, with_causes};
+use revenant_core::store::{CheckpointId, CheckpointInfo, CollectOptions, Retention, Scope, StoreError};
+use revenant_core::{Clock, Hypervisor, HypervisorError, Medium, MediumError, Store, Timestamp, with_causes};
 use serde_json::{Map, Value, json};
 
 use super::journal::{Entry, Journal, details, seconds};
-use super::lease::{Lease, LeaseError};
 use super::scrub::Scrub;
 use super::watch::{Look, Progress, Watch, nap};
+use crate::disk::AllowedDisks;
 use crate::live::domain::{FindError, LiveDomain};
+use crate::live::guest_disks;
 use crate::live::keeper::KeeperProgram;
 use crate::live::open::open_guest;
 use crate::live::restore::{RestoreRequest, restore_domain};
@@ -52,14 +56,19 @@ pub struct Protection {
     pub suspend_timeout: Duration,
     /// How to start the processes that look after the guest if this one dies.
     pub helper: KeeperProgram,
-    /// Start from the newest checkpoint at once: its host is known to be lost.
-    pub take_over: bool,
+    /// How long the lease may stay unrenewed before others may take the guest over.
+    pub lease_timeout: Duration,
+    /// Take over from the holder of this lease, whose host is lost: the guest starts from its newest checkpoint at once.
+    pub take_over: Option<Lapsed>,
+    /// Paths of this host that checkpoints may name, besides those that the running guest has and that this host's own
+    /// configurations give it.
+    pub disks: AllowedDisks,
     /// What the loop is told.
     pub options: Options,
 }
 
 /// How a protection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// It was asked to stop; the guest runs on, unprotected.
     Stopped,
@@ -67,6 +76,8 @@ pub enum Ended {
     PoweredOff,
     /// It cannot be brought back.
     GivenUp(GiveUp),
+    /// Another host has taken the guest over. If it runs here, it runs on, as it is.
+    LeaseLost(Rival),
 }
 
 /// A protection could not begin or go on.
@@ -84,6 +95,9 @@ pub enum ProtectError {
     /// Other hosts would not see who protects the guest.
     #[error(transparent)]
     Lease(#[from] LeaseError),
+    /// The lease cannot be looked at.
+    #[error("cannot open the store's medium for the lease")]
+    Medium(#[from] MediumError),
 }
 
 /// Protects a guest until it switches itself off, cannot be brought back, or `stop` is set.
@@ -95,28 +109,13 @@ pub fn protect(
     stop: &AtomicBool,
 ) -> Result<(Ended, Tally), ProtectError> {
     let mut machine = Protect::new(policy, protection.options);
-    let clock = SystemClock::new();
-    let scrub = protection.scrub_bytes_per_s;
-    let mut driver = Driver {
-        scrub: scrub.map(|bytes_per_s| Scrub::new(bytes_per_s, clock.now())),
-        protection,
-        store,
-        journal,
-        stop,
-        clock,
-        session: Session::continuous(),
-        guest: None,
-        watch: Watch::new(protection.progress.clone()),
-        lease: Lease::take(&protection.store_dir, &protection.guest, &host_name())?,
-        lost_at: None,
-        last: None,
-        hung: BTreeSet::new(),
-    };
+    let clock = Arc::new(SystemClock::new());
+    let mut driver = Driver::begin(protection, store, journal, stop, clock)?;
     machine.replace_candidates(driver.candidates()?);
-    let mut event = driver.begin()?;
+    let mut event = driver.first_event();
     let ended = loop {
-        if stop.load(Ordering::Relaxed) {
-            break Ended::Stopped;
+        if let Some(ended) = driver.ended() {
+            break ended;
         }
         let step = machine.on(event, driver.clock.now());
         event = match step {
@@ -129,7 +128,7 @@ pub fn protect(
             Step::GivenUp(why) => break Ended::GivenUp(why),
         };
     };
-    driver.end(ended);
+    driver.end(&ended);
     Ok((ended, machine.tally()))
 }
 
@@ -149,12 +148,18 @@ struct Driver<'a> {
     store: &'a Store,
     journal: &'a mut dyn Journal,
     stop: &'a AtomicBool,
-    clock: SystemClock,
+    clock: Arc<SystemClock>,
     session: Session,
     guest: Option<Guest>,
     watch: Watch,
-    lease: Lease,
     scrub: Option<Scrub>,
+    lease: Held,
+    /// Another has the lease: neither guest nor store is touched any more.
+    deposed: Option<Rival>,
+    /// It was told that this is in doubt.
+    doubted: bool,
+    /// Paths of this host that the guest's checkpoints may name.
+    disks: AllowedDisks,
     /// When the guest was noticed to be lost, while it is not back.
     lost_at: Option<Timestamp>,
     /// The checkpoint that was taken or restored last: until the guest shows that it goes on, it may be one of a guest that
@@ -166,7 +171,64 @@ struct Driver<'a> {
 
 type Id = CheckpointId;
 
-impl Driver<'_> {
+impl<'a> Driver<'a> {
+    /// Takes up the guest, and then the lease: who cannot have the guest leaves the lease to whom it belongs.
+    fn begin(
+        protection: &'a Protection,
+        store: &'a Store,
+        journal: &'a mut dyn Journal,
+        stop: &'a AtomicBool,
+        clock: Arc<SystemClock>,
+    ) -> Result<Self, ProtectError> {
+        let guest = match open(protection) {
+            Ok(guest) => Some(guest),
+            Err(ProtectError::Find(FindError::NoSuchDomain(_))) if protection.take_over.is_some() => None,
+            Err(error) => return Err(error),
+        };
+        let lease = take_lease(protection, store, &clock)?;
+        store.set_fence(lease.fence().clone());
+        let scrub = protection
+            .scrub_bytes_per_s
+            .map(|bytes_per_s| Scrub::new(bytes_per_s, clock.now()));
+        let mut driver = Driver {
+            protection,
+            scrub,
+            store,
+            journal,
+            stop,
+            clock,
+            session: Session::continuous(),
+            guest: None,
+            watch: Watch::new(protection.progress.clone()),
+            lease,
+            deposed: None,
+            doubted: false,
+            disks: protection.disks.clone(),
+            lost_at: None,
+            last: None,
+            hung: BTreeSet::new(),
+        };
+        if let Some(guest) = guest {
+            driver.take_up(guest);
+        }
+        Ok(driver)
+    }
+
+    fn first_event(&mut self) -> Event<Id> {
+        if self.guest.is_none() {
+            return self.lost(GoneReason::HostLost, "its host is lost");
+        }
+        self.note(
+            "watching",
+            json!({
+                "guest": self.protection.guest,
+                "domain": self.id(),
+                "epoch": self.lease.fence().epoch(),
+            }),
+        );
+        Event::Started
+    }
+
     fn note(&mut self, event: &'static str, value: Value) {
         let entry = Entry {
             at: self.clock.now(),
@@ -179,53 +241,79 @@ impl Driver<'_> {
     /// The guest's committed checkpoints, oldest first, without those in which it hangs.
     fn candidates(&self) -> Result<Vec<Id>, StoreError> {
         let listing = self.store.list()?;
-        Ok(listing
-            .checkpoints
-            .iter()
-            .filter(|info| info.guest == self.protection.guest)
-            .map(|info| info.id)
-            .filter(|id| !self.hung.contains(id))
-            .collect())
+        let mut own: Vec<CheckpointInfo> = listing.checkpoints;
+        own.retain(|info| info.guest == self.protection.guest);
+        leave_out_deposed(&mut own, self.lease.fence().epoch());
+        let ids = own.iter().map(|info| info.id);
+        Ok(ids.filter(|id| !self.hung.contains(id)).collect())
     }
 
-    fn begin(&mut self) -> Result<Event<Id>, ProtectError> {
-        match self.open() {
-            Ok(()) => {
-                self.note(
-                    "watching",
-                    json!({ "guest": self.protection.guest, "domain": self.id() }),
-                );
-                Ok(Event::Started)
-            }
-            Err(ProtectError::Find(FindError::NoSuchDomain(_))) if self.protection.take_over => {
-                Ok(self.lost(GoneReason::HostLost, "its host is lost"))
-            }
-            Err(error) => Err(error),
+    /// Why it is over, if it is.
+    fn ended(&self) -> Option<Ended> {
+        if let Some(by) = self.rival() {
+            return Some(Ended::LeaseLost(by));
+        }
+        self.stop.load(Ordering::Relaxed).then_some(Ended::Stopped)
+    }
+
+    fn stopped(&self) -> bool {
+        self.ended().is_some()
+    }
+
+    /// Who has the lease, if another has.
+    fn rival(&self) -> Option<Rival> {
+        match self.lease.state(self.clock.now()) {
+            LeaseState::Lost { by } => Some(by),
+            LeaseState::Held | LeaseState::Doubtful => self.deposed.clone(),
         }
     }
 
-    fn open(&mut self) -> Result<(), ProtectError> {
-        let find = || -> Result<LiveDomain, FindError> {
-            let mut domain = LiveDomain::find(&self.protection.guest)?;
-            domain.suspend_timeout = self.protection.suspend_timeout;
-            Ok(domain)
+    /// Whether guest and store may be touched: nobody has taken the lease, nor may do so in the next moment. Asks the medium.
+    fn may_act(&mut self) -> bool {
+        if self.rival().is_some() {
+            return false;
+        }
+        let doubt = match self.lease.state(self.clock.now()) {
+            LeaseState::Doubtful => Some("it could not be renewed in time".to_owned()),
+            _ => match self.store.check_fence(&self.protection.guest) {
+                Ok(()) => None,
+                Err(StoreError::Superseded { by, .. }) => {
+                    self.deposed = Some(Rival {
+                        epoch: by,
+                        holder: "another host".to_owned(),
+                    });
+                    return false;
+                }
+                Err(error) => Some(with_causes(&error)),
+            },
         };
-        let domain = find()?;
+        let doubted = doubt.is_some();
+        if let Some(why) = doubt
+            && !self.doubted
+        {
+            self.note("lease-doubtful", json!({ "why": why }));
+        }
+        self.doubted = doubted;
+        !doubted
+    }
+
+    fn open(&mut self) -> Result<(), ProtectError> {
         // The guest is locked by the seam; the old one, if any, must let go first.
         self.guest = None;
-        let seam = open_guest(find()?, self.protection.helper.clone())?;
+        let guest = open(self.protection)?;
+        self.take_up(guest);
+        Ok(())
+    }
+
+    fn take_up(&mut self, guest: Guest) {
         self.session.reset();
         self.watch.restart();
-        self.guest = Some(Guest { seam, domain });
-        Ok(())
+        self.disks.extend(guest_disks::paths(&guest.domain));
+        self.guest = Some(guest);
     }
 
     fn id(&self) -> Option<u32> {
         self.guest.as_ref().map(|guest| guest.domain.id())
-    }
-
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
     }
 
     fn run(&mut self, until: Option<Timestamp>) -> Event<Id> {
@@ -239,7 +327,7 @@ impl Driver<'_> {
             }
             self.scrub(now);
             let next = now + LOOK_EVERY;
-            nap(&self.clock, until.map_or(next, |until| until.min(next)), || true);
+            nap(&*self.clock, until.map_or(next, |until| until.min(next)), || true);
         }
     }
 
@@ -296,7 +384,7 @@ impl Driver<'_> {
             if let Some(event) = self.look(self.clock.now()) {
                 return Some(instead_of_capture(event));
             }
-            nap(&self.clock, self.clock.now() + LOOK_EVERY, || true);
+            nap(&*self.clock, self.clock.now() + LOOK_EVERY, || true);
         }
         self.stopped().then_some(Event::CaptureFailed)
     }
@@ -313,7 +401,7 @@ impl Driver<'_> {
                 self.note("rebooted", json!({ "domain": self.id() }));
                 return Some(Event::TimerExpired);
             }
-            nap(&self.clock, self.clock.now() + LOOK_EVERY, || true);
+            nap(&*self.clock, self.clock.now() + LOOK_EVERY, || true);
         }
         None
     }
@@ -329,6 +417,9 @@ impl Driver<'_> {
         if let Some(event) = self.wait_for_proof() {
             return event;
         }
+        if !self.may_act() {
+            return Event::CaptureFailed;
+        }
         let Some(guest) = &mut self.guest else {
             return self.lost(GoneReason::Destroyed, "the domain is gone");
         };
@@ -339,7 +430,7 @@ impl Driver<'_> {
         let captured = capture(
             &mut *guest.seam,
             self.store,
-            &self.clock,
+            &*self.clock,
             &mut self.session,
             &request,
         );
@@ -406,9 +497,16 @@ impl Driver<'_> {
     fn wait(&mut self, until: Timestamp, machine: &mut Protect<Id>) -> Event<Id> {
         loop {
             while self.clock.now() < until && !self.stopped() {
-                nap(&self.clock, until.min(self.clock.now() + LOOK_EVERY), || true);
+                nap(&*self.clock, until.min(self.clock.now() + LOOK_EVERY), || true);
             }
             match self.candidates() {
+                // Nothing is restored by a host whose lease somebody may be taking.
+                Ok(_) if !self.may_act() => {
+                    if self.stopped() {
+                        return Event::TimerExpired;
+                    }
+                    nap(&*self.clock, self.clock.now() + STORE_AGAIN_AFTER, || true);
+                }
                 Ok(candidates) => {
                     machine.replace_candidates(candidates);
                     return Event::TimerExpired;
@@ -417,7 +515,7 @@ impl Driver<'_> {
                 Err(error) => {
                     // Without the catalogue there is nothing to restart from: the medium has to come back.
                     self.note("store-unreachable", json!({ "error": with_causes(&error) }));
-                    nap(&self.clock, self.clock.now() + STORE_AGAIN_AFTER, || true);
+                    nap(&*self.clock, self.clock.now() + STORE_AGAIN_AFTER, || true);
                 }
             }
         }
@@ -428,18 +526,18 @@ impl Driver<'_> {
             // The loop is told not to start from nothing: how to boot this guest is not known here.
             return Event::RestoreFailed { damaged: false };
         };
+        if !self.may_act() {
+            return Event::RestoreFailed { damaged: false };
+        }
         let begun = self.clock.now();
         self.note("restoring", json!({ "checkpoint": id.to_hex() }));
         self.clear_away();
         let request = RestoreRequest {
             unattended: true,
+            disks: self.disks.clone(),
             ..RestoreRequest::default()
         };
-        let outcome = self
-            .store
-            .read(id)
-            .map_err(crate::live::restore::RestoreError::from)
-            .and_then(|mut reader| restore_domain(&mut reader, &request, &mut |_| {}));
+        let outcome = restore_domain(self.store, id, &request, &mut || self.may_act(), &mut |_| {});
         let error = match outcome {
             Ok(restored) => {
                 let back = self.clock.now();
@@ -489,19 +587,64 @@ impl Driver<'_> {
         }
     }
 
-    fn end(mut self, ended: Ended) {
+    fn end(mut self, ended: &Ended) {
         let how = match ended {
             Ended::Stopped => "asked to stop",
             Ended::PoweredOff => "the guest switched itself off",
             Ended::GivenUp(GiveUp::TooManyFailures) => "too many failures",
             Ended::GivenUp(GiveUp::NothingToRestoreFrom) => "no usable checkpoint",
+            Ended::LeaseLost(by) => {
+                self.note("lease-lost", json!({ "by": by.to_string(), "domain": self.id() }));
+                "another host has taken the guest over"
+            }
         };
         if let Some(guest) = &mut self.guest {
             drop(guest.seam.set_dirty_log(false));
         }
         self.note("stopped", json!({ "why": how }));
+        // A lease that is lost is left as it is.
         self.lease.release();
     }
+}
+
+/// The open guest.
+fn open(protection: &Protection) -> Result<Guest, ProtectError> {
+    let find = || -> Result<LiveDomain, FindError> {
+        let mut domain = LiveDomain::find(&protection.guest)?;
+        domain.suspend_timeout = protection.suspend_timeout;
+        Ok(domain)
+    };
+    let domain = find()?;
+    let seam = open_guest(find()?, protection.helper.clone())?;
+    Ok(Guest { seam, domain })
+}
+
+/// Takes the lease on the guest and has it renewed.
+fn take_lease(
+    protection: &Protection,
+    store: &Store,
+    clock: &Arc<SystemClock>,
+) -> Result<Held, ProtectError> {
+    let listing = store.list()?;
+    let own = listing
+        .checkpoints
+        .iter()
+        .filter(|info| info.guest == protection.guest);
+    let holder = format!("{} {}", host_name(), std::process::id());
+    let claim = Claim {
+        guest: &protection.guest,
+        holder: &holder,
+        timeout: protection.lease_timeout,
+        after: protection.take_over.as_ref().map(|lapsed| lapsed.epoch),
+        given: own.filter_map(CheckpointInfo::epoch).max().unwrap_or(0),
+    };
+    let lease = Lease::take(&*medium(&protection.store_dir)?, &claim, &**clock)?;
+    let folder = protection.store_dir.clone();
+    Ok(Held::keep(lease, Arc::clone(clock) as _, move || medium(&folder)))
+}
+
+fn medium(folder: &Path) -> Result<Box<dyn Medium>, MediumError> {
+    Ok(Box::new(DirectoryMedium::open(folder)?))
 }
 
 /// A guest that was lost is restored. One that switched itself off or was rebooted has not been captured, and is seen

@@ -12,7 +12,7 @@ pub struct Entry {
     /// When, on the host's clock.
     pub at: Timestamp,
     /// What, one word: `watching`, `captured`, `capture-failed`, `lost`, `restoring`, `restored`, `restore-failed`,
-    /// `rebooted`, `cold-start-impossible`, `stopped`.
+    /// `rebooted`, `lease-doubtful`, `lease-lost`, `stopped`.
     pub event: &'static str,
     /// The particulars.
     pub details: Map<String, Value>,

@@ -5,11 +5,9 @@
 
 mod driver;
 mod journal;
-mod lease;
 mod scrub;
 mod watch;
 
 pub use driver::{Ended, ProtectError, Protection, protect};
 pub use journal::{Entry, Journal};
-pub use lease::{Lease, LeaseError, stand_by};
 pub use watch::{Progress, Sign};

@@ -11,6 +11,8 @@ use super::{XenError, call_error, open_error};
 
 /// How many domains one request asks for.
 const DOMAINS_PER_CALL: u32 = 64;
+/// Xen's `xen_extraversion_t`.
+const EXTRA_VERSION_BYTES: usize = 16;
 /// Xen's own limit on domain numbers (`DOMID_FIRST_RESERVED`).
 const DOMID_END: u32 = 0x7ff0;
 /// Frames of which the hypervisor tells the type in one request.
@@ -193,12 +195,20 @@ impl XenControl {
         self.handle.as_ptr()
     }
 
-    /// The running hypervisor's version, `major.minor`.
+    /// The running hypervisor's version: `4.17.5`, `4.21-unstable`. What stands behind the two numbers is up to who built it.
     pub fn version(&self) -> Result<String, XenError> {
         // SAFETY: XENVER_version (command 0) takes no argument and returns the version packed in an int.
         let packed = unsafe { sys::xc_version(self.raw(), 0, ptr::null_mut::<c_void>()) };
         let packed = u32::try_from(packed).map_err(|_| call_error("xc_version", None))?;
-        Ok(format!("{}.{}", packed >> 16, packed & 0xffff))
+        let mut extra = [0u8; EXTRA_VERSION_BYTES];
+        // SAFETY: XENVER_extraversion (command 1) fills an array of 16 characters, which `extra` is.
+        let rc = unsafe { sys::xc_version(self.raw(), 1, extra.as_mut_ptr().cast::<c_void>()) };
+        if rc < 0 {
+            return Err(call_error("xc_version", None));
+        }
+        let extra = extra.split(|&byte| byte == 0).next().unwrap_or_default();
+        let extra = String::from_utf8_lossy(extra);
+        Ok(format!("{}.{}{extra}", packed >> 16, packed & 0xffff))
     }
 
     /// All domains, ascending. `xc_domain_getinfolist` exists in every libxc from 4.17 on, unlike
