@@ -18,7 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::guest::{MachineKind, PageBatch, PageTag};
 use crate::medium::{DirectoryMedium, Medium};
 use crate::store::{
-    CheckpointId, CheckpointInfo, CollectOptions, NewCheckpoint, Retention, Store, StoreError, StoreOptions,
+    CheckpointId, CheckpointInfo, CollectOptions, NewCheckpoint, Retention, Scope, Store, StoreError, StoreOptions,
 };
 use crate::units::{PAGE_SIZE, Pfn, Timestamp};
 
@@ -247,7 +247,7 @@ fn a_holder_that_lost_its_lease_removes_nothing() {
     store.set_fence(lease.fence());
     let keep = Retention {
         keep_last: Some(2),
-        ..Retention::default()
+        ..Retention::new(Scope::All)
     };
     assert_eq!(
         store
