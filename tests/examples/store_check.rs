@@ -34,7 +34,7 @@ const COMMITS_A_STORE: u32 = 8;
 /// Between two commits, so that a prune may get in.
 const REST: Duration = Duration::from_millis(200);
 /// A prune of a store on emulated machines may take long.
-const LOCK_WAIT: Duration = Duration::from_mins(2);
+const LOCK_WAIT: Duration = Duration::from_mins(10);
 /// Exit status of a lock that another holds.
 const BUSY: u8 = 4;
 
@@ -164,7 +164,9 @@ fn judge(dir: &Path, acknowledged: &str, kept: Option<&str>) -> Result<ExitCode,
             wrong.push(format!("{what} was acknowledged and is not there"));
         }
     }
-    wrong.iter().for_each(|wrong| eprintln!("{wrong}"));
+    for wrong in &wrong {
+        eprintln!("{wrong}");
+    }
     println!(
         "{} checkpoints right, {} of {} acknowledged there",
         there.len(),

@@ -66,12 +66,12 @@ impl Machine {
 
     /// Runs a line of shell in the machine; what it printed.
     pub fn sh(&self, script: &str) -> String {
-        self.must(&["sh", &self.name, "--timeout", "300", script])
+        self.must(&["sh", &self.name, "--timeout", "900", script])
     }
 
     /// Runs a line of shell in the machine that may fail: whether it did not, and what it said.
     pub fn try_sh(&self, script: &str) -> (bool, String) {
-        let output = self.rig(&["sh", &self.name, "--timeout", "300", script]);
+        let output = self.rig(&["sh", &self.name, "--timeout", "900", script]);
         let text = [output.stdout, output.stderr].concat();
         (
             output.status.success(),
