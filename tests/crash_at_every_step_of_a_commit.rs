@@ -44,6 +44,8 @@ struct Known {
     committing: Option<Expected>,
     /// A prune that has not returned may have left these.
     dropping: Vec<Held>,
+    /// Of those alive: the commit returned, so a loss is seen.
+    logged: BTreeSet<CheckpointId>,
 }
 
 impl Known {
@@ -74,6 +76,7 @@ impl Known {
                 let staging = expected.stage(&store, self.newest(guest))?;
                 self.committing = Some(expected);
                 let id = staging.commit()?.id;
+                self.logged.insert(id);
                 self.alive
                     .extend(self.committing.take().map(|expected| (id, expected)));
             }
@@ -90,6 +93,8 @@ impl Known {
                 let stays = |(id, expected): &Held| newest[&expected.guest] == *id;
                 let store = open(disk)?;
                 (self.alive, self.dropping) = std::mem::take(&mut self.alive).into_iter().partition(stays);
+                self.logged
+                    .retain(|logged| self.alive.iter().any(|(id, _)| id == logged));
                 let rule = Retention {
                     keep_last: Some(1),
                     ..Retention::new(Scope::All)
@@ -147,10 +152,11 @@ impl Known {
     }
 }
 
-/// What is on a disk, but for the file that holds nothing and that whoever locks the store first makes.
+/// What is on a disk, but for the files that hold nothing and that whoever locks them first makes.
 fn without_lock(disk: &SimMedium) -> Image {
     let mut image = disk.image();
     image.files.remove("lock");
+    image.files.remove("catalogue-lock");
     image
 }
 
@@ -168,15 +174,40 @@ fn boot(disk: &SimMedium, known: &Known) -> Known {
     let verified = store.verify(None).unwrap();
     assert_eq!(verified.findings, [], "a crash does no damage");
     assert!(without_lock(disk) == before, "reading changes nothing");
+    if !known.logged.is_empty() {
+        let log = verified.log.expect("the log is durable");
+        assert!(
+            log.unlogged.iter().all(|id| !known.logged.contains(id)),
+            "a commit that returned is not in the log"
+        );
+    }
     Known {
         created: true,
         alive,
+        logged: known.logged.clone(),
         ..Known::default()
+    }
+}
+
+/// Loses each checkpoint whose commit returned: that is found, whatever happened before.
+fn lose(image: &Image, known: &Known) {
+    for id in &known.logged {
+        let mut without = image.clone();
+        let path = format!("checkpoints/{}", id.to_hex());
+        without.files.remove(&path).expect("no crash loses it");
+        let store = open(&SimMedium::new(without)).unwrap();
+        let findings = store.verify(None).unwrap().findings;
+        assert_eq!(
+            findings.iter().map(|finding| &finding.path).collect::<Vec<_>>(),
+            [&path],
+            "a lost checkpoint is not seen"
+        );
     }
 }
 
 /// Uses the store of an image: one more commit, then a collection that leaves nothing over.
 fn use_on(image: Image, known: &Known) {
+    lose(&image, known);
     let disk = SimMedium::new(image);
     let mut known = boot(&disk, known);
     assert!(!known.run(&after_crash(), &disk));
@@ -184,6 +215,7 @@ fn use_on(image: Image, known: &Known) {
     known.compare(&store);
     let verified = store.verify(None).unwrap();
     assert_eq!((verified.findings, verified.remains), (vec![], vec![]));
+    assert_eq!(verified.log.unwrap().unlogged, []);
 }
 
 /// Counts what was tried, and each image with what is known of it once.
@@ -357,7 +389,7 @@ fn no_crash_loses_what_was_committed() {
         "cargo test -p revenant-tests --test crash_at_every_step_of_a_commit",
     );
     assert!(
-        tried.crashes >= 180 && tried.different.len() >= 700,
+        tried.crashes >= 270 && tried.different.len() >= 650,
         "the scenario has become poorer: {tried}"
     );
 
@@ -379,7 +411,7 @@ fn no_crash_loses_what_was_committed() {
         "cargo test -p revenant-tests --test crash_at_every_step_of_a_commit",
     );
     assert!(
-        again.crashes >= 1800 && again.different.len() >= 3000,
+        again.crashes >= 2700 && again.different.len() >= 3800,
         "the scenario has become poorer: {again}"
     );
 }

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use revenant_core::policy::Choice;
 use revenant_core::quantity::Period;
-use revenant_core::store::CollectOptions;
+use revenant_core::store::{CatalogueRoot, CollectOptions};
 use revenant_experiments::run::Shard;
 
 /// Checkpoint, store, verify and restore virtual machines; experiment with their failures.
@@ -119,7 +119,12 @@ tells (`revenant verify` reads the pages, too). Ends with status 3 then, and nam
     /// Everything that is known about one checkpoint
     Show(ShowArgs),
     /// Read back and check every byte of one checkpoint, or of the whole store
-    #[command(after_help = "Ends with status 3 if damage was found, and names it.")]
+    #[command(
+        after_help = "Ends with status 3 if damage was found, and names it. Of a whole store it prints the root: it stands for all \
+                      checkpoints that were ever committed and dropped. A checkpoint that was committed, not dropped, and is \
+                      gone is damage. Keep the root on another machine and give it to --expect to see that a store was not \
+                      rolled back to an older copy, nor replaced or forged."
+    )]
     Verify(VerifyArgs),
     /// What differs between two checkpoints
     Diff(DiffArgs),
@@ -605,6 +610,9 @@ pub(crate) struct VerifyArgs {
     pub(crate) from: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) store: StoreArg,
+    /// The root that an earlier verify printed, kept elsewhere: fail if this store is older than that or another
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) expect: Option<CatalogueRoot>,
     /// Machine-readable output
     #[arg(long)]
     pub(crate) json: bool,

@@ -50,6 +50,45 @@ fn only_id(store: &Path) -> String {
 }
 
 #[test]
+fn a_lost_checkpoint_and_an_older_copy_of_a_store_are_found() {
+    let (dir, file) = save_file(4);
+    let (store, backup) = (dir.path().join("store"), dir.path().join("backup"));
+    let import = |name| revenant(&["import", file.to_str().unwrap(), "--name", name], &store);
+    let root = || {
+        let verified = revenant(&["verify", "--json"], &store);
+        assert_eq!(status(&verified), 0, "{}", stderr(&verified));
+        let verified: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+        verified["log"]["root"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(status(&import("first")), 0);
+    let copied = Command::new("cp").arg("-r").args([&store, &backup]).status();
+    assert!(copied.unwrap().success());
+    let first = root();
+    assert_eq!(status(&import("second")), 0);
+    let second = root();
+    for (root, at, expected) in [
+        (&first, &store, 0),
+        (&second, &store, 0),
+        (&first, &backup, 0),
+        (&second, &backup, 3),
+    ] {
+        let verified = revenant(&["verify", "--expect", root], at);
+        assert_eq!(status(&verified), expected, "{}", stderr(&verified));
+    }
+    assert_eq!(status(&revenant(&["verify", "--expect", "7"], &store)), 2);
+
+    let id = only_id(&store);
+    fs::remove_file(store.join("checkpoints").join(&id)).unwrap();
+    let verified = revenant(&["verify"], &store);
+    assert_eq!(status(&verified), 3);
+    assert!(stderr(&verified).contains(&id[..12]), "{}", stderr(&verified));
+    assert_ne!(status(&revenant(&["prune", "--keep-last", "1"], &store)), 0);
+    let dropped = revenant(&["prune", "--keep-last", "1", "--drop-damaged"], &store);
+    assert_eq!(status(&dropped), 0, "{}", stderr(&dropped));
+    assert_eq!(status(&revenant(&["verify", "--expect", &second], &store)), 0);
+}
+
+#[test]
 fn a_save_file_comes_back_byte_for_byte() {
     let (dir, file) = save_file(2);
     let store = dir.path().join("store");

@@ -6,8 +6,8 @@ use anyhow::Result;
 use revenant_core::Store;
 use revenant_core::guest::{MemoryLayout, Space};
 use revenant_core::store::{
-    CheckpointId, CheckpointInfo, Difference, DiskInfo, Finding, FindingKind, RecordChange, RecordSummary,
-    Repaired, Survey, Verification,
+    CatalogueLog, CheckpointId, CheckpointInfo, Difference, DiskInfo, Finding, FindingKind, RecordChange,
+    RecordSummary, Repaired, Survey, Verification,
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
@@ -187,6 +187,9 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
         }
         repaired = Some(done);
     }
+    if let Some(expected) = &args.expect {
+        seen.findings.extend(store.expect_root(expected)?);
+    }
     if args.json {
         print_json(&verification_json(&seen, repaired.as_ref()))?;
     } else {
@@ -233,6 +236,7 @@ fn verification_json(seen: &Verification, repaired: Option<&Repaired>) -> Value 
         "not_noted": seen.not_noted,
         "repaired": repaired.map(repaired_json),
         "strangers": strangers,
+        "log": seen.log.as_ref().map(log_json),
     })
 }
 
@@ -249,6 +253,9 @@ fn verification_text(seen: &Verification) -> String {
         seen.pages,
         bytes(seen.bytes)
     );
+    if let Some(log) = &seen.log {
+        text.push_str(&log_lines(log));
+    }
     for remains in &seen.remains {
         text.push_str(&format!(
             "unused: {} ({}), prune removes it\n",
@@ -289,6 +296,34 @@ fn repaired_text(done: &Repaired) -> String {
         done.segments,
         left.collect::<String>()
     )
+}
+
+/// What the catalogue log says of itself: the root to keep elsewhere, and what it cannot know.
+fn log_lines(log: &CatalogueLog) -> String {
+    let mut text = format!("root {}\n", log.root);
+    if let (begun, true) = log.begun {
+        let begun = instant(begun);
+        text.push_str(&format!(
+            "note: the catalogue log was damaged or lost, and begun anew at {begun}; its history before is lost\n"
+        ));
+    }
+    for id in &log.unlogged {
+        text.push_str(&format!(
+            "note: {id} is not in the catalogue log yet; the next checkpoint adds it\n"
+        ));
+    }
+    text
+}
+
+fn log_json(log: &CatalogueLog) -> Value {
+    let (begun, anew) = log.begun;
+    let unlogged: Vec<String> = log.unlogged.iter().map(CheckpointId::to_hex).collect();
+    json!({
+        "root": log.root.to_string(),
+        "begun": instant(begun),
+        "begun_anew": anew,
+        "unlogged": unlogged,
+    })
 }
 
 pub(crate) fn diff(args: &DiffArgs) -> Result<Outcome> {

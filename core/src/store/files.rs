@@ -13,6 +13,11 @@ pub(super) const TMP: &str = "tmp";
 pub(super) const SEGMENTS: &str = "segments";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 pub(super) const BAD: &str = "bad";
+pub(super) const CATALOGUE: &str = "catalogue";
+/// Held by who adds to the catalogue log.
+pub(super) const LOG_LOCK: &str = "catalogue-lock";
+/// An empty file: there has been a durable catalogue log.
+pub(super) const LOG_BEGUN: &str = "catalogue-begun";
 
 pub(super) fn segment_path(name: SegmentName) -> String {
     format!("{SEGMENTS}/{name}")

@@ -43,7 +43,7 @@ pub(super) fn create(medium: &dyn Medium) -> Result<(), StoreError> {
             });
         }
     }
-    for dir in [files::TMP, files::SEGMENTS, files::CHECKPOINTS] {
+    for dir in [files::TMP, files::SEGMENTS, files::CHECKPOINTS, files::CATALOGUE] {
         medium.create_dir(dir)?;
     }
     medium.sync_dir("")?;

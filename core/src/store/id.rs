@@ -101,7 +101,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 /// Lower-case hex digits only, so that a file has one name.
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digit = |c: u8| match c {
         b'0'..=b'9' => Some(c - b'0'),
         b'a'..=b'f' => Some(c - b'a' + 10),

@@ -1,6 +1,6 @@
 //! What callers say about a checkpoint, and what the catalogue tells them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{CheckpointId, Finding};
@@ -121,6 +121,15 @@ impl DiskInfo {
 
 /// Begins the keys of facts that name disks.
 const DISK_FACT: &str = "disk/";
+
+impl Listing {
+    /// Ids of all manifests that are there, readable or not.
+    pub(super) fn ids(&self) -> BTreeSet<CheckpointId> {
+        let damaged = self.damaged.iter().flat_map(|finding| &finding.checkpoints);
+        let listed = self.checkpoints.iter().map(|info| &info.id);
+        listed.chain(damaged).copied().collect()
+    }
+}
 
 impl CheckpointInfo {
     /// The disks in the checkpoint, by number.

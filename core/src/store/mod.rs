@@ -13,6 +13,7 @@ mod bad;
 mod blame;
 mod cache;
 mod catalogue;
+mod catalogue_log;
 mod chunked;
 mod collect;
 mod copy;
@@ -59,6 +60,7 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 pub use bad::BadCounts;
+pub use catalogue_log::{CatalogueLog, CatalogueRoot, ParseRootError};
 pub use collect::{CollectOptions, Collected, Pruned, Undone};
 pub use copy::{CopyError, Standing};
 pub use diff::{Difference, RecordChange, RecordDifference};
@@ -106,6 +108,10 @@ pub struct Store {
     guarded: Cell<bool>,
     /// What the last attempt to heal looked through.
     sought: RefCell<Option<Sought>>,
+    /// The end of the catalogue log as it was last written here.
+    log: RefCell<Option<catalogue_log::Tail>>,
+    /// It is known to be marked as begun.
+    log_marked: Cell<bool>,
     /// By guest: the leases under which this handle writes.
     fences: RefCell<BTreeMap<String, Fence>>,
 }
@@ -147,6 +153,8 @@ impl Store {
             shared: RefCell::default(),
             guarded: Cell::new(true),
             sought: RefCell::default(),
+            log: RefCell::default(),
+            log_marked: Cell::default(),
             fences: RefCell::default(),
         })
     }

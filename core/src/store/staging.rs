@@ -271,10 +271,11 @@ impl<'s> Staging<'s> {
         self.check_segments(&names, &known)?;
         let number = number.or((!names.is_empty()).then_some(0));
         let own_bytes = own.iter().map(|(_, len_bytes)| len_bytes).sum();
-        let head = self.publish_manifest(head, body, own_bytes, number)?;
+        let (head, number) = self.publish_manifest(head, body, own_bytes, number)?;
         let info = head.info.clone();
         self.confirm(&info, &names, &known)?;
         self.store.heads.borrow_mut().insert(info.id, Rc::new(head));
+        self.store.log_committed(&info, number)?;
         known.loaded.extend(own);
         // An index that knows pages of a segment that was thrown away must not outlive it.
         *self.store.known.borrow_mut() = all_used.then_some(known);
@@ -298,25 +299,26 @@ impl<'s> Staging<'s> {
         }
     }
 
-    /// Steps 5 to 7 of the commit.
+    /// Steps 5 to 7 of the commit; also gives the number in `tmp` that is free now.
     fn publish_manifest(
         &self,
         head: Head,
         body: BodyWriter,
         own: u64,
         number: Option<u64>,
-    ) -> Result<Head, StoreError> {
+    ) -> Result<(Head, u64), StoreError> {
         let (manifest, mut head) = manifest::encode(head, body, own)?;
         let medium = &*self.store.medium;
         let file = match number {
             Some(number) => TmpFile::create_as(medium, number)?,
             None => TmpFile::create(medium)?,
         };
+        let number = file.number();
         let path = checkpoint_path(manifest.id);
         self.store.check_fence(&head.info.guest)?;
         files::write_whole(file, CHECKPOINTS, &path, &[&manifest.head, &manifest.body])?;
         head.info.id = manifest.id;
-        Ok(head)
+        Ok((head, number))
     }
 
     /// Step 8 of the commit. As long as the lock is held, whoever collects garbage from now on sees the manifest, and nobody did

@@ -13,7 +13,7 @@ use super::page_map::{Run, Source};
 use super::pool::Pool;
 use super::segment::SegmentReader;
 use super::slots::SlotSet;
-use super::{CheckpointId, Finding, SegmentName, Store, StoreError, Stranger, entries, header};
+use super::{CatalogueLog, CheckpointId, Finding, SegmentName, Store, StoreError, Stranger, entries, header};
 
 /// Frames expanded together, and how many of these bundles at the same time.
 const CHUNK_FRAMES: usize = 32;
@@ -34,11 +34,13 @@ pub struct Verification {
     pub segments: u64,
     /// Stored pages that were expanded and compared with their digests.
     pub pages: u64,
-    /// Bytes of manifests and segments that were read.
+    /// Bytes of manifests, segments and the catalogue log that were read.
     pub bytes: u64,
     /// Why the bad frames that were found could not be noted, if so. Noted ones are not shared by later checkpoints, and are
     /// what `repair` heals.
     pub not_noted: Option<String>,
+    /// The catalogue log, if the whole store was verified and has one that reads to its end.
+    pub log: Option<CatalogueLog>,
 }
 
 /// A file that no checkpoint needs.
@@ -102,7 +104,11 @@ impl Store {
         if let Some(finding) = damage(header::check(&self.medium))?.err() {
             verifier.seen.findings.push(finding);
         }
-        let ids = if let Some(id) = id { vec![id] } else { self.ids()? };
+        let ids = if let Some(id) = id {
+            vec![id]
+        } else {
+            verifier.catalogue()?
+        };
         let manifests = verifier.heads(&ids, id.is_some())?;
         if id.is_none() {
             verifier.other_files()?;
@@ -129,6 +135,20 @@ impl Store {
 }
 
 impl Verifier<'_> {
+    /// Ids of all manifests, held against the log, which is read before them.
+    fn catalogue(&mut self) -> Result<Vec<CheckpointId>, StoreError> {
+        let mut log = self.store.review_log()?;
+        let ids = self.store.ids()?;
+        let (found, mut missing) = log.compare(&ids);
+        self.seen.findings.append(&mut log.findings);
+        self.seen.findings.append(&mut missing);
+        self.seen.remains.append(&mut log.remains);
+        self.seen.strangers.append(&mut log.strangers);
+        self.seen.bytes += log.bytes;
+        self.seen.log = found;
+        Ok(ids)
+    }
+
     /// Opens manifests and notes which segments they need.
     fn heads(&mut self, ids: &[CheckpointId], must_exist: bool) -> Result<Vec<Manifest>, StoreError> {
         let mut manifests = Vec::new();
@@ -165,10 +185,11 @@ impl Verifier<'_> {
             .own
             .into_iter()
             .map(|(number, len_bytes)| (tmp_path(number), len_bytes));
-        self.seen.remains = unused
-            .chain(unfinished)
-            .map(|(path, len_bytes)| Remains { path, len_bytes })
-            .collect();
+        self.seen.remains.extend(
+            unused
+                .chain(unfinished)
+                .map(|(path, len_bytes)| Remains { path, len_bytes }),
+        );
         // What is in the place of a manifest or of a segment that is needed is damage.
         let is_needed = |path: &String| {
             let (dir, name) = path.split_once('/').unwrap_or_default();
@@ -179,11 +200,11 @@ impl Verifier<'_> {
             }
         };
         let all = [checkpoints.strangers, segments.strangers, tmp.strangers];
-        self.seen.strangers = all
-            .into_iter()
-            .flatten()
-            .filter(|stranger| !is_needed(&stranger.path))
-            .collect();
+        self.seen.strangers.extend(
+            all.into_iter()
+                .flatten()
+                .filter(|stranger| !is_needed(&stranger.path)),
+        );
         Ok(())
     }
 

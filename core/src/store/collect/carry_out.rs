@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Alone;
 use super::plan::{Doomed, Plan, Rewrite};
 use super::report::{Collected, Undone};
+use super::{Alone, Guard};
 use crate::medium::MediumErrorKind;
 use crate::store::files::{CHECKPOINTS, SEGMENTS, TMP};
 use crate::store::live::Live;
@@ -22,12 +22,12 @@ pub(super) struct Done {
 impl Store {
     /// Carries out a plan as far as it can be. An error is returned only if the machine has stopped: of all others the report
     /// tells.
-    pub(super) fn carry_out(&self, plan: &Plan, live: &Live, alone: Alone<'_>) -> Result<Done, StoreError> {
+    pub(super) fn carry_out(&self, plan: &Plan, live: &Live, guard: Guard<'_>) -> Result<Done, StoreError> {
         let mut done = Done {
             report: plan.report.clone(),
             ..Done::default()
         };
-        match self.steps(plan, live, alone, &mut done) {
+        match self.steps(plan, live, guard, &mut done) {
             Err(error) if has_stopped(&error) => return Err(error),
             Err(error) => done.report.undone.push(Undone::of(&error)),
             Ok(()) => {}
@@ -38,22 +38,14 @@ impl Store {
     /// Steps 3 to 5 of a collection. An error ends it: what comes behind must not be done. One is as soon as `alone` tells that
     /// others may be at work in the store. What they can have learnt of pages they learnt from manifests that are still there,
     /// because these are removed before the pages that only they need.
-    fn steps(&self, plan: &Plan, live: &Live, alone: Alone<'_>, done: &mut Done) -> Result<(), StoreError> {
+    fn steps(&self, plan: &Plan, live: &Live, guard: Guard<'_>, done: &mut Done) -> Result<(), StoreError> {
+        let Guard { alone, log } = guard;
+        let mut waiting = plan.manifests.iter();
+        let logged = self.drop_checkpoints(&mut waiting, guard, done);
+        // Of an error in between nothing behind it is gone.
+        done.not_removed.extend(waiting.map(|(id, _)| *id));
+        let logged = logged?;
         let report = &mut done.report;
-        for (at, (id, doomed)) in plan.manifests.iter().enumerate() {
-            match self.removed(doomed, alone, report) {
-                Ok(true) => {}
-                Ok(false) => done.not_removed.push(*id),
-                Err(error) => {
-                    done.not_removed
-                        .extend(plan.manifests[at..].iter().map(|(id, _)| *id));
-                    return Err(error);
-                }
-            }
-        }
-        if !plan.manifests.is_empty() {
-            self.medium.sync_dir(CHECKPOINTS)?;
-        }
         // A checkpoint that could not be dropped goes on needing what it needs.
         let mut held = BTreeSet::new();
         for &id in &done.not_removed {
@@ -76,11 +68,40 @@ impl Store {
         if !plan.remains.is_empty() {
             self.medium.sync_dir(TMP)?;
         }
+        if !logged {
+            log()?;
+        }
         let rewrites = plan
             .rewrite
             .iter()
             .filter(|rewrite| !held.contains(&rewrite.name));
         self.rewrite(rewrites, live, alone, report)
+    }
+
+    /// Step 3: says that checkpoints go, and removes their manifests. Without room to say so they go all the same: `false`.
+    fn drop_checkpoints<'p>(
+        &self,
+        manifests: &mut impl ExactSizeIterator<Item = &'p (CheckpointId, Doomed)>,
+        guard: Guard<'_>,
+        done: &mut Done,
+    ) -> Result<bool, StoreError> {
+        (guard.alone)()?;
+        let logged = match (guard.log)() {
+            Err(error) if error.is_full() => false,
+            logged => logged.map(|()| true)?,
+        };
+        if manifests.len() == 0 {
+            return Ok(logged);
+        }
+        for (id, doomed) in manifests {
+            let removed = self.removed(doomed, guard.alone, &mut done.report);
+            if !matches!(removed, Ok(true)) {
+                done.not_removed.push(*id);
+            }
+            removed?;
+        }
+        self.medium.sync_dir(CHECKPOINTS)?;
+        Ok(logged)
     }
 
     /// Removes a file; tells whether it is gone. Why not is noted, and is in nobody else's way.

@@ -22,6 +22,15 @@ use census::Census;
 /// An error once the lock on the store was taken away.
 type Alone<'a> = &'a dyn Fn() -> Result<(), StoreError>;
 
+/// What has to be asked before something goes, and told.
+#[derive(Clone, Copy)]
+struct Guard<'a> {
+    /// An error once the lock on the store was taken away.
+    alone: Alone<'a>,
+    /// Says in the catalogue log which checkpoints go.
+    log: &'a dyn Fn() -> Result<(), StoreError>,
+}
+
 /// How to collect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CollectOptions {
@@ -108,9 +117,13 @@ impl Store {
         } else {
             self.heal_locked(&lock)?.pages
         };
+        let logged = self.logged()?;
         let listing = self.list()?;
         let mut census = Census::new(self, options.drop_damaged.then(|| scope.clone()))?;
+        // What a checkpoint needs whose manifest is lost is as unknown as if it were damaged.
+        let lost = logged.missing(&listing.ids());
         census.take_unlisted(listing.damaged);
+        census.take_unlisted(lost);
         let mut split = split(listing.checkpoints, &mut census)?;
         for info in &split.kept {
             census.look_at(info)?;
@@ -131,7 +144,13 @@ impl Store {
             pruned.collected = self.foreseen(plan);
         } else {
             self.check_fences()?;
-            let done = self.carry_out(&plan, &census.live, &|| lock.check(operation))?;
+            let goes: Vec<_> = plan.manifests.iter().map(|(id, _)| *id).collect();
+            let stays: Vec<_> = pruned.kept.iter().map(|info| info.id).collect();
+            let guard = Guard {
+                alone: &|| lock.check(operation),
+                log: &|| self.log_dropped(&goes, &stays, options.drop_damaged),
+            };
+            let done = self.carry_out(&plan, &census.live, guard)?;
             pruned.collected = done.report;
             pruned.not_dropped(&done.not_removed);
         }

@@ -29,7 +29,11 @@ fn the_medium_cannot_tell_how_many_threads_there_are() {
             (medium.image(), medium.log.borrow().clone())
         })
         .into();
-    assert_eq!(seen[0].0.len(), 4, "a header, one segment, two manifests");
+    assert_eq!(
+        seen[0].0.len(),
+        6,
+        "a header, one segment, two manifests, the log and its mark"
+    );
     assert!(seen[0] == seen[1] && seen[0] == seen[2]);
 }
 
@@ -57,46 +61,78 @@ fn content_is_durable_before_its_manifest_and_that_before_commit_returns() {
         "sync tmp/0",
         &format!("rename tmp/0 checkpoints/{id}"),
         "sync_dir checkpoints",
+        "create tmp/0",
+        "sync tmp/0",
+        "rename tmp/0 catalogue/0000000000000000",
+        "sync_dir catalogue",
+        "create catalogue-begun",
+        "sync_dir ",
     ];
     assert_eq!(steps, expected);
     let last_append = log.iter().rposition(|step| step.starts_with("append")).unwrap();
     assert_eq!(log[last_append + 1], "sync tmp/0");
+    drop(log);
+
+    medium.log.borrow_mut().clear();
+    let staging = store.begin(new("g", None)).unwrap();
+    staging.commit().unwrap();
+    let log = medium.log.borrow();
+    let rename = |step: &&String| step.starts_with("rename");
+    assert_eq!(
+        log.iter().filter(rename).count(),
+        2,
+        "without pages: a manifest and an entry"
+    );
+    assert_eq!(*log.last().unwrap(), "sync_dir catalogue");
 }
 
 /// Whatever fits before the medium is full: what was committed stays, what was not is gone, and it goes on once there is room.
+/// A checkpoint whose entry in the log does not fit is there, and the next writer adds it.
 #[test]
 fn a_full_medium_costs_only_the_checkpoint_being_made() {
     let reference = MemoryMedium::new();
     let store = store_on(reference.clone(), options(0));
     fill(&store, "a").unwrap();
     let before = reference.image();
-    let grown: usize = {
-        let store = store_on(reference.clone(), options(0));
-        let mut staging = store.begin(new("b", None)).unwrap();
-        put(&mut staging, &[(0, 0, 77_777), (1, 0, 77_778)]).unwrap();
-        staging.commit().unwrap();
-        reference.image().values().map(Vec::len).sum::<usize>() - before.values().map(Vec::len).sum::<usize>()
+    let store = store_on(reference.clone(), options(0));
+    let mut staging = store.begin(new("b", None)).unwrap();
+    put(&mut staging, &[(0, 0, 77_777), (1, 0, 77_778)]).unwrap();
+    staging.commit().unwrap();
+    let bytes = |image: std::collections::BTreeMap<String, Vec<u8>>, in_log: bool| -> usize {
+        let files = image
+            .iter()
+            .filter(|(path, _)| path.starts_with("catalogue") == in_log);
+        files.map(|(_, bytes)| bytes.len()).sum()
     };
-    for room in 0..=grown {
+    let grown = bytes(reference.image(), false) - bytes(before.clone(), false);
+    let log = bytes(reference.image(), true);
+    for room in 0..=grown + log {
         let medium = MemoryMedium::holding(&before);
         medium.room.set(room);
         let store = store_on(medium.clone(), options(1));
         let mut staging = store.begin(new("b", None)).unwrap();
         let put = put(&mut staging, &[(0, 0, 77_777), (1, 0, 77_778)]);
         let result = put.and_then(|()| staging.commit());
-        if room == grown {
-            assert!(result.is_ok());
-            break;
-        }
-        let error = result.unwrap_err();
-        assert!(error.is_full(), "{room}: {error}");
-        let after = medium.image();
-        assert!(before.iter().all(|(path, bytes)| after[path] == *bytes));
         let verified = store.verify(None).unwrap();
-        assert_eq!((verified.findings.len(), verified.checkpoints), (0, 1));
+        assert_eq!(verified.findings, []);
+        let unlogged = verified.log.unwrap().unlogged.len();
+        if room < grown {
+            let error = result.unwrap_err();
+            assert!(error.is_full(), "{room}: {error}");
+            let after = medium.image();
+            assert!(before.iter().all(|(path, bytes)| after[path] == *bytes));
+            assert_eq!((verified.checkpoints, unlogged), (1, 0));
+        } else {
+            assert!(result.is_ok());
+            assert_eq!(
+                (verified.checkpoints, unlogged),
+                (2, usize::from(room < grown + log))
+            );
+        }
         medium.room.set(usize::MAX);
         fill(&store, "c").unwrap();
         assert!(medium.list("tmp").unwrap().is_empty());
+        assert_eq!(store.verify(None).unwrap().log.unwrap().unlogged, []);
     }
 }
 

@@ -35,6 +35,11 @@ fn small_store() -> (Image, Vec<(CheckpointId, Memory)>) {
     (medium.image(), done)
 }
 
+/// Is it the file that says by being there that a log was begun? It is empty, and its loss is not seen before that of the log.
+fn holds_nothing(path: &str) -> bool {
+    path == "catalogue-begun"
+}
+
 fn open(image: &Image) -> Result<Store, StoreError> {
     Store::open(
         MemoryMedium::holding(image),
@@ -103,7 +108,7 @@ fn every_changed_byte_is_noticed() {
 #[test]
 fn every_other_length_is_noticed() {
     let (image, done) = small_store();
-    for (path, bytes) in &image {
+    for (path, bytes) in image.iter().filter(|(path, _)| !holds_nothing(path)) {
         for len in (0..bytes.len()).chain([bytes.len() + 1, bytes.len() + 100]) {
             let mut damaged = image.clone();
             damaged.get_mut(path).unwrap().resize(len, 0);
@@ -115,10 +120,11 @@ fn every_other_length_is_noticed() {
 #[test]
 fn a_missing_segment_or_header_is_noticed_and_one_that_is_another_too() {
     let (image, done) = small_store();
-    for path in image.keys().filter(|path| !path.starts_with("checkpoints/")) {
+    for path in image.keys().filter(|path| !holds_nothing(path)) {
         let mut damaged = image.clone();
         damaged.remove(path);
-        assert_noticed(&damaged, path, &format!("{path} missing"), &done);
+        let named = path.strip_suffix("/0000000000000000").unwrap_or(path);
+        assert_noticed(&damaged, named, &format!("{path} missing"), &done);
     }
     let segments: Vec<_> = image
         .keys()

@@ -12,12 +12,12 @@ use crate::medium::{
 
 type Bytes = Rc<RefCell<Vec<u8>>>;
 
-/// Files by path, one lock, and a log of what was called.
+/// Files and locks by path, and a log of what was called.
 #[derive(Debug, Default)]
 pub(in crate::store) struct MemoryMedium {
     files: RefCell<BTreeMap<String, Bytes>>,
     /// Shared holders, or -1.
-    holders: Rc<Cell<i32>>,
+    holders: RefCell<BTreeMap<String, Rc<Cell<i32>>>>,
     pub(super) log: Rc<RefCell<Vec<String>>>,
     /// Whether new shared holders are let in.
     admits: Cell<bool>,
@@ -169,14 +169,15 @@ impl Medium for MemoryMedium {
                 LockMode::Exclusive => Err(fail("lock", path, io::ErrorKind::Unsupported)),
             };
         }
-        let held = self.holders.get();
+        let holders = Rc::clone(self.holders.borrow_mut().entry(path.to_owned()).or_default());
+        let held = holders.get();
         let now = match mode {
             LockMode::Shared if held >= 0 && self.admits.get() => held + 1,
             LockMode::Exclusive if held == 0 => -1,
             _ => return Ok(LockAttempt::Busy(Vec::new())),
         };
-        self.holders.set(now);
-        Ok(LockAttempt::Held(Box::new(Lock(Rc::clone(&self.holders)))))
+        holders.set(now);
+        Ok(LockAttempt::Held(Box::new(Lock(holders))))
     }
 
     fn free_bytes(&self) -> Result<Option<u64>, MediumError> {
