@@ -53,7 +53,12 @@ fn only_id(store: &Path) -> String {
 fn a_lost_checkpoint_and_an_older_copy_of_a_store_are_found() {
     let (dir, file) = save_file(4);
     let (store, backup) = (dir.path().join("store"), dir.path().join("backup"));
-    let import = |name| revenant(&["import", file.to_str().unwrap(), "--name", name], &store);
+    let import = |name| {
+        revenant(
+            &["import", file.to_str().unwrap(), "--init", "--name", name],
+            &store,
+        )
+    };
     let root = || {
         let verified = revenant(&["verify", "--json"], &store);
         assert_eq!(status(&verified), 0, "{}", stderr(&verified));

@@ -276,6 +276,7 @@ fn repaired_json(done: &Repaired) -> Value {
     let manifests: Vec<String> = done.manifests.iter().map(CheckpointId::to_hex).collect();
     json!({
         "header": done.header,
+        "log": done.log,
         "manifests": manifests,
         "segments": done.segments,
         "pages": done.pages,
@@ -285,12 +286,13 @@ fn repaired_json(done: &Repaired) -> Value {
 
 fn repaired_text(done: &Repaired) -> String {
     let header = if done.header { "the header, " } else { "" };
+    let log = if done.log { "the catalogue log, " } else { "" };
     let left = done
         .left
         .iter()
         .map(|finding| format!("not healed: {}\n", escaped(&finding.to_string())));
     format!(
-        "healed: {header}{} manifests, {} pages in {} segments\n{}",
+        "healed: {header}{log}{} manifests, {} pages in {} segments\n{}",
         done.manifests.len(),
         done.pages,
         done.segments,

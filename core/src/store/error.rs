@@ -33,6 +33,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Nobody can read it, as far as this process can tell: what it may not read, another may.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.kind != FindingKind::Denied
+    }
+
     pub(super) fn new(
         path: impl Into<String>,
         offset: impl Into<Option<u64>>,

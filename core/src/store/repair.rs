@@ -41,7 +41,9 @@ const SOUGHT_AT_ONCE: usize = 1 << 18;
 pub struct Repaired {
     /// The header of the store was written anew.
     pub header: bool,
-    /// Damaged manifests that were replaced from the other store.
+    /// The catalogue log was damaged, and begun anew with what is here.
+    pub log: bool,
+    /// Damaged manifests that were replaced from the other store, and lost ones that were brought back from it.
     pub manifests: Vec<CheckpointId>,
     /// Segments rewritten with sound pages.
     pub segments: u64,
@@ -87,7 +89,7 @@ struct Body {
 
 impl Store {
     /// Heals what is known to be bad: pages that checkpoints need are taken from where this store, or `from`, has equal ones;
-    /// manifests that are damaged are taken from `from` if it has them. Verify the store before: what it finds is noted, and
+    /// manifests that are damaged or lost are taken from `from` if it has them. A damaged catalogue log is begun anew. Verify the store before: what it finds is noted, and
     /// only what is noted is healed. A crash leaves every checkpoint readable that was. Garbage collection, writers and
     /// readers are locked out.
     pub fn repair(&self, from: Option<&Store>) -> Result<Repaired, StoreError> {
@@ -111,7 +113,17 @@ impl Store {
         }
         let known = KnownBad::read(&self.medium)?;
         self.heal_segments(&known, from, None, &lock, &mut done)?;
+        // What is lost by what can be read of the log is lost by the new one as well.
+        let mut known: Vec<CheckpointId> = self.ids()?;
+        known.extend(self.lost()?.iter().flat_map(|lost| &lost.checkpoints));
+        done.log = self.log_dropped(&[], &known, true)?;
         Ok(done)
+    }
+
+    /// Checkpoints that the catalogue log has and the store has not.
+    fn lost(&self) -> Result<Vec<Finding>, StoreError> {
+        let there = self.ids()?.into_iter().collect();
+        Ok(self.logged()?.missing(&there))
     }
 
     /// Heals from within the store what is known to be bad, if anything is and if nobody else has the store open; `None` if
@@ -159,19 +171,26 @@ impl Store {
         }
     }
 
-    /// Replaces damaged manifests by those of the same id in another store.
+    /// Replaces damaged and lost manifests by those of the same id in another store.
     fn take_manifests(&self, from: &Store, done: &mut Repaired) -> Result<(), StoreError> {
+        let mut wanted = Vec::new();
         for id in self.ids()? {
             match read_map(self, id, |_, _| ()) {
-                Err(StoreError::Damaged(finding)) => match read_map(from, id, |_, _| ()) {
-                    Ok(()) => {
-                        self.take_manifest(from, id)?;
-                        done.manifests.push(id);
-                    }
-                    Err(StoreError::Damaged(_) | StoreError::NoSuchCheckpoint(_)) => done.left.push(*finding),
-                    Err(error) => return Err(error),
-                },
+                Err(StoreError::Damaged(finding)) => wanted.push((id, *finding)),
                 Ok(()) | Err(StoreError::NoSuchCheckpoint(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        for lost in self.lost()? {
+            wanted.extend(lost.checkpoints.first().map(|&id| (id, lost.clone())));
+        }
+        for (id, finding) in wanted {
+            match read_map(from, id, |_, _| ()) {
+                Ok(()) => {
+                    self.take_manifest(from, id)?;
+                    done.manifests.push(id);
+                }
+                Err(StoreError::Damaged(_) | StoreError::NoSuchCheckpoint(_)) => done.left.push(finding),
                 Err(error) => return Err(error),
             }
         }

@@ -273,9 +273,10 @@ impl<'s> Staging<'s> {
         let own_bytes = own.iter().map(|(_, len_bytes)| len_bytes).sum();
         let (head, number) = self.publish_manifest(head, body, own_bytes, number)?;
         let info = head.info.clone();
-        self.confirm(&info, &names, &known)?;
-        self.store.heads.borrow_mut().insert(info.id, Rc::new(head));
+        self.confirm_whole(&info, &names, &known)?;
         self.store.log_committed(&info, number)?;
+        self.confirm_lease(&info)?;
+        self.store.heads.borrow_mut().insert(info.id, Rc::new(head));
         known.loaded.extend(own);
         // An index that knows pages of a segment that was thrown away must not outlive it.
         *self.store.known.borrow_mut() = all_used.then_some(known);
@@ -323,9 +324,13 @@ impl<'s> Staging<'s> {
 
     /// Step 8 of the commit. As long as the lock is held, whoever collects garbage from now on sees the manifest, and nobody did
     /// so since the segments were looked for. If it was lost nothing can be promised. What is whole is not taken back all the
-    /// same: somebody may have counted on it already and dropped its elders. The lease is looked at last: whoever takes it from
-    /// here on finds a checkpoint that was made before.
-    fn confirm(&self, info: &CheckpointInfo, names: &[SegmentName], known: &Known) -> Result<(), StoreError> {
+    /// same: somebody may have counted on it already and dropped its elders.
+    fn confirm_whole(
+        &self,
+        info: &CheckpointInfo,
+        names: &[SegmentName],
+        known: &Known,
+    ) -> Result<(), StoreError> {
         let lost = self.lock.check("promise that the checkpoint just made is whole");
         if lost.is_err() {
             let complete = self.check_segments(names, known);
@@ -334,9 +339,15 @@ impl<'s> Staging<'s> {
             }
             complete?;
         }
-        lost?;
+        lost
+    }
+
+    /// Step 10 of the commit. The lease is looked at last: whoever takes it from here on finds a checkpoint that was made
+    /// before. What a deposed holder made is given up like any other, so that it is not missed; where that cannot be said it
+    /// stays, and is told from the new holder's by its epoch.
+    fn confirm_lease(&self, info: &CheckpointInfo) -> Result<(), StoreError> {
         let deposed = self.store.check_fence(&info.guest);
-        if deposed.is_err() {
+        if deposed.is_err() && self.store.log_dropped(&[info.id], &[], false).is_ok() {
             self.withdraw(info.id);
         }
         deposed

@@ -1,4 +1,4 @@
-//! A file of the log: `docs/checkpoint-format.md` §3.5.
+//! A file of the log: `docs/checkpoint-format.md` §3.6.
 
 use super::entry::{Alive, ENTRY_BYTES, Entry};
 use super::root::CatalogueRoot;

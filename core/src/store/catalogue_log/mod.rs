@@ -8,7 +8,7 @@
 //!
 //! The directory is the catalogue, the log only says what it should be: reading needs no log, and a writer that cannot
 //! get at it leaves its entry to the next one, who finds a checkpoint that the log does not have and *adopts* it. The
-//! bytes are specified in `docs/checkpoint-format.md` §3.5.
+//! bytes are specified in `docs/checkpoint-format.md` §3.6.
 
 mod entry;
 mod file;
@@ -27,7 +27,7 @@ use file::{FILE_BYTES_MAX, LogFile, VERSION, Wrong};
 
 use super::entries::{self, Contents};
 use super::files::{CATALOGUE, LOG_BEGUN, StoreFile, checkpoint_path};
-use super::{CheckpointId, CheckpointInfo, Finding, Store, StoreError, verify};
+use super::{CheckpointId, CheckpointInfo, Finding, FindingKind, Store, StoreError, verify};
 use crate::medium::MediumErrorKind;
 use crate::units::Timestamp;
 
@@ -49,32 +49,44 @@ impl Store {
         }
     }
 
-    /// Says that checkpoints are given up, before their manifests go, and of what else is there that it is. With `heal` a log
-    /// that is damaged anywhere begins anew.
+    /// Says that checkpoints are given up, before their manifests go, and of what else should be there that it is. With `heal` a
+    /// log that is damaged anywhere begins anew, unless that is only because this process may not read it. Tells whether it
+    /// did.
     pub(super) fn log_dropped(
         &self,
         dropped: &[CheckpointId],
         kept: &[CheckpointId],
         heal: bool,
-    ) -> Result<(), StoreError> {
-        let heal = heal && !self.review_log()?.findings.is_empty();
+    ) -> Result<bool, StoreError> {
+        let heal = heal && {
+            let findings = self.review_log()?.findings;
+            !findings.is_empty() && findings.iter().all(Finding::is_hopeless)
+        };
         if dropped.is_empty() && !heal {
-            return Ok(());
+            return Ok(false);
         }
         let kept = kept.iter().map(|&id| (Kind::Adopted, id));
         let events = kept.chain(dropped.iter().map(|&id| (Kind::Dropped, id)));
-        self.append_to_log(self.clock.now(), events.collect(), heal, None)
+        self.append_to_log(self.clock.now(), events.collect(), heal, None)?;
+        Ok(heal)
     }
 
-    /// What the log says should be there. Nothing if it cannot be read: `verify` tells of that.
+    /// What the log says should be there. Nothing if it is damaged, which stops nobody: `verify` tells of that.
     pub(super) fn logged(&self) -> Result<Logged, StoreError> {
         let last = verify::damage(self.log_files())?.ok();
         let Some((first, _)) = last.and_then(|files| files.own.last().copied()) else {
             return Ok(Logged::default());
         };
         match verify::damage(self.read_log_file(first)) {
-            Ok(Ok(file)) => Ok(Logged(file.alive)),
-            Ok(Err(_)) | Err(StoreError::Version { .. }) => Ok(Logged::default()),
+            Ok(Ok(file)) => Ok(Logged {
+                alive: file.alive,
+                unread: None,
+            }),
+            Ok(Err(finding)) => Ok(Logged {
+                alive: Alive::new(),
+                unread: Some(finding).filter(|finding| finding.kind != FindingKind::Damaged),
+            }),
+            Err(StoreError::Version { .. }) => Ok(Logged::default()),
             Err(error) => Err(error),
         }
     }
@@ -114,20 +126,28 @@ impl Store {
     fn log_was_begun(&self) -> Result<bool, StoreError> {
         match self.medium.open(LOG_BEGUN) {
             Ok(_) => Ok(true),
-            Err(error) if error.kind == MediumErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(error) => match error.kind {
+                MediumErrorKind::NotFound => Ok(false),
+                MediumErrorKind::Halted | MediumErrorKind::Exhausted => Err(error.into()),
+                // It has no content: that it is there is all that it says.
+                _ => Ok(true),
+            },
         }
     }
 }
 
 /// What should be in a store.
 #[derive(Debug, Default)]
-pub(super) struct Logged(Alive);
+pub(super) struct Logged {
+    alive: Alive,
+    /// Why nobody can tell for now. Another process, or a later one, may be able to.
+    pub(super) unread: Option<Finding>,
+}
 
 impl Logged {
     /// Those that are not among the manifests that are there.
     pub(super) fn missing(&self, there: &BTreeSet<CheckpointId>) -> Vec<Finding> {
-        let missing = self.0.iter().filter(|(id, _)| !there.contains(id));
+        let missing = self.alive.iter().filter(|(id, _)| !there.contains(id));
         missing.map(|(&id, &number)| lost(id, number)).collect()
     }
 }

@@ -8,7 +8,7 @@ use super::root::CatalogueRoot;
 use super::{Timestamp, log_path};
 use crate::medium::{LockAttempt, LockMode, MediumErrorKind, MediumLock};
 use crate::store::files::{self, CATALOGUE, LOG_BEGUN, LOG_LOCK, TmpFile};
-use crate::store::{CheckpointId, Store, StoreError, verify};
+use crate::store::{CheckpointId, FindingKind, Store, StoreError, verify};
 
 /// How long a writer waits for others to add their entries, which takes each a moment. Then its own are left to the next.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -83,6 +83,8 @@ impl Store {
         };
         match verify::damage(read)? {
             Ok(file) if !anew => Ok((file, false)),
+            // What does not read now may read again.
+            Err(finding) if !anew && finding.kind != FindingKind::Damaged => Err(finding.into()),
             Ok(_) | Err(_) => {
                 let behind = first.saturating_add(ENTRIES_MAX as u64);
                 Ok((begun(Kind::BegunAnew, behind, at), true))

@@ -7,7 +7,7 @@ use crate::store::live::Live;
 use crate::store::manifest::Manifest;
 use crate::store::retention::{Judge, Scope};
 use crate::store::whole::Footers;
-use crate::store::{CheckpointId, CheckpointInfo, Finding, FindingKind, SegmentName, Store, StoreError};
+use crate::store::{CheckpointId, CheckpointInfo, Finding, SegmentName, Store, StoreError};
 
 /// What has been seen of the checkpoints that stay. Each manifest is read once.
 #[derive(Debug)]
@@ -59,13 +59,19 @@ impl<'s> Census<'s> {
     /// Takes in manifests that a listing could not read. Whose they are and what they need is unknown.
     pub(super) fn take_unlisted(&mut self, found: Vec<Finding>) {
         for finding in found.into_iter().filter(|found| !found.checkpoints.is_empty()) {
-            if self.drop_of == Some(Scope::All) && is_hopeless(&finding) {
+            if self.drop_of == Some(Scope::All) && finding.is_hopeless() {
                 self.doomed.push(finding);
             } else {
                 self.held.all = true;
                 self.held.by.push(finding);
             }
         }
+    }
+
+    /// What checkpoints need that nobody can name for now stays.
+    pub(super) fn hold_all(&mut self, why: Finding) {
+        self.held.all = true;
+        self.held.by.push(why);
     }
 
     /// Looks at a checkpoint that stays: is it whole?
@@ -132,7 +138,7 @@ impl<'s> Census<'s> {
             .drop_of
             .as_ref()
             .is_some_and(|scope| scope.covers(&info.guest));
-        !is_covered || !is_hopeless(lacking)
+        !is_covered || !lacking.is_hopeless()
     }
 }
 
@@ -140,11 +146,6 @@ impl Judge for Census<'_> {
     fn is_whole(&mut self, info: &CheckpointInfo) -> Result<bool, StoreError> {
         self.look_at(info)
     }
-}
-
-/// What this process may not read another can.
-fn is_hopeless(finding: &Finding) -> bool {
-    finding.kind != FindingKind::Denied
 }
 
 fn damage(error: StoreError) -> Result<Finding, StoreError> {

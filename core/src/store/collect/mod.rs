@@ -124,6 +124,10 @@ impl Store {
         let lost = logged.missing(&listing.ids());
         census.take_unlisted(listing.damaged);
         census.take_unlisted(lost);
+        let heal_log = options.drop_damaged && *scope == Scope::All;
+        if let Some(unread) = logged.unread.filter(|unread| !heal_log || !unread.is_hopeless()) {
+            census.hold_all(unread);
+        }
         let mut split = split(listing.checkpoints, &mut census)?;
         for info in &split.kept {
             census.look_at(info)?;
@@ -148,7 +152,7 @@ impl Store {
             let stays: Vec<_> = pruned.kept.iter().map(|info| info.id).collect();
             let guard = Guard {
                 alone: &|| lock.check(operation),
-                log: &|| self.log_dropped(&goes, &stays, options.drop_damaged),
+                log: &|| self.log_dropped(&goes, &stays, heal_log).map(drop),
             };
             let done = self.carry_out(&plan, &census.live, guard)?;
             pruned.collected = done.report;

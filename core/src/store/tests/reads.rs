@@ -261,7 +261,16 @@ fn verify(case: &Case<'_>, store: &Store) -> Result<(), StoreError> {
     let findings = store.verify(None)?.findings;
     let named: Vec<_> = findings.iter().map(|finding| &*finding.path).collect();
     let is_gone = case.is_missing() && case.path.starts_with("checkpoints/");
-    assert_eq!(named, if is_gone { vec![] } else { vec![case.path] });
+    // Nobody reads it: it says something by being there.
+    let is_mark = case.path == "catalogue-begun";
+    assert_eq!(
+        named,
+        if is_gone || is_mark {
+            vec![]
+        } else {
+            vec![case.path]
+        }
+    );
     let kind = match case.kind {
         MediumErrorKind::Denied => FindingKind::Denied,
         MediumErrorKind::NotFound | MediumErrorKind::UnexpectedEnd | MediumErrorKind::NotAFile => {
@@ -433,5 +442,43 @@ fn a_read_that_fails_is_a_finding_on_its_file_in_every_operation() {
             };
             assert!(is_right, "{done:?}");
         }
+    }
+}
+
+/// What the log says outlives a read of it that fails: others may read it, or a later one. Meanwhile nothing goes.
+#[test]
+fn a_log_that_does_not_read_now_is_not_begun_anew() {
+    let (image, held) = two_guests();
+    let (path, log) = image
+        .iter()
+        .find(|(path, _)| path.starts_with("catalogue/"))
+        .unwrap();
+    for (kind, at) in [MediumErrorKind::Denied, MediumErrorKind::Other]
+        .into_iter()
+        .flat_map(|kind| [At::Open, At::Read].map(|at| (kind, at)))
+    {
+        let (image, held) = (&image, &held);
+        let case = Case {
+            image,
+            held,
+            path,
+            at,
+            kind,
+        };
+        let (medium, store) = case.open();
+        let store = store.unwrap();
+        let retention = Retention {
+            keep_last: Some(1),
+            ..Retention::new(Scope::All)
+        };
+        commit(&case, &store).unwrap();
+        let pruned = store.prune(&retention, CollectOptions::default()).unwrap();
+        assert_eq!((pruned.dropped.len(), pruned.collected.undone.len()), (0, 1));
+        assert_eq!(&medium.image()[path], log);
+        case.all_whole(&medium.image(), &case.ids().collect::<Vec<_>>());
+
+        let begun_anew = kind == MediumErrorKind::Other;
+        assert_eq!(store.repair(None).unwrap().log, begun_anew);
+        assert_eq!(medium.image().get(path) == Some(log), !begun_anew);
     }
 }
