@@ -192,8 +192,7 @@ proptest! {
                 2 => drop(bytes.splice(at..at, std::iter::repeat_n(byte, len))),
                 3 => drop(bytes.drain(at..end)),
                 4 => bytes.truncate(at),
-                // The catalogue is the directory: nothing else says what should be in it.
-                _ if path.starts_with("segments/") => {
+                _ if path.starts_with("segments/") || path.starts_with("checkpoints/") => {
                     damaged.files.remove(&path);
                     continue;
                 }
@@ -204,6 +203,14 @@ proptest! {
                 let disk = SimMedium::new(damaged);
                 drop(open(&disk).unwrap().verify(None).unwrap());
                 damaged = disk.image();
+            }
+        }
+        // Without the log nothing tells that a manifest was there.
+        let log = &paths(&image, "catalogue/")[0];
+        if damaged.files.get(log) != image.files.get(log) {
+            for path in paths(&image, "checkpoints/") {
+                let manifest = image.files[&path].clone();
+                damaged.files.entry(path).or_insert(manifest);
             }
         }
         let disk = SimMedium::new(damaged);
