@@ -15,6 +15,9 @@ pub enum FindingKind {
     Unreadable,
     /// This process may not read it; another may.
     Denied,
+    /// A link, a FIFO, a device or a directory has its place. Nobody removes or replaces what is no file: that is for whoever
+    /// put it there.
+    NotAFile,
 }
 
 /// Damage found: a value, not an error.
@@ -56,9 +59,8 @@ impl Finding {
     ) -> Result<Self, MediumError> {
         let kind = match error.kind {
             MediumErrorKind::Halted | MediumErrorKind::Exhausted => return Err(error),
-            MediumErrorKind::NotFound | MediumErrorKind::UnexpectedEnd | MediumErrorKind::NotAFile => {
-                FindingKind::Damaged
-            }
+            MediumErrorKind::NotFound | MediumErrorKind::UnexpectedEnd => FindingKind::Damaged,
+            MediumErrorKind::NotAFile => FindingKind::NotAFile,
             MediumErrorKind::Denied => FindingKind::Denied,
             MediumErrorKind::AlreadyExists
             | MediumErrorKind::Full
@@ -271,7 +273,7 @@ impl StoreError {
     /// Bytes are damaged, as far as can be told for good.
     pub fn is_damage(&self) -> bool {
         self.finding()
-            .is_some_and(|finding| finding.kind == FindingKind::Damaged)
+            .is_some_and(|finding| matches!(finding.kind, FindingKind::Damaged | FindingKind::NotAFile))
     }
 
     /// What is wrong with a file, if that is what it is: damage, or a file that does not read.

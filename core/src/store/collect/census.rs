@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::store::files::SEGMENTS;
+use crate::store::files::{CHECKPOINTS, SEGMENTS};
 use crate::store::live::Live;
 use crate::store::manifest::Manifest;
 use crate::store::retention::{Judge, Scope};
@@ -142,9 +142,13 @@ impl Judge for Census<'_> {
     }
 }
 
-/// What this process may not read another can.
+/// What this process may not read another can; and what has a manifest's place and is no file is not the store's to remove.
 fn is_hopeless(finding: &Finding) -> bool {
-    finding.kind != FindingKind::Denied
+    match finding.kind {
+        FindingKind::Damaged | FindingKind::Unreadable => true,
+        FindingKind::NotAFile => !finding.path.starts_with(CHECKPOINTS),
+        FindingKind::Denied => false,
+    }
 }
 
 fn damage(error: StoreError) -> Result<Finding, StoreError> {
