@@ -258,6 +258,47 @@ fn whatever_stands_in_the_place_of_a_file_of_the_store_harms_that_file_alone() {
     }
 }
 
+#[test]
+fn what_is_no_file_is_named_and_never_removed_or_replaced() {
+    let world = World::new();
+    let places = own(&world.base()).into_iter().filter(|path| {
+        let dir = path.parent().unwrap();
+        [Path::new("checkpoints"), Path::new("segments")].contains(&dir)
+    });
+    for path in places {
+        for kind in KINDS {
+            let (_scratch, store, outside) = world.fresh();
+            let at = store.join(&path);
+            fs::remove_file(&at).unwrap();
+            if !kind.make(&at, &outside) {
+                continue;
+            }
+            let what = format!("{kind:?} at {}", path.display());
+            let before = (snapshot(&outside), fs::symlink_metadata(&at).unwrap().file_type());
+            let base = world.base();
+            let commands: [&[&str]; 3] = [
+                &["prune", "--keep-last=1", "--drop-damaged"],
+                &["verify", "--repair", "--from", base.to_str().unwrap()],
+                &["prune", "--keep-last=1", "--drop-damaged", "--max-unused=0"],
+            ];
+            for command in commands {
+                let ended = revenant(&store, command);
+                assert!(ended.is_civil(), "{what}: {ended:?}");
+            }
+            assert_eq!(snapshot(&outside), before.0, "{what}");
+            let after = fs::symlink_metadata(&at).map(|found| found.file_type());
+            if matches!(kind, Kind::Empty | Kind::Text) {
+                assert!(after.is_err(), "{what}: damage was not dropped");
+                continue;
+            }
+            assert!(after.is_ok_and(|kind| kind == before.1), "{what} is gone");
+            let said = String::from_utf8(revenant(&store, &["verify", "--json"]).stdout).unwrap();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(said.contains(name), "{what} is not named: {said}");
+        }
+    }
+}
+
 /// Is this one of the files that the sound guest does without?
 fn reads_as_sound(world: &World, store: &Path, path: &Path) -> bool {
     let (_scratch, copy, _) = world.fresh();

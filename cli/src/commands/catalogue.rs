@@ -397,6 +397,7 @@ pub(super) fn finding_json(finding: &Finding) -> Value {
         FindingKind::Damaged => "damaged",
         FindingKind::Unreadable => "unreadable",
         FindingKind::Denied => "denied",
+        FindingKind::NotAFile => "not-a-file",
     };
     json!({
         "path": finding.path,

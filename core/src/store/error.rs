@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::files::SEGMENTS;
 use super::{CheckpointId, GuestNameFault};
 use crate::medium::{LockHolder, MediumError, MediumErrorKind};
 use crate::units::Pfn;
@@ -15,6 +16,9 @@ pub enum FindingKind {
     Unreadable,
     /// This process may not read it; another may.
     Denied,
+    /// A link, a FIFO, a device or a directory has its place. Nobody removes or replaces what is no file: that is for whoever
+    /// put it there.
+    NotAFile,
 }
 
 /// Damage found: a value, not an error.
@@ -33,9 +37,14 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Nobody can read it, as far as this process can tell: what it may not read, another may.
+    /// Nobody will read it again, as far as this process can tell, and it may go: what it may not read, another may, and what is
+    /// no file is not the store's to remove. (What only counts on such a segment may go.)
     pub(super) fn is_hopeless(&self) -> bool {
-        self.kind != FindingKind::Denied
+        match self.kind {
+            FindingKind::Damaged | FindingKind::Unreadable => true,
+            FindingKind::NotAFile => self.path.starts_with(SEGMENTS),
+            FindingKind::Denied => false,
+        }
     }
 
     pub(super) fn new(
@@ -61,9 +70,8 @@ impl Finding {
     ) -> Result<Self, MediumError> {
         let kind = match error.kind {
             MediumErrorKind::Halted | MediumErrorKind::Exhausted => return Err(error),
-            MediumErrorKind::NotFound | MediumErrorKind::UnexpectedEnd | MediumErrorKind::NotAFile => {
-                FindingKind::Damaged
-            }
+            MediumErrorKind::NotFound | MediumErrorKind::UnexpectedEnd => FindingKind::Damaged,
+            MediumErrorKind::NotAFile => FindingKind::NotAFile,
             MediumErrorKind::Denied => FindingKind::Denied,
             MediumErrorKind::AlreadyExists
             | MediumErrorKind::Full
@@ -276,7 +284,7 @@ impl StoreError {
     /// Bytes are damaged, as far as can be told for good.
     pub fn is_damage(&self) -> bool {
         self.finding()
-            .is_some_and(|finding| finding.kind == FindingKind::Damaged)
+            .is_some_and(|finding| matches!(finding.kind, FindingKind::Damaged | FindingKind::NotAFile))
     }
 
     /// What is wrong with a file, if that is what it is: damage, or a file that does not read.

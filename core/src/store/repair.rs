@@ -27,7 +27,7 @@ use super::pool::Job;
 use super::segment::{SegmentReader, SegmentRewriter};
 use super::slots::SlotSet;
 use super::verify::damage;
-use super::{CheckpointId, Finding, SegmentName, Store, StoreError, entries, header};
+use super::{CheckpointId, Finding, FindingKind, SegmentName, Store, StoreError, entries, header};
 use crate::units::PAGE_SIZE;
 
 /// What it is called where it is refused.
@@ -176,6 +176,10 @@ impl Store {
         let mut wanted = Vec::new();
         for id in self.ids()? {
             match read_map(self, id, |_, _| ()) {
+                // It would be put in the place of what is not the store's.
+                Err(StoreError::Damaged(finding)) if finding.kind == FindingKind::NotAFile => {
+                    done.left.push(*finding);
+                }
                 Err(StoreError::Damaged(finding)) => wanted.push((id, *finding)),
                 Ok(()) | Err(StoreError::NoSuchCheckpoint(_)) => {}
                 Err(error) => return Err(error),
@@ -218,7 +222,12 @@ impl Store {
         let suspects: BTreeSet<SegmentName> = needed.iter().chain(known.segments.keys()).copied().collect();
         let mut sick = Vec::new();
         for name in suspects {
-            sick.extend(self.examine(name, known.of(name), needed.contains(&name), from)?);
+            let is_needed = needed.contains(&name);
+            match self.examine(name, known.of(name), is_needed, from)? {
+                Ok(found) => sick.extend(found),
+                Err(in_its_place) if is_needed => done.left.push(in_its_place),
+                Err(_) => {}
+            }
         }
         self.mark_needed(&mut sick, all_readable)?;
         let mut rest = &sick[..];
@@ -249,28 +258,33 @@ impl Store {
         Ok((names, all_readable))
     }
 
-    /// Looks at a segment again: what of it is bad now. The list of one that is gone and needed by nobody is cleared.
+    /// Looks at a segment again: what of it is bad now. The list of one that is gone and needed by nobody is cleared. What is in
+    /// its place and no file is a finding that nothing can be done about here.
     fn examine(
         &self,
         name: SegmentName,
         listed: &[Range<u32>],
         needed: bool,
         from: Option<&Store>,
-    ) -> Result<Option<Sick>, StoreError> {
+    ) -> Result<Result<Option<Sick>, Finding>, StoreError> {
         let opened = damage(SegmentReader::open(&self.medium, name))?;
         if listed.is_empty() && (opened.is_ok() || !needed) {
-            return Ok(None);
+            return Ok(Ok(None));
         }
+        let opened = match opened {
+            Err(finding) if finding.kind == FindingKind::NotAFile => return Ok(Err(finding)),
+            opened => opened,
+        };
         if let Ok(segment) = opened {
             let slots = segment.footer.digests.len();
-            return Ok(Some(Sick::new(name, slots, still_bad(&segment, listed)?)));
+            return Ok(Ok(Some(Sick::new(name, slots, still_bad(&segment, listed)?))));
         }
         if !needed {
             bad::write_list(&self.medium, name, &[])?;
-            return Ok(None);
+            return Ok(Ok(None));
         }
         let slots = self.body(name, from)?.map_or(0, |body| body.digests.len());
-        Ok(Some(Sick::new(name, slots, vec![WHOLE])))
+        Ok(Ok(Some(Sick::new(name, slots, vec![WHOLE]))))
     }
 
     /// What a segment can be rewritten from; `None` if no footer of it is to be had.

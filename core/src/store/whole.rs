@@ -137,4 +137,18 @@ impl Store {
         }
         Ok(found)
     }
+    /// Orders checkpoints of one guest, given oldest first, for a restart that tries them from the back: those that are not whole
+    /// come before all others, and so serve when nothing else does. Also gives what the moved ones lack.
+    ///
+    /// # Errors
+    /// As of [`not_whole`](Self::not_whole).
+    pub fn whole_last(
+        &self,
+        ids: Vec<CheckpointId>,
+    ) -> Result<(Vec<CheckpointId>, BTreeMap<CheckpointId, Finding>), StoreError> {
+        let lacking = self.not_whole(ids.iter().copied())?;
+        let (mut ordered, whole): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| lacking.contains_key(id));
+        ordered.extend(whole);
+        Ok((ordered, lacking))
+    }
 }

@@ -197,6 +197,28 @@ fn damage_to_one_page_names_the_checkpoints_that_have_it() {
 }
 
 #[test]
+fn a_restart_tries_the_newest_whole_checkpoint_first_and_forgets_none() {
+    let (image, done) = small_store();
+    let own = vec![done[0].0, done[2].0];
+    let files = image.keys().filter(|path| path.contains('/'));
+    for path in files.filter(|path| path.starts_with("segments/") || path.starts_with("checkpoints/")) {
+        for cut in [0, image[path].len() / 2, image[path].len() - 1] {
+            let mut damaged = image.clone();
+            damaged.get_mut(path).unwrap().truncate(cut);
+            let store = open(&damaged).unwrap();
+            let is_whole = |id: &CheckpointId| store.verify(Some(*id)).unwrap().findings.is_empty();
+            let (ordered, lacking) = store.whole_last(own.clone()).unwrap();
+            let newest_whole = own.iter().rev().find(|id| is_whole(id)).or(own.last());
+            assert_eq!(ordered.last(), newest_whole, "{path} cut to {cut}");
+            for id in &own {
+                assert!(ordered.contains(id), "{path} cut to {cut}");
+                assert_eq!(lacking.contains_key(id), !is_whole(id), "{path} cut to {cut}");
+            }
+        }
+    }
+}
+
+#[test]
 fn damaged_pages_are_stored_anew_once_nobody_uses_them() {
     let (image, done) = small_store();
     let path = image

@@ -273,9 +273,8 @@ fn verify(case: &Case<'_>, store: &Store) -> Result<(), StoreError> {
     );
     let kind = match case.kind {
         MediumErrorKind::Denied => FindingKind::Denied,
-        MediumErrorKind::NotFound | MediumErrorKind::UnexpectedEnd | MediumErrorKind::NotAFile => {
-            FindingKind::Damaged
-        }
+        MediumErrorKind::NotFound | MediumErrorKind::UnexpectedEnd => FindingKind::Damaged,
+        MediumErrorKind::NotAFile => FindingKind::NotAFile,
         _ => FindingKind::Unreadable,
     };
     assert!(
@@ -369,7 +368,11 @@ fn drop_damaged(case: &Case<'_>, store: &Store, medium: &MemoryMedium) -> Result
     };
     let pruned = store.prune(&retention, options)?;
     for id in case.ids().filter(|id| !case.hides(*id)) {
-        let stays = case.spares(id) || case.kind == MediumErrorKind::Denied;
+        let stays = match case.kind {
+            MediumErrorKind::Denied => true,
+            MediumErrorKind::NotAFile if case.is_manifest_of(id) => true,
+            _ => case.spares(id),
+        };
         assert_eq!(is_there(medium, id), stays, "{id}");
     }
     let kept: Vec<_> = pruned.kept.iter().map(|info| info.id).collect();

@@ -248,6 +248,22 @@ impl<'a> Driver<'a> {
         Ok(ids.filter(|id| !self.hung.contains(id)).collect())
     }
 
+    /// The same, in the order in which a restart tries them: a whole one before the others, however new these are. A restore that
+    /// breaks off over missing pages costs the time that the guest is down.
+    fn whole_last(&mut self, candidates: Vec<Id>) -> Vec<Id> {
+        match self.store.whole_last(candidates.clone()) {
+            Ok((ordered, lacking)) => {
+                for (id, finding) in lacking {
+                    let lacks = finding.to_string();
+                    self.note("not-whole", json!({ "checkpoint": id.to_hex(), "lacks": lacks }));
+                }
+                ordered
+            }
+            // The restore itself finds out.
+            Err(_) => candidates,
+        }
+    }
+
     /// Why it is over, if it is.
     fn ended(&self) -> Option<Ended> {
         if let Some(by) = self.rival() {
@@ -508,7 +524,7 @@ impl<'a> Driver<'a> {
                     nap(&*self.clock, self.clock.now() + STORE_AGAIN_AFTER, || true);
                 }
                 Ok(candidates) => {
-                    machine.replace_candidates(candidates);
+                    machine.replace_candidates(self.whole_last(candidates));
                     return Event::TimerExpired;
                 }
                 Err(_) if self.stopped() => return Event::TimerExpired,
