@@ -184,7 +184,8 @@ impl World {
         };
     }
 
-    /// From now on this loses power when the host stops.
+    /// From now on this loses power when the host stops. The world holds it, so it must not hold the world: the two would keep
+    /// each other for ever.
     pub fn attach(&self, host: HostId, powered: Rc<dyn Powered>) {
         self.state.borrow_mut().hosts[host.0].powered.push(powered);
     }

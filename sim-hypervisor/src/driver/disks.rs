@@ -63,8 +63,8 @@ impl Disks {
 
     fn attach(&self, world: &World, host: HostId) {
         let attached = Attached {
-            local: self.local.medium.clone(),
-            shared: self.shared.as_ref().map(|disk| disk.medium.clone()),
+            local: self.local.medium.at_a_standstill(),
+            shared: self.shared.as_ref().map(|disk| disk.medium.at_a_standstill()),
             losses: Rc::clone(&self.losses),
         };
         world.attach(host, Rc::new(attached));

@@ -79,6 +79,14 @@ impl SimMedium {
         }
     }
 
+    /// The same disk for who strikes it while its world stands still: no call takes time, and the world is not kept alive by it.
+    pub(crate) fn at_a_standstill(&self) -> Self {
+        SimMedium {
+            disk: Rc::clone(&self.disk),
+            pace: Rc::new(pace::Instantly),
+        }
+    }
+
     /// Breaks it: until it is mended it is read-only, as a file system makes itself after an I/O error, and every later write to
     /// files that are open now fails.
     pub fn refuse_writes_until(&self, mended: Timestamp) {
