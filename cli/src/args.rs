@@ -705,8 +705,8 @@ pub(crate) struct CheckpointArgs {
 /// What of this host a checkpoint may name.
 #[derive(Debug, Args)]
 pub(crate) struct DisksArg {
-    /// Also let the checkpoint's configuration name this disk of the host, or all that match (* and ? stand for parts of a
-    /// name); allowed anyway are those that a configuration in /etc/xen gives a guest of this name
+    /// Also let the checkpoint's configuration name this disk, file, program or device of the host, or all that match (* and ? stand for
+    /// parts of a name); allowed anyway are those that a configuration in /etc/xen gives a guest of this name
     #[arg(long, value_name = "PATH")]
     pub(crate) allow_disk: Vec<String>,
     /// A file that lists such paths, one a line [default: /etc/revenant/disks.allow, if it is there]

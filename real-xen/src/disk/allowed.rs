@@ -1,9 +1,11 @@
-//! Which of this host's devices and files a checkpoint may name.
+//! Which of this host's devices, files and options a checkpoint may name.
 //!
 //! A checkpoint carries the guest's configuration, and with it paths that are opened as root: who can write to a store could
 //! have a guest's disk written over any other of the same size, or give a guest the host's own. So only those paths are
-//! used that the host itself knows for the guest, or that whoever runs the host has listed.
+//! used that the host itself knows for the guest, or that whoever runs the host has listed. Options whose text a device model or a
+//! boot loader gets could name anything, so only those are passed on that the host itself knows for the guest.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -36,10 +38,11 @@ pub enum AllowedError {
     },
 }
 
-/// Paths, or patterns of paths, that checkpoints may name.
+/// Paths, or patterns of paths, that checkpoints may name, and options that they may ask for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedDisks {
     entries: Vec<String>,
+    options: BTreeSet<(String, String)>,
 }
 
 impl AllowedDisks {
@@ -76,6 +79,22 @@ impl AllowedDisks {
         let paths = paths.into_iter().filter(|path| plain(path).is_some());
         self.entries
             .extend(paths.map(|path| path.to_string_lossy().into_owned()));
+    }
+
+    /// Allows a value of a key of an xl configuration (xl.cfg(5)), exactly as it is written.
+    pub fn add_option(&mut self, key: &str, value: &str) {
+        self.options.insert((key.to_owned(), value.to_owned()));
+    }
+
+    /// Allows what others allow, too.
+    pub fn join(&mut self, others: AllowedDisks) {
+        self.entries.extend(others.entries);
+        self.options.extend(others.options);
+    }
+
+    /// May a checkpoint ask for this value of this key of an xl configuration?
+    pub fn allows_option(&self, key: &str, value: &str) -> bool {
+        self.options.contains(&(key.to_owned(), value.to_owned()))
     }
 
     /// May a checkpoint name this path? What counts is what the path leads to: another name of an allowed device is the
@@ -131,91 +150,6 @@ fn matches(pattern: &str, name: &str) -> bool {
         }
     }
     from(pattern.as_bytes(), name.as_bytes())
-}
-
-/// The disks that this host's own configurations give to a guest of this name: files in `folder` (`/etc/xen`) and its
-/// `auto` that say `name = "GUEST"`. What cannot be read or understood allows nothing.
-pub fn configured_disks(folder: &Path, guest: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for folder in [folder.to_owned(), folder.join("auto")] {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        for text in entries.filter_map(|entry| fs::read_to_string(entry.path()).ok()) {
-            let text = without_comments(&text);
-            if value_of(&text, "name").and_then(|value| quoted(value).next()) == Some(guest) {
-                found.extend(value_of(&text, "disk").into_iter().flat_map(disk_paths));
-            }
-        }
-    }
-    found
-}
-
-fn without_comments(text: &str) -> String {
-    let mut kept = String::new();
-    for line in text.lines() {
-        let mut quote = None;
-        for c in line.chars() {
-            match quote {
-                None if c == '#' => break,
-                None if c == '"' || c == '\'' => quote = Some(c),
-                Some(end) if c == end => quote = None,
-                _ => {}
-            }
-            kept.push(c);
-        }
-        kept.push('\n');
-    }
-    kept
-}
-
-/// What stands behind `key =`: the rest of the line, or of the list that begins there.
-fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        let behind = line
-            .trim_start()
-            .strip_prefix(key)
-            .and_then(|rest| rest.trim_start().strip_prefix('='));
-        if let Some(behind) = behind {
-            let from = at + line.len() - behind.len();
-            let value = text[from..].trim_start();
-            let end = if value.starts_with('[') {
-                value.find(']')
-            } else {
-                value.find('\n')
-            };
-            return Some(&value[..end.unwrap_or(value.len())]);
-        }
-        at += line.len();
-    }
-    None
-}
-
-/// Strings in either kind of quotes.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let start = rest.find(['"', '\''])?;
-        let quote = rest[start..].chars().next()?;
-        let inner = &rest[start + 1..];
-        let end = inner.find(quote)?;
-        rest = &inner[end + 1..];
-        Some(&inner[..end])
-    })
-}
-
-/// The targets of xl's disk specifications: `phy:/dev/vg/web1,xvda,w`, `/dev/vg/web1,raw,xvda`, `vdev=xvda,target=/dev/vg/web1`.
-fn disk_paths(list: &str) -> impl Iterator<Item = PathBuf> {
-    quoted(list).filter_map(|disk| {
-        let target = disk.split(',').enumerate().find_map(|(i, part)| {
-            let part = part.trim();
-            match part.strip_prefix("target=") {
-                Some(target) => Some(target),
-                None if i == 0 && !part.contains('=') => Some(part.rsplit(':').next().unwrap_or(part)),
-                None => None,
-            }
-        });
-        target.filter(|target| target.starts_with('/')).map(PathBuf::from)
-    })
 }
 
 #[cfg(test)]
@@ -295,29 +229,5 @@ mod tests {
         fs::write(&list, "web1\n").unwrap();
         let refused = rules.add_file(&list).unwrap_err().to_string();
         assert!(refused.contains("disks.allow"), "{refused}");
-    }
-
-    #[test]
-    fn the_hosts_own_configurations_are_read_as_people_write_them() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("auto")).unwrap();
-        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
-        write("xl.conf", "lockfile=\"/x\"\n");
-        write(
-            "web.cfg",
-            "name='web1' # disk = ['/dev/no']\ndisk = [ 'phy:/dev/vg/web1,xvda,w', # 'x,/dev/no2'\n \"/srv/a.img,raw,xvdb,rw\",\n\
-             'vdev=xvdc, format=raw, target=/dev/vg/c', 'tap:aio:/srv/t.img,xvdd,w', ',,hdc,,,cdrom' ]\nkernel='/boot/k'\n",
-        );
-        write("auto/web2.cfg", "disk=['/dev/vg/web2,,xvda']\nname = \"web2\"\n");
-        write("broken.cfg", "name = 'web1\ndisk = [ '/dev/no3,,xvda'\n");
-        let found = |guest: &str| configured_disks(dir.path(), guest);
-        let paths = |all: &[&str]| all.iter().map(PathBuf::from).collect::<Vec<_>>();
-        assert_eq!(
-            found("web1"),
-            paths(&["/dev/vg/web1", "/srv/a.img", "/dev/vg/c", "/srv/t.img"])
-        );
-        assert_eq!(found("web2"), paths(&["/dev/vg/web2"]));
-        assert_eq!(found("web"), paths(&[]));
-        assert_eq!(configured_disks(Path::new("/nonexistent"), "web1"), paths(&[]));
     }
 }

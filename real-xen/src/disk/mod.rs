@@ -16,6 +16,7 @@
 //! checkpoint reads every block.
 
 mod allowed;
+mod configured;
 mod error;
 mod exceptions;
 mod frozen;
@@ -24,7 +25,8 @@ mod snapshot;
 mod tools;
 mod write;
 
-pub use allowed::{AllowedDisks, AllowedError, DISKS_ALLOWED, configured_disks};
+pub use allowed::{AllowedDisks, AllowedError, DISKS_ALLOWED};
+pub use configured::configured;
 pub use error::DiskError;
 pub use exceptions::{Exceptions, ExceptionsError, ReadAt, read_exceptions};
 pub use frozen::{DiskConfig, DiskSet, FrozenSnapshot};

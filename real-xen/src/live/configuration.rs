@@ -7,13 +7,9 @@ use revenant_core::store::CheckpointReader;
 use revenant_xen_format::{XlHeader, names};
 use serde_json::{Value, json};
 
+use super::demands;
 use super::restore::{RestoreError, RestoreRequest};
 use crate::disk::AllowedDisks;
-
-/// Keys whose values the toolstack runs.
-const PROGRAMS: [&str; 2] = ["script", "device_model_override"];
-/// Where the toolstack's own are.
-const SCRIPTS: &str = "/etc/xen/scripts";
 
 /// A domain configuration about to be used.
 pub(super) struct Configuration {
@@ -83,7 +79,7 @@ impl Configuration {
     }
 
     /// Fails if it names a disk of this host that `allowed` does not, whoever would write to it: we now, or the guest later;
-    /// or a program that the toolstack would run, as root.
+    /// or anything else of this host that it does not know of.
     pub(super) fn check(&self, allowed: &AllowedDisks) -> Result<(), RestoreError> {
         for disk in self.json["disks"].as_array().into_iter().flatten() {
             let path = disk["pdev_path"].as_str().unwrap_or_default();
@@ -95,15 +91,11 @@ impl Configuration {
                 });
             }
         }
-        let sound = |path: &str| {
-            let path = Path::new(path);
-            !path.to_string_lossy().contains('/')
-                || path.parent() == Some(Path::new(SCRIPTS))
-                || allowed.allows(path)
-        };
-        match program(&self.json, &sound) {
-            Some(path) => Err(RestoreError::ProgramNotAllowed {
-                path: path.to_owned(),
+        match demands::unknown(&self.json, allowed) {
+            Some(demand) => Err(RestoreError::NotAllowed {
+                key: demand.key,
+                value: demand.value,
+                path: demand.path.filter(|path| Path::new(path).is_absolute()),
             }),
             None => Ok(()),
         }
@@ -116,15 +108,11 @@ impl Configuration {
     }
 }
 
-/// The first program named anywhere in the configuration that is not sound.
-fn program<'a>(json: &'a Value, sound: &dyn Fn(&str) -> bool) -> Option<&'a str> {
-    match json {
-        Value::Object(map) => map.iter().find_map(|(key, value)| match value.as_str() {
-            Some(path) if PROGRAMS.contains(&key.as_str()) && !sound(path) => Some(path),
-            _ => program(value, sound),
-        }),
-        Value::Array(all) => all.iter().find_map(|value| program(value, sound)),
-        _ => None,
+/// Allows what the configuration of a guest that this host runs asks for, besides its disks.
+pub(super) fn allow_as_running(text: &[u8], allowed: &mut AllowedDisks) {
+    let text = text.strip_suffix(&[0]).unwrap_or(text);
+    if let Ok(json) = serde_json::from_slice(text) {
+        demands::allow(&json, allowed);
     }
 }
 
@@ -183,18 +171,20 @@ mod tests {
             let told = format!("--allow-disk {path}");
             assert!(refused.contains("xvdb") && refused.contains(&told), "{refused}");
         }
-        for fine in ["vif-bridge", "/etc/xen/scripts/vif-route"] {
-            check(json!({ "nics": [{ "script": fine }] })).unwrap();
-        }
-        for foul in [
-            "/tmp/evil",
-            "../../tmp/evil",
-            "/etc/xen/scripts/../../../tmp/evil",
+        for (asks, told) in [
+            (
+                json!({ "nics": [{ "script": "/tmp/evil" }] }),
+                "--allow-disk /tmp/evil",
+            ),
+            (
+                json!({ "pcidevs": [{ "bus": 3 }] }),
+                "--allow-disk /sys/bus/pci/devices/0000:03:00.0",
+            ),
+            (json!({ "b_info": { "extra": ["-x"] } }), "device_model_args"),
         ] {
-            let refused = check(json!({ "nics": [{ "script": foul }] })).unwrap_err();
-            assert!(refused.contains(foul), "{refused}");
+            let refused = check(asks).unwrap_err();
+            assert!(refused.contains(told), "{refused}");
         }
-        check(json!({ "b_info": { "device_model_override": "/tmp/evil" } })).unwrap_err();
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod ahead;
 mod attended;
 mod configuration;
+mod demands;
 mod domain;
 mod guest_disks;
 mod hvm;

@@ -25,7 +25,7 @@ use revenant_core::store::{CheckpointId, CheckpointReader, StoreError};
 use revenant_xen_format::{ExportError, export_as};
 
 use super::configuration::Configuration;
-use crate::disk::{AllowedDisks, DiskError, DiskTarget, configured_disks, write_back};
+use crate::disk::{AllowedDisks, DiskError, DiskTarget, configured, write_back};
 use crate::live::ahead::Ahead;
 use crate::live::domain::widen;
 use crate::live::lock::DomainLock;
@@ -135,15 +135,19 @@ pub enum RestoreError {
         /// What the checkpoint's configuration calls it.
         path: String,
     },
-    /// The configuration names a program that nothing on this host allows.
+    /// The configuration asks for something else of this host that nothing on it allows.
     #[error(
-        "the checkpoint's configuration has the toolstack run {path}, which is not in /etc/xen/scripts. If it is right, add \
-         --allow-disk {path}, or a line {path} to {}",
-        crate::disk::DISKS_ALLOWED
+        "the checkpoint's configuration asks for {key} {value:?}, and no configuration of the guest in /etc/xen does. If it is \
+         right, {}",
+        leave(key, path.as_deref())
     )]
-    ProgramNotAllowed {
-        /// Its path.
-        path: String,
+    NotAllowed {
+        /// What xl.cfg(5) calls it.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// The path that would allow it, where there is one.
+        path: Option<String>,
     },
     /// It broke off when the domain stood and its disks were being written, or had been. Not an error of its own: the source
     /// tells what happened.
@@ -199,7 +203,26 @@ pub enum RestoreError {
     Vanished(String),
 }
 
+/// How to allow what was refused.
+fn leave(key: &str, path: Option<&str>) -> String {
+    match path {
+        Some(path) => format!(
+            "add --allow-disk {path}, or a line {path} to {}",
+            crate::disk::DISKS_ALLOWED
+        ),
+        None => format!("write the same {key} into /etc/xen, in a configuration with the guest's name"),
+    }
+}
+
 impl RestoreError {
+    /// The checkpoint may be well, but this host does not allow what its configuration asks for.
+    pub fn refused(&self) -> bool {
+        matches!(
+            self,
+            RestoreError::DiskNotAllowed { .. } | RestoreError::NotAllowed { .. }
+        )
+    }
+
     /// This checkpoint will never restore: an older one has to serve.
     pub fn damaged(&self) -> bool {
         match self {
@@ -222,7 +245,7 @@ impl RestoreError {
             | RestoreError::NoSuchDisk(_) => true,
             RestoreError::Exists { .. }
             | RestoreError::DiskNotAllowed { .. }
-            | RestoreError::ProgramNotAllowed { .. }
+            | RestoreError::NotAllowed { .. }
             | RestoreError::CalledOff
             | RestoreError::Target { .. }
             | RestoreError::CopyWithDisks
@@ -268,7 +291,7 @@ pub fn check_allowed(store: &Store, id: CheckpointId, allowed: &AllowedDisks) ->
 fn known(reader: &CheckpointReader, request: &RestoreRequest) -> AllowedDisks {
     let mut allowed = request.disks.clone();
     for name in std::iter::once(&reader.info().guest).chain(&request.name) {
-        allowed.extend(configured_disks(Path::new(CONFIGURATIONS), name));
+        allowed.join(configured(Path::new(CONFIGURATIONS), name));
     }
     allowed
 }

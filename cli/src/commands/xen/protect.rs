@@ -21,7 +21,7 @@ use revenant_core::quantity::Size;
 use revenant_xen::protect::{
     Ended, Entry, Progress, ProtectError, Protection, Sign, protect as protect_guest,
 };
-use revenant_xen::{KeeperProgram, RestoreError, check_allowed};
+use revenant_xen::{KeeperProgram, check_allowed};
 use serde_json::Value;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -186,7 +186,7 @@ fn check_restorable(store: &Store, protection: &Protection) -> Result<()> {
         return Ok(());
     };
     match check_allowed(store, id, &protection.disks) {
-        Err(refused @ (RestoreError::DiskNotAllowed { .. } | RestoreError::ProgramNotAllowed { .. })) => {
+        Err(refused) if refused.refused() => {
             Err(refused).with_context(|| format!("{} could not be started here", protection.guest))
         }
         // A checkpoint that does not read is passed over when it comes to that.

@@ -21,6 +21,7 @@ use super::journal::{Entry, Journal, details, seconds};
 use super::scrub::Scrub;
 use super::watch::{Look, Progress, Watch, nap};
 use crate::disk::AllowedDisks;
+use crate::live::configuration::allow_as_running;
 use crate::live::domain::{FindError, LiveDomain};
 use crate::live::guest_disks;
 use crate::live::keeper::KeeperProgram;
@@ -325,6 +326,10 @@ impl<'a> Driver<'a> {
         self.session.reset();
         self.watch.restart();
         self.disks.extend(guest_disks::paths(&guest.domain));
+        // What this host runs already it may run again.
+        if let Ok(text) = xl::configuration(guest.domain.id()) {
+            allow_as_running(&text, &mut self.disks);
+        }
         self.guest = Some(guest);
     }
 
