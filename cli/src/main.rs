@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use revenant_core::store::StoreError;
+use revenant_experiments::RunError;
 
 use crate::args::Cli;
 
@@ -35,6 +36,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// Another process writes to the folder of results.
+fn is_busy_run(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<RunError>();
+    matches!(cause, Some(RunError::Busy { .. }))
+}
+
 /// The exit status of a command that failed.
 fn status(error: &anyhow::Error) -> ExitCode {
     if let Some(signal) = interrupt::received() {
@@ -47,7 +54,7 @@ fn status(error: &anyhow::Error) -> ExitCode {
     };
     if any(|cause| cause.finding().is_some()) {
         ExitCode::from(3)
-    } else if any(|cause| matches!(cause, StoreError::Busy { .. })) {
+    } else if any(|cause| matches!(cause, StoreError::Busy { .. })) || is_busy_run(error) {
         ExitCode::from(4)
     } else {
         ExitCode::FAILURE

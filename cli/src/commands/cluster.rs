@@ -37,9 +37,14 @@ pub(crate) fn merge(args: &MergeArgs) -> Result<Outcome> {
 
 pub(crate) fn status(args: &StatusArgs) -> Result<Outcome> {
     let parts = run::status(&args.dir)?;
+    let outcome = if parts.iter().all(|part| part.damaged.is_empty()) {
+        Outcome::Done
+    } else {
+        Outcome::DamageFound
+    };
     if args.json {
         print(&(serde_json::to_string_pretty(&parts)? + "\n"))?;
-        return Ok(Outcome::Done);
+        return Ok(outcome);
     }
     let mut text = format!(
         "{:24} {:12} {:>12} {:>12}  last begun\n",
@@ -49,7 +54,8 @@ pub(crate) fn status(args: &StatusArgs) -> Result<Outcome> {
         let status = match part.status {
             Status::Running => "begun",
             Status::Interrupted => "interrupted",
-            Status::Complete => "complete",
+            Status::Complete if part.damaged.is_empty() => "complete",
+            Status::Complete => "DAMAGED",
         };
         let (done, trials) = (part.trials_done, part.trials);
         writeln!(
@@ -57,9 +63,12 @@ pub(crate) fn status(args: &StatusArgs) -> Result<Outcome> {
             "{:24} {status:12} {done:>12} {trials:>12}  {}",
             part.folder, part.started
         )?;
+        for name in &part.damaged {
+            writeln!(text, "    {name} is not what the manifest says")?;
+        }
     }
     print(&text)?;
-    Ok(Outcome::Done)
+    Ok(outcome)
 }
 
 pub(crate) fn slurm(args: &SlurmArgs) -> Result<Outcome> {

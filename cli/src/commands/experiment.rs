@@ -10,7 +10,7 @@ use revenant_core::clock::SystemClock;
 use revenant_experiments::ladder::climb;
 use revenant_experiments::manifest::Status;
 use revenant_experiments::plot::{Column, Format, PlotOptions, plot_dir, plot_timeline, report_dir};
-use revenant_experiments::run::{Which, default_folder, replay as replay_trial};
+use revenant_experiments::run::{self, Which, default_folder, replay as replay_trial};
 use revenant_experiments::spec::Level;
 use revenant_experiments::{Progress, RunOptions, Spec, run as run_experiment};
 use revenant_sim::CostProfile;
@@ -140,14 +140,30 @@ pub(crate) fn plot(args: &PlotArgs) -> Result<Outcome> {
         Columns::Two => Column::Two,
     };
     draw(&args.dir, &PlotOptions { formats, column })?;
-    Ok(Outcome::Done)
+    told_damaged(&args.dir)
 }
 
 pub(crate) fn report(args: &ReportArgs) -> Result<Outcome> {
     let path =
         report_dir(&args.dir).with_context(|| format!("cannot write a report of {}", args.dir.display()))?;
     print(&format!("{}\n", path.display()))?;
-    Ok(Outcome::Done)
+    told_damaged(&args.dir)
+}
+
+/// Says which files of a folder are not what its manifest tells of.
+fn told_damaged(dir: &Path) -> Result<Outcome> {
+    let damaged = run::damaged(dir)?;
+    for name in &damaged {
+        eprintln!(
+            "warning: {} is not what the manifest says",
+            dir.join(name).display()
+        );
+    }
+    Ok(if damaged.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::DamageFound
+    })
 }
 
 fn draw(dir: &Path, options: &PlotOptions) -> Result<()> {

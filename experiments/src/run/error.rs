@@ -37,9 +37,29 @@ pub enum RunError {
         /// The folder.
         path: PathBuf,
     },
-    /// There is nothing to resume.
-    #[error("{} holds no run to resume", path.display())]
-    NothingToResume {
+    /// Another process writes to the folder.
+    #[error("{holders} is writing to {}: wait for it, or choose another folder", path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+        /// Who, as far as it is known.
+        holders: String,
+    },
+    /// The lock file was removed or replaced.
+    #[error("{} was removed or replaced during the run: another process may have written here; run it again with --overwrite", path.display())]
+    LockLost {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// A file of a complete run was changed.
+    #[error("{} is not the file that its manifest tells of (BLAKE3): bring that back, or run all again with --overwrite", path.display())]
+    NotAsWritten {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no run.
+    #[error("{} holds no run", path.display())]
+    NoRun {
         /// The folder.
         path: PathBuf,
     },
@@ -58,7 +78,7 @@ pub enum RunError {
         /// The folder.
         path: PathBuf,
         /// In what they differ.
-        what: &'static str,
+        what: String,
         /// As it was begun.
         there: String,
         /// As asked for now.
@@ -107,7 +127,7 @@ pub enum RunError {
         /// The shard's folder.
         path: PathBuf,
         /// In what they differ.
-        what: &'static str,
+        what: String,
         /// As it was begun.
         there: String,
         /// As wanted.
@@ -122,6 +142,14 @@ pub enum RunError {
     /// A file of a shard holds something else than it should, and yet its digest is that of the manifest.
     #[error("{} is not as its shard writes it: expected {expected}", path.display())]
     StrangeShard {
+        /// The file.
+        path: PathBuf,
+        /// What should be there.
+        expected: String,
+    },
+    /// Rows are not those that the run would have.
+    #[error("{} is not what one process writes: expected {expected}", path.display())]
+    StrangeRows {
         /// The file.
         path: PathBuf,
         /// What should be there.

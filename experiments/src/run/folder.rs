@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::RunError;
 use super::digest::digest;
+use super::lock::{FolderLock, LOCK};
+use crate::plot::REPORT;
 
 /// The spec as run.
 pub const SPEC: &str = "spec.toml";
@@ -42,51 +44,59 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// A folder for a new run. A folder that already holds something is refused, unless it holds a run that may be
-    /// overwritten; then that run's files, and no others, are removed.
-    pub(super) fn create(path: &Path, overwrite: bool) -> Result<Folder, RunError> {
-        let folder = Folder {
-            path: path.to_owned(),
-        };
-        let is_run = folder.file(MANIFEST).exists();
-        let occupied = match fs::read_dir(path) {
-            // A file that was being staged when its process was killed is nobody's.
-            Ok(mut entries) => entries.any(|entry| !entry.is_ok_and(|entry| is_staged(&entry))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(source) => return Err(RunError::io("read", path, source)),
-        };
-        match (occupied, is_run, overwrite) {
-            (false, _, _) => {}
-            (true, false, _) => {
-                return Err(RunError::NotARun {
-                    path: path.to_owned(),
-                });
-            }
-            (true, true, false) => {
-                return Err(RunError::Exists {
-                    path: path.to_owned(),
-                });
-            }
-            (true, true, true) => {
-                for name in FILES {
-                    folder.remove(name)?;
-                }
-                folder.remove_figures()?;
-            }
-        }
+    /// The folder of a run that is to be written, made if it is not there, and nobody else's from now on. One that holds something,
+    /// and no run, is refused and left as it is.
+    pub(super) fn claim(path: &Path) -> Result<(Folder, FolderLock), RunError> {
+        let folder = Folder::of(path);
+        folder.refuse_others_things()?;
         fs::create_dir_all(path).map_err(|source| RunError::io("create", path, source))?;
-        Ok(folder)
+        let lock = FolderLock::to_write(path)?;
+        folder.refuse_others_things()?;
+        Ok((folder, lock))
+    }
+
+    fn refuse_others_things(&self) -> Result<(), RunError> {
+        let occupied = match fs::read_dir(&self.path) {
+            Ok(mut entries) => entries.any(|entry| !entry.is_ok_and(|entry| is_nobodys(&entry))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(source) => return Err(RunError::io("read", &self.path, source)),
+        };
+        if occupied && !self.holds_run() {
+            let path = self.path.clone();
+            return Err(RunError::NotARun { path });
+        }
+        Ok(())
+    }
+
+    /// Whether a run was begun here.
+    pub(super) fn holds_run(&self) -> bool {
+        self.file(MANIFEST).exists()
+    }
+
+    /// Makes room for a new run: what an earlier one has left goes, if it may be overwritten, and nothing else. Its manifest stays
+    /// until it is replaced, so that the folder is one of a run whenever this process ends.
+    pub(super) fn clear(&self, overwrite: bool) -> Result<(), RunError> {
+        if !self.holds_run() {
+            return Ok(());
+        }
+        if !overwrite {
+            let path = self.path.clone();
+            return Err(RunError::Exists { path });
+        }
+        for name in FILES.into_iter().filter(|name| *name != MANIFEST) {
+            self.remove(name)?;
+        }
+        self.remove(REPORT)?;
+        self.remove_figures()
     }
 
     /// The folder of a run that was begun.
     pub(super) fn existing(path: &Path) -> Result<Folder, RunError> {
-        let folder = Folder {
-            path: path.to_owned(),
-        };
-        if folder.file(MANIFEST).exists() {
+        let folder = Folder::of(path);
+        if folder.holds_run() {
             Ok(folder)
         } else {
-            Err(RunError::NothingToResume {
+            Err(RunError::NoRun {
                 path: path.to_owned(),
             })
         }
@@ -191,10 +201,11 @@ impl Folder {
     }
 }
 
-fn is_staged(entry: &fs::DirEntry) -> bool {
+/// A lock, or a file that was being staged when its process was killed.
+fn is_nobodys(entry: &fs::DirEntry) -> bool {
     let name = entry.file_name();
     let name = name.to_string_lossy();
-    FILES.iter().any(|file| *name == format!(".{file}.new"))
+    name.starts_with(LOCK) || FILES.iter().any(|file| *name == format!(".{file}.new"))
 }
 
 /// A text file that grows line by line.

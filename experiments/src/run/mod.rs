@@ -10,6 +10,7 @@
 mod digest;
 mod error;
 mod folder;
+mod lock;
 mod merge;
 mod ordered;
 mod parts;
@@ -23,6 +24,7 @@ mod status;
 mod summarise;
 mod text;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic;
 use std::path::{Path, PathBuf};
@@ -40,7 +42,7 @@ use crate::model::{Costs, SharedCosts};
 use crate::plan::{Plan, WorkItem};
 use crate::record::{self, ClusterRow, JobRow, LineWriter, TrialRow};
 use crate::sim;
-use crate::spec::{Cost, Level, Setting, Spec};
+use crate::spec::{Cost, Level, Setting, Spec, meaning};
 use crate::trial::{CellTrials, TrialError};
 
 pub use error::RunError;
@@ -54,7 +56,7 @@ pub use replay::{JobTimeline, REPLAY, TIMELINE, Timeline, TimelineEvent, Timelin
 pub use reproduce::{Reproduction, reproduce};
 use resume::{KeptRows, Remains};
 pub use shard::{NoShard, Shard};
-pub use status::{FolderStatus, status};
+pub use status::{FolderStatus, damaged, status};
 
 /// How to run an experiment.
 #[derive(Debug, Clone)]
@@ -69,7 +71,7 @@ pub struct RunOptions {
     pub trials: Option<u32>,
     /// Run this part alone, in a folder of its own inside the folder for the results.
     pub shard: Option<Shard>,
-    /// Go on with the run in the folder. A shard that was not begun is begun.
+    /// Go on with the run in the folder; one that was not begun is begun.
     pub resume: bool,
     /// Replace the run in the folder.
     pub overwrite: bool,
@@ -118,22 +120,33 @@ pub fn run(
         options.out = shard.folder(&options.out);
     }
     let options = &options;
-    // A task of an array cannot know whether it is the first to try.
-    let begun = options.resume && (options.shard.is_none() || options.out.join(MANIFEST).exists());
-    let begun = begun
-        .then(|| begun_in(&Folder::existing(&options.out)?))
+    let (folder, lock) = Folder::claim(&options.out)?;
+    // Whoever was killed, or is a task of an array, cannot know whether there is something to go on with.
+    let begun = (options.resume && folder.holds_run())
+        .then(|| begun_in(&folder))
         .transpose()?;
     let plan = plan_of(spec, options.shard)?;
-    let (folder, plan) = if let Some(there) = &begun {
-        let plan = plan.resized(&there.trials_of_cells);
-        (go_on_with(&plan, options, there)?, plan)
+    let plan = if let Some(there) = &begun {
+        let plan = plan.resized(&there.identity.trials_of_cells);
+        if let Some((what, there, here)) = difference(&plan, &folder, &there.identity)? {
+            return Err(RunError::Different {
+                path: options.out.clone(),
+                what,
+                there,
+                here,
+            });
+        }
+        plan
     } else {
         // A folder that is taken is refused before the pilot, which may be long.
-        let folder = Folder::create(&options.out, options.overwrite)?;
-        let jobs = threads(options.jobs);
-        (folder, pilot::sized(plan, jobs, progress, cancel)?)
+        folder.clear(options.overwrite)?;
+        pilot::sized(plan, threads(options.jobs), progress, cancel)?
     };
     let mut manifest = Manifest::begin(&plan, &options.command, clock.now());
+    manifest.warnings.extend(lock.warning());
+    if let Some(there) = &begun {
+        manifest.outputs_blake3 = there.rows_blake3(&plan);
+    }
     folder.write(MANIFEST, manifest.to_json().as_bytes())?;
     folder.write(SPEC, spec.source.as_bytes())?;
     let remains = if begun.is_some() {
@@ -162,6 +175,7 @@ pub fn run(
     } else {
         written.files.sync()?;
     }
+    lock.check()?;
     manifest.stop(clock.now());
     folder.write(MANIFEST, manifest.to_json().as_bytes())?;
     Ok(RunReport {
@@ -189,12 +203,15 @@ fn complete(
         manifest.counts = summarise::summarise(plan, folder, parts, jobs, counts, warnings)?;
         outputs.extend([SUMMARY, PAIRED, THEORY]);
     }
-    manifest.status = Status::Complete;
     for name in outputs {
-        manifest
-            .outputs_blake3
-            .insert(name.to_owned(), folder.digest(name, jobs)?);
+        let digest = folder.digest(name, jobs)?;
+        let before = manifest.outputs_blake3.insert(name.to_owned(), digest.clone());
+        if before.is_some_and(|before| before != digest) {
+            let path = folder.file(name);
+            return Err(RunError::NotAsWritten { path });
+        }
     }
+    manifest.status = Status::Complete;
     Ok(())
 }
 
@@ -263,12 +280,24 @@ fn given_shared(setting: &Setting) -> Option<SharedCosts> {
 #[derive(Deserialize)]
 struct Begun {
     identity: Identity,
+    /// Of the files that were complete once.
+    #[serde(default)]
+    outputs_blake3: BTreeMap<String, String>,
+}
+
+impl Begun {
+    /// Digests of the files with the rows, if they were complete once. A resumed run must come to the same: rows say which trial
+    /// they are of, and not whether they are right.
+    fn rows_blake3(&self, plan: &Plan) -> BTreeMap<String, String> {
+        let known = |name: &str| Some((name.to_owned(), self.outputs_blake3.get(name)?.clone()));
+        plan.stretches().filter_map(known).collect()
+    }
 }
 
 /// What the run in a folder is.
-fn begun_in(folder: &Folder) -> Result<Identity, RunError> {
+fn begun_in(folder: &Folder) -> Result<Begun, RunError> {
     match serde_json::from_slice::<Begun>(&folder.read(MANIFEST)?) {
-        Ok(begun) => Ok(begun.identity),
+        Ok(begun) => Ok(begun),
         Err(source) => Err(RunError::BadManifest {
             path: folder.file(MANIFEST),
             source,
@@ -276,17 +305,25 @@ fn begun_in(folder: &Folder) -> Result<Identity, RunError> {
     }
 }
 
-/// The folder of a run that was begun, if it is this one.
-fn go_on_with(plan: &Plan, options: &RunOptions, there: &Identity) -> Result<Folder, RunError> {
-    match Identity::of(plan).difference(there) {
-        None => Folder::existing(&options.out),
-        Some((what, there, here)) => Err(RunError::Different {
-            path: options.out.clone(),
-            what,
-            there,
-            here,
-        }),
+/// In what the run that was begun in a folder is not this one: the name of that, and its value there and here. A spec that is
+/// written otherwise and asks for the same is the same.
+fn difference(
+    plan: &Plan,
+    folder: &Folder,
+    there: &Identity,
+) -> Result<Option<(String, String, String)>, RunError> {
+    let mut here = Identity::of(plan);
+    if here.spec_blake3 != there.spec_blake3 && folder.file(SPEC).exists() {
+        let spec = folder.read(SPEC)?;
+        if blake3::hash(&spec).to_hex().as_str() == there.spec_blake3 {
+            match meaning::difference(&String::from_utf8_lossy(&spec), &plan.spec.source) {
+                Some((key, there, here)) => return Ok(Some((format!("{key} ="), there, here))),
+                None => here.spec_blake3.clone_from(&there.spec_blake3),
+            }
+        }
     }
+    let difference = here.difference(there);
+    Ok(difference.map(|(what, there, here)| (what.to_owned(), there, here)))
 }
 
 /// What the trials have left.

@@ -109,10 +109,11 @@ pub fn replay(dir: &Path, data: Option<&Path>, which: &Which) -> Result<(PathBuf
     let (point, trial) = (which.point, which.trial);
     let folder = Folder::existing(dir)?;
     let there = begun_in(&folder)?;
-    let spec = Spec::load(&folder.file(SPEC), data)?.with_identity(there.seed, &there.trials_a_cell);
+    let spec = Spec::load(&folder.file(SPEC), data)?
+        .with_identity(there.identity.seed, &there.identity.trials_a_cell);
     // A shard knows the trials of its own cells.
-    let shard = there.shard.and_then(|shard| shard.parse().ok());
-    let plan = plan_of(&spec, shard)?.resized(&there.trials_of_cells);
+    let shard = there.identity.shard.and_then(|shard| shard.parse().ok());
+    let plan = plan_of(&spec, shard)?.resized(&there.identity.trials_of_cells);
     let first = spec.levels.first().copied().unwrap_or(Level::Model);
     let level = which.level.unwrap_or(first);
     let absent = || RunError::NoSuchTrial {

@@ -80,7 +80,13 @@ pub fn reproduce(
         tampered: tampered(published, &manifest.outputs_blake3)?,
         interrupted: report.status != Status::Complete,
     };
-    for (name, digest) in manifest.outputs_blake3 {
+    // What was not made yet is not different.
+    let made = if reproduction.interrupted {
+        BTreeMap::new()
+    } else {
+        manifest.outputs_blake3
+    };
+    for (name, digest) in made {
         if fresh.outputs_blake3.get(&name) == Some(&digest) {
             reproduction.identical.push(name);
         } else {

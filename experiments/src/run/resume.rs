@@ -8,6 +8,8 @@
 //! 3. Rows kept of that cell and beyond are computed again, for the histograms' sake, and compared with what is there. A
 //!    difference is an error: the run is not the run that was begun.
 
+use std::fs;
+
 use super::RunError;
 use super::folder::{CLUSTER, DOWNTIME, Folder, JOBS, RECOVERY, TRIALS};
 use super::parts::Parts;
@@ -80,6 +82,31 @@ impl Remains {
             kept: KeptRows::open(folder, found.cell_offsets[whole_cells], restart_at, found.rows)?,
         })
     }
+}
+
+/// Whether a complete `trials.csv` has the row of each trial of the plan once, in order, and nothing else.
+pub(super) fn check_all_rows(folder: &Folder, plan: &Plan) -> Result<(), RunError> {
+    let found = whole_rows(folder, plan)?;
+    let path = folder.file(TRIALS);
+    let metadata = fs::metadata(&path).map_err(|source| RunError::io("read", &path, source))?;
+    if (found.rows, found.bytes) == (plan.trials(), metadata.len()) {
+        return Ok(());
+    }
+    let trials = plan.trials();
+    let expected = if found.rows < trials {
+        let item = plan.item(found.rows);
+        let cell = &plan.cells[item.cell];
+        format!(
+            "trial {} of point {} at level {} in row {}",
+            item.trial,
+            cell.point,
+            cell.level.name(),
+            found.rows + 1
+        )
+    } else {
+        format!("no row behind that of the last of its {trials} trials")
+    };
+    Err(RunError::StrangeRows { path, expected })
 }
 
 /// The rows that belong to the plan, from the start.

@@ -25,6 +25,9 @@ pub struct FolderStatus {
     pub started: String,
     /// When that process ended; `None`: it is at work, or was killed.
     pub stopped: Option<String>,
+    /// Files of a complete run that are not what its manifest says, or gone, and a `trials.csv` with another number of rows than
+    /// there should be.
+    pub damaged: Vec<String>,
 }
 
 /// The run in a folder and its shards, the whole first if it was begun or merged.
@@ -54,30 +57,69 @@ pub fn status(dir: &Path) -> Result<Vec<FolderStatus>, RunError> {
         found.push(of(path, name)?);
     }
     if found.is_empty() {
-        return Err(RunError::NothingToResume { path: dir.to_owned() });
+        return Err(RunError::NoRun { path: dir.to_owned() });
     }
     Ok(found)
 }
 
 fn of(path: &Path, name: &str) -> Result<FolderStatus, RunError> {
     let folder = Folder::existing(path)?;
-    let manifest: Manifest =
-        serde_json::from_slice(&folder.read(MANIFEST)?).map_err(|source| RunError::BadManifest {
-            path: folder.file(MANIFEST),
-            source,
-        })?;
-    let trials_done = match manifest.status {
-        Status::Complete => manifest.counts.trials_done,
-        Status::Running | Status::Interrupted => rows(&folder.file(TRIALS))?,
+    let manifest = manifest_of(&folder)?;
+    let trials = folder.file(TRIALS);
+    // Of published results the manifest alone tells.
+    let trials_done = if manifest.status == Status::Complete && !trials.exists() {
+        manifest.counts.trials_done
+    } else {
+        rows(&trials)?
     };
     Ok(FolderStatus {
         folder: name.to_owned(),
         status: manifest.status,
         trials_done,
         trials: manifest.identity.trials,
+        damaged: damaged_of(&folder, &manifest)?,
         started: manifest.started,
         stopped: manifest.stopped,
     })
+}
+
+/// Files in a folder that are not what the manifest of its complete run says. Nothing of a folder without a manifest, or of a run
+/// that is not complete.
+pub fn damaged(dir: &Path) -> Result<Vec<String>, RunError> {
+    let folder = Folder::of(dir);
+    if !folder.holds_run() {
+        return Ok(Vec::new());
+    }
+    damaged_of(&folder, &manifest_of(&folder)?)
+}
+
+fn manifest_of(folder: &Folder) -> Result<Manifest, RunError> {
+    serde_json::from_slice(&folder.read(MANIFEST)?).map_err(|source| RunError::BadManifest {
+        path: folder.file(MANIFEST),
+        source,
+    })
+}
+
+fn damaged_of(folder: &Folder, manifest: &Manifest) -> Result<Vec<String>, RunError> {
+    let mut damaged = Vec::new();
+    if manifest.status != Status::Complete {
+        return Ok(damaged);
+    }
+    for (name, digest) in &manifest.outputs_blake3 {
+        let path = folder.file(name);
+        // Published results leave out what a command makes again.
+        if !path.exists() {
+            if name != TRIALS {
+                damaged.push(name.clone());
+            }
+            continue;
+        }
+        let is_whole = name != TRIALS || rows(&path)? == manifest.identity.trials;
+        if !is_whole || folder.digest(name, super::threads(0))? != *digest {
+            damaged.push(name.clone());
+        }
+    }
+    Ok(damaged)
 }
 
 /// Whole lines of a file, the header left out.

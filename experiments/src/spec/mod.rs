@@ -12,6 +12,7 @@ mod cluster;
 mod error;
 mod failures;
 mod files;
+pub(crate) mod meaning;
 mod raw;
 mod rules;
 mod sweep;

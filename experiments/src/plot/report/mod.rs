@@ -15,7 +15,7 @@ use super::draw::svg;
 use super::figure::{Figure, timeline};
 use super::write::Folder;
 use super::{Column, PlotError, data, figures_of};
-use crate::run::{MANIFEST, PAIRED, SPEC, SUMMARY, THEORY};
+use crate::run::{self, MANIFEST, PAIRED, SPEC, SUMMARY, THEORY};
 use table::{Sheet, sheet};
 
 /// The page, in the folder of its run.
@@ -42,6 +42,8 @@ pub fn report_dir(dir: &Path) -> Result<PathBuf, PlotError> {
         None => None,
     };
     let page = Page {
+        // A manifest that is none of ours tells nothing of the files.
+        damaged: run::damaged(dir).unwrap_or_default(),
         manifest,
         spec: read_if_there(&dir.join(SPEC))?,
         figures,
@@ -68,6 +70,8 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, PlotError> {
 
 struct Page {
     manifest: Option<Value>,
+    /// Files that are not what the manifest says.
+    damaged: Vec<String>,
     spec: Option<Vec<u8>>,
     figures: Vec<Figure>,
     summary: Option<Sheet>,
@@ -159,6 +163,11 @@ impl Page {
         let mut warnings: Vec<String> = said.map(str::to_owned).collect();
         if let Some(status) = self.fact(&["status"]).filter(|status| status != "complete") {
             warnings.push(format!("the run is not complete: {status}"));
+        }
+        for name in &self.damaged {
+            warnings.push(format!(
+                "{name} is not what the manifest says: what is shown here may be wrong"
+            ));
         }
         if self.fact(&["dirty"]).as_deref() == Some("true") {
             warnings

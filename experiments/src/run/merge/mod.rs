@@ -11,9 +11,10 @@ use revenant_core::Clock;
 use super::folder::{
     CLUSTER, DOWNTIME, Folder, JOBS, MANIFEST, PAIRED, RECOVERY, SPEC, SUMMARY, THEORY, TRIALS,
 };
+use super::lock::FolderLock;
 use super::parts::Parts;
 use super::shard::Shard;
-use super::{RunError, RunReport, begun_in, plan_of, summarise};
+use super::{RunError, RunReport, begun_in, difference, plan_of, resume, summarise};
 use crate::hlog;
 use crate::manifest::{Identity, Manifest, ShardRecord, Status};
 use crate::plan::Plan;
@@ -24,10 +25,14 @@ use crate::spec::Spec;
 /// earlier merge in one step a file, the manifest last.
 pub fn merge(spec: &Spec, out: &Path, command: &[String], clock: &dyn Clock) -> Result<RunReport, RunError> {
     let shards = find(out)?;
-    let begun = shards
-        .iter()
-        .map(|shard| begun_in(&Folder::existing(&shard.folder(out))?))
-        .collect::<Result<Vec<_>, _>>()?;
+    let lock = FolderLock::to_write(out)?;
+    let mut reading = Vec::new();
+    let mut begun = Vec::new();
+    for shard in &shards {
+        let folder = Folder::existing(&shard.folder(out))?;
+        reading.push(FolderLock::to_read(&shard.folder(out))?);
+        begun.push(begun_in(&folder)?.identity);
+    }
     let spec = &spec.clone().with_identity(begun[0].seed, &begun[0].trials_a_cell);
     let plan = sized(&plan_of(spec, None)?, &shards, &begun);
     let mut records = Vec::new();
@@ -36,6 +41,7 @@ pub fn merge(spec: &Spec, out: &Path, command: &[String], clock: &dyn Clock) -> 
     }
     let whole = Folder::of(out);
     let mut manifest = Manifest::begin(&plan, command, clock.now());
+    manifest.warnings.extend(lock.warning());
     manifest.shards = records;
     for name in plan.stretches() {
         join(&plan, &shards, out, name)?;
@@ -57,6 +63,9 @@ pub fn merge(spec: &Spec, out: &Path, command: &[String], clock: &dyn Clock) -> 
             .outputs_blake3
             .insert(name.to_owned(), whole.digest(name, jobs)?);
     }
+    std::iter::once(&lock)
+        .chain(&reading)
+        .try_for_each(FolderLock::check)?;
     manifest.stop(clock.now());
     whole.write(MANIFEST, manifest.to_json().as_bytes())?;
     Ok(RunReport {
@@ -127,7 +136,7 @@ fn read_manifest(folder: &Folder) -> Result<Manifest, RunError> {
 /// Whether a shard is of this part of the plan, complete and as it was written.
 fn check(part: &Plan, begun: &Identity, shard: Shard, out: &Path) -> Result<ShardRecord, RunError> {
     let path = shard.folder(out);
-    if let Some((what, there, here)) = Identity::of(part).difference(begun) {
+    if let Some((what, there, here)) = difference(part, &Folder::of(&path), begun)? {
         return Err(RunError::ForeignShard {
             path,
             what,
@@ -151,6 +160,7 @@ fn check(part: &Plan, begun: &Identity, shard: Shard, out: &Path) -> Result<Shar
             });
         }
     }
+    resume::check_all_rows(&folder, part)?;
     Ok(ShardRecord {
         shard: shard.to_string(),
         host_os: manifest.host_os,

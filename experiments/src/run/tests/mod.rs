@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use revenant_core::Timestamp;
 
 use super::*;
+use shards::manifest_of;
 
 /// A clock that always says the same, so that manifests can be compared.
 #[derive(Debug)]
@@ -247,22 +248,17 @@ fn only_the_run_that_was_begun_is_resumed_and_nothing_is_overwritten_unasked() {
             .to_string()
             .contains("with trials a cell")
     );
-    let other = Spec::parse(&format!("{SPEC_TEXT}# more\n"), Path::new("small.toml")).unwrap();
+    let other = |text: &str| Spec::parse(text, Path::new("small.toml")).unwrap();
+    let different = SPEC_TEXT.replace("daly-higher", "young");
+    let error = run_all(&other(&different), &resume).unwrap_err().to_string();
     assert!(
-        run_all(&other, &resume)
-            .unwrap_err()
-            .to_string()
-            .contains("with spec (BLAKE3) ")
+        error.contains("policy[1].kind = \"daly-higher\", this is \"young\""),
+        "{error}"
     );
+    // What is only written otherwise is the same run.
+    run_all(&other(&format!("# more\n{SPEC_TEXT}")), &resume).unwrap();
+    run_all(&spec(), &resume).unwrap();
     let empty = tempfile::tempdir().unwrap();
-    let nothing = RunOptions {
-        out: empty.path().to_owned(),
-        ..resume.clone()
-    };
-    assert!(matches!(
-        run_all(&spec(), &nothing),
-        Err(RunError::NothingToResume { .. })
-    ));
     fs::write(empty.path().join("thesis.tex"), "precious").unwrap();
     let foreign = RunOptions {
         out: empty.path().to_owned(),
@@ -284,6 +280,122 @@ fn only_the_run_that_was_begun_is_resumed_and_nothing_is_overwritten_unasked() {
     )
     .unwrap();
     assert!(outputs(dir.path()) == files);
+}
+
+/// A run that was killed before it had a manifest, or whose folder was never made.
+#[test]
+fn a_resume_of_nothing_begins() {
+    let (_, files) = reference();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("a/b");
+    let resume = RunOptions {
+        resume: true,
+        ..options(&out, 1)
+    };
+    run_all(&spec(), &resume).unwrap();
+    assert!(outputs(&out) == files);
+    fs::create_dir(dir.path().join("killed")).unwrap();
+    fs::write(dir.path().join("killed/.manifest.json.new"), "{").unwrap();
+    let killed = dir.path().join("killed");
+    run_all(
+        &spec(),
+        &RunOptions {
+            out: killed.clone(),
+            ..resume
+        },
+    )
+    .unwrap();
+    assert!(outputs(&killed) == files);
+}
+
+/// Whatever one writer does, others are refused meanwhile and change nothing.
+#[test]
+fn a_second_writer_is_refused_and_the_first_comes_out_as_if_alone() {
+    let (_, files) = reference();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path();
+    let alone = options(out, 1);
+    let others = [
+        alone.clone(),
+        RunOptions {
+            resume: true,
+            ..alone.clone()
+        },
+        RunOptions {
+            overwrite: true,
+            ..alone.clone()
+        },
+    ];
+    let mut refused = 0;
+    let mut progress = |_: Progress| {
+        for other in &others {
+            let error =
+                thread::scope(|scope| scope.spawn(|| run_all(&spec(), other)).join().unwrap()).unwrap_err();
+            let error = error.to_string();
+            assert!(
+                error.contains("is writing to") && error.contains(&std::process::id().to_string()),
+                "{error}"
+            );
+            refused += 1;
+        }
+    };
+    run(&spec(), &alone, &Still, &mut progress, &AtomicBool::new(false)).unwrap();
+    assert!(refused > 3);
+    assert!(outputs(out) == files);
+
+    // Nor does a run that lost its lock say that it is complete.
+    let mut lost = |_: Progress| drop(fs::remove_file(out.join(".lock")));
+    let again = RunOptions {
+        overwrite: true,
+        ..alone
+    };
+    let error = run(&spec(), &again, &Still, &mut lost, &AtomicBool::new(false)).unwrap_err();
+    assert!(matches!(error, RunError::LockLost { .. }), "{error}");
+    assert_ne!(manifest_of(out).status, Status::Complete);
+}
+
+/// Each file of a complete run, changed in one byte, cut, longer, or gone.
+#[test]
+fn a_complete_run_that_was_changed_is_told_and_not_made_official() {
+    let (dir, files) = reference();
+    let out = dir.path();
+    let resume = RunOptions {
+        resume: true,
+        ..options(out, 1)
+    };
+    assert_eq!(damaged(out).unwrap(), Vec::<String>::new());
+    for (name, whole) in OUTPUTS.iter().zip(&files) {
+        let middle = whole.len() / 2 + usize::from(whole[whole.len() / 2] == b'\n');
+        let changed: [(&str, &dyn Fn(&mut Vec<u8>)); 3] = [
+            ("a byte", &|bytes| bytes[middle] ^= 1),
+            ("cut", &|bytes| bytes.truncate(bytes.len() - 20)),
+            ("longer", &|bytes| bytes.extend_from_slice(b"0,0\n")),
+        ];
+        for (how, change) in changed {
+            let mut bytes = whole.clone();
+            change(&mut bytes);
+            fs::write(out.join(name), bytes).unwrap();
+            assert_eq!(damaged(out).unwrap(), [*name], "{name}: {how}");
+            match run_all(&spec(), &resume) {
+                // Whatever can be made again is.
+                Ok(_) => assert!(outputs(out) == files, "{name}: {how}"),
+                Err(error) => {
+                    let told = error.to_string();
+                    assert!(told.contains(name), "{name}: {how}: {told}");
+                    // Not at the second attempt either.
+                    assert_eq!(run_all(&spec(), &resume).unwrap_err().to_string(), told);
+                    assert_ne!(manifest_of(out).status, Status::Complete);
+                    let overwrite = RunOptions {
+                        overwrite: true,
+                        ..options(out, 1)
+                    };
+                    run_all(&spec(), &overwrite).unwrap();
+                }
+            }
+            assert!(outputs(out) == files, "{name}: {how}");
+            assert_eq!(damaged(out).unwrap(), Vec::<String>::new());
+        }
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn merge_all(out: &Path) -> Result<RunReport, RunError> {
     merge(&spec(), out, &[], &Still)
 }
 
-fn manifest_of(folder: &Path) -> Manifest {
+pub(super) fn manifest_of(folder: &Path) -> Manifest {
     serde_json::from_slice(&fs::read(folder.join(MANIFEST)).unwrap()).unwrap()
 }
 
@@ -223,6 +223,45 @@ fn damaged_files_of_shards_are_named() {
     merge_all(dir.path()).unwrap();
 }
 
+/// Even if its digest is put right: rows that are there twice, in another order, or are another run's are not added up. Two
+/// processes that wrote to one folder left such shards.
+#[test]
+fn strange_rows_of_shards_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    run_and_merge(&spec(), dir.path(), 3);
+    let part = Shard::new(2, 3).unwrap().folder(dir.path());
+    let (text, manifest) = (fs::read_to_string(part.join(TRIALS)).unwrap(), manifest_of(&part));
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let strange = |change: &dyn Fn(&mut Vec<&str>)| {
+        let mut lines = lines.clone();
+        change(&mut lines);
+        lines.concat()
+    };
+    let last = lines.len() - 1;
+    for (text, expected) in [
+        (strange(&|lines| lines.insert(3, lines[3])), "in row 4"),
+        (
+            strange(&|lines| lines.push(lines[last])),
+            "no row behind that of the last",
+        ),
+        (strange(&|lines| lines.swap(1, 2)), "in row 1"),
+        (strange(&|lines| lines.truncate(last)), "in row "),
+        (text.clone() + "2", "no row behind that of the last"),
+    ] {
+        let mut manifest = manifest.clone();
+        let digest = blake3::hash(text.as_bytes()).to_hex().to_string();
+        manifest.outputs_blake3.insert(TRIALS.to_owned(), digest);
+        fs::write(part.join(TRIALS), text).unwrap();
+        fs::write(part.join(MANIFEST), manifest.to_json()).unwrap();
+        let said = complaint(dir.path());
+        assert!(
+            said.contains("shard-2-of-3/trials.csv is not what one process writes")
+                && said.contains(expected),
+            "{said}"
+        );
+    }
+}
+
 /// Even if its digest is put right: a histogram that cannot be read, or is of something else, is not added up.
 #[test]
 fn strange_histograms_of_shards_are_named() {
@@ -291,10 +330,7 @@ fn shards_that_share_a_cell_say_the_same_of_it() {
     assert!(
         matches!(
             error,
-            RunError::ForeignShard {
-                what: "trials of its cells",
-                ..
-            }
+            RunError::ForeignShard { ref what, .. } if what == "trials of its cells"
         ),
         "{error}"
     );
