@@ -366,14 +366,11 @@ fn a_complete_run_that_was_changed_is_told_and_not_made_official() {
     assert_eq!(damaged(out).unwrap(), Vec::<String>::new());
     for (name, whole) in OUTPUTS.iter().zip(&files) {
         let middle = whole.len() / 2 + usize::from(whole[whole.len() / 2] == b'\n');
-        let changed: [(&str, &dyn Fn(&mut Vec<u8>)); 3] = [
-            ("a byte", &|bytes| bytes[middle] ^= 1),
-            ("cut", &|bytes| bytes.truncate(bytes.len() - 20)),
-            ("longer", &|bytes| bytes.extend_from_slice(b"0,0\n")),
-        ];
-        for (how, change) in changed {
-            let mut bytes = whole.clone();
-            change(&mut bytes);
+        let mut flipped = whole.clone();
+        flipped[middle] ^= 1;
+        let cut = whole[..whole.len() - 20].to_vec();
+        let longer = [whole, &b"0,0\n"[..]].concat();
+        for (how, bytes) in [("a byte", flipped), ("cut", cut), ("longer", longer)] {
             fs::write(out.join(name), bytes).unwrap();
             assert_eq!(damaged(out).unwrap(), [*name], "{name}: {how}");
             match run_all(&spec(), &resume) {
