@@ -40,11 +40,14 @@ pub struct PolicyAdvice {
     pub policy: String,
     /// Work before the first checkpoint, τ, the checkpoint's cost left out, in seconds; `None`: no checkpoints.
     pub interval_s: Option<f64>,
-    /// Expected makespan by Daly's complete model ([`Scenario::daly_makespan_s`]) in seconds; `None` without a job,
-    /// where the interval changes on the way, or where it is too large for a number.
+    /// Expected makespan in seconds, chunk by chunk with the last one as it is ([`Scenario::expected_makespan_s`]), which a run has in
+    /// its column `theory_makespan_s`; `None` without a job, where the interval changes on the way, or where it is too large for a
+    /// number.
     pub makespan_s: Option<f64>,
-    /// Expected share of the time that is not work: in the long run, or for `never` over the job.
+    /// Expected share of the time that is not work: of the job, or without a job in the long run.
     pub waste: Option<f64>,
+    /// None wastes less.
+    pub best: bool,
 }
 
 /// Something to mind about advice.
@@ -120,7 +123,7 @@ pub fn advise(input: &InputParams) -> Result<Advice, AdviceError> {
         mtbf_s: input.mtbf.as_secs_f64(),
         final_checkpoint: false,
     };
-    let policies: Vec<_> = choices(input)?
+    let mut policies: Vec<_> = choices(input)?
         .into_iter()
         .map(|choice| {
             let policy = choice.policy(input.work.unwrap_or_default());
@@ -131,25 +134,36 @@ pub fn advise(input: &InputParams) -> Result<Advice, AdviceError> {
                     interval_s: tau_s,
                     makespan_s: None,
                     waste: None,
+                    best: false,
                 };
             }
             let makespan_s = match tau_s {
-                Some(tau_s) => scenario.daly_makespan_s(tau_s),
+                Some(tau_s) => scenario.expected_makespan_s(tau_s),
                 None => scenario.expected_makespan_never_s(),
             };
             let makespan_s = (input.work.is_some() && makespan_s.is_finite()).then_some(makespan_s);
-            let waste = match tau_s {
-                Some(tau_s) => Some(scenario.long_run_waste(tau_s)),
-                None => makespan_s.map(|makespan_s| crate::theory::waste(scenario.work_s, makespan_s)),
+            let waste = match (input.work, tau_s) {
+                (Some(_), _) => {
+                    makespan_s.map(|makespan_s| crate::theory::waste(scenario.work_s, makespan_s))
+                }
+                (None, tau_s) => tau_s.map(|tau_s| scenario.long_run_waste(tau_s)),
             };
             PolicyAdvice {
                 policy: choice.to_string(),
                 interval_s: tau_s,
                 makespan_s,
                 waste,
+                best: false,
             }
         })
         .collect();
+    let least = policies
+        .iter()
+        .filter_map(|advice| advice.waste)
+        .fold(f64::INFINITY, f64::min);
+    for advice in &mut policies {
+        advice.best = advice.waste.is_some_and(|waste| waste <= least);
+    }
     let young_s = Young.interval(&seen).unwrap_or_default().as_secs_f64();
     let warnings = match scenario.first_order_validity(young_s) {
         FirstOrder::Good => vec![],
@@ -176,7 +190,8 @@ mod tests {
         .unwrap()
     }
 
-    /// Daly 2006, figures 3 to 5: M = 24 h, 6 h and 15 min.
+    /// Daly 2006, figures 3 to 5: M = 24 h, 6 h and 15 min. His model charges a checkpoint behind the last chunk, too: that chunk's share of
+    /// what failures make of it is what may be missing.
     #[test]
     fn the_published_optima_and_wall_clocks_come_out() {
         for (mtbf_min, optimum_min, wall_clock_h, young_h) in [
@@ -195,9 +210,13 @@ mod tests {
             let higher = of("daly-higher");
             let tolerance = if mtbf_min == 15 { 0.05 } else { 0.5 };
             assert!((higher.interval_s.unwrap() / 60.0 - optimum_min).abs() < tolerance);
-            assert!((higher.makespan_s.unwrap() / 3600.0 - wall_clock_h).abs() < 0.05);
-            assert!((of("young").makespan_s.unwrap() / 3600.0 - young_h).abs() < 0.05);
-            assert!(of("exact").makespan_s <= higher.makespan_s);
+            let last_h = if mtbf_min == 15 { 0.6 } else { 0.2 };
+            for (advice, published_h) in [(higher, wall_clock_h), (of("young"), young_h)] {
+                let missing_h = published_h - advice.makespan_s.unwrap() / 3600.0;
+                assert!(missing_h > -0.05 && missing_h < last_h, "{missing_h}");
+            }
+            // It is the best of long jobs; how the last chunk comes out is chance.
+            assert!(of("exact").makespan_s.unwrap() < higher.makespan_s.unwrap() * 1.0002);
         }
         assert_eq!(advice(1440).warnings, []);
         assert_eq!(advice(15).warnings, [AdviceWarning::FirstOrderInvalid]);
@@ -242,6 +261,32 @@ mod tests {
             advise(&input).unwrap_err().to_string(),
             "policy lazy: shape must be between 0.1 and 1"
         );
+    }
+
+    /// A job that is shorter than the interval pays for no checkpoint, under any policy; the best of all is the exact one or better.
+    #[test]
+    fn short_jobs_pay_for_what_they_take() {
+        let mut input = InputParams {
+            mtbf: Duration::from_hours(24),
+            cost: Duration::from_mins(5),
+            restart: Duration::ZERO,
+            downtime: Duration::ZERO,
+            work: Some(Duration::from_hours(1)),
+            shape: None,
+        };
+        let rows = advise(&input).unwrap().policies;
+        let waste = |rows: &[PolicyAdvice], name| {
+            let advice = rows.iter().find(|advice| advice.policy == name).unwrap();
+            advice.waste.unwrap()
+        };
+        for name in ["young", "daly", "exact", "never"] {
+            assert!((waste(&rows, name) - 0.0207).abs() < 1e-3, "{name}");
+        }
+        assert!(rows.iter().any(|advice| advice.best && advice.policy == "never"));
+        input.work = Some(Duration::from_hours(500));
+        let rows = advise(&input).unwrap().policies;
+        assert!((waste(&rows, "exact") - 0.0811).abs() < 1e-3);
+        assert!(rows.iter().all(|advice| !advice.best || advice.policy != "never"));
     }
 
     #[test]

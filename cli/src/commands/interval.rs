@@ -38,10 +38,15 @@ pub(crate) fn interval(args: &IntervalArgs) -> Result<Outcome> {
                 advice
                     .waste
                     .map_or_else(blank, |waste| format!("{:.2} %", waste * 100.0)),
+                if advice.best { "least" } else { "" }.to_owned(),
             ]
         })
         .collect();
-    let mut text = table(&["POLICY", "INTERVAL", "MAKESPAN", "WASTE"], &[1, 2, 3], &rows);
+    let mut text = table(
+        &["POLICY", "INTERVAL", "MAKESPAN", "WASTE", ""],
+        &[1, 2, 3],
+        &rows,
+    );
     text.push_str("\nInterval: work between two checkpoints, the checkpoint's own cost left out; the first one, where it changes on the way.\n");
     print(&text)?;
     for warning in &advice.warnings {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{IntervalPolicy, Kind, Parameter, Preset, Seen, Unit, interval_of};
+use super::{INTERVAL_MIN, IntervalPolicy, Kind, Parameter, Preset, Seen, Unit};
 
 /// Te cut into x equal intervals with a checkpoint between each two, x being the whole number next to x* = sqrt(Te E(Y) / (2C)) that makes
 /// E(Tw) = Te + C (x − 1) + R E(Y) + Te E(Y) / (2x) least (Di et al., "Optimization of cloud task processing with checkpoint-restart mechanism",
@@ -50,6 +50,23 @@ pub(super) const KIND: Kind = Kind {
     },
 };
 
+/// A part of `parts` equal ones, the last being at most so many nanoseconds shorter. Were it cut to whole nanoseconds, a few would be
+/// left over behind the last part, and a checkpoint would be paid for them.
+fn part(work: Duration, parts: f64) -> Duration {
+    // As many as fit: a part is no shorter than the shortest interval.
+    let most = work.as_nanos() / INTERVAL_MIN.as_nanos();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a whole number of at least one; what is too large saturates"
+    )]
+    let parts = (parts as u128).min(most).max(1);
+    let nanos = work.as_nanos().div_ceil(parts);
+    u64::try_from(nanos)
+        .map_or(Duration::MAX, Duration::from_nanos)
+        .max(INTERVAL_MIN)
+}
+
 impl IntervalPolicy for Di {
     fn interval(&self, seen: &Seen) -> Option<Duration> {
         let (work_s, cost_s) = (self.work.as_secs_f64(), seen.checkpoint_cost.as_secs_f64());
@@ -59,7 +76,7 @@ impl IntervalPolicy for Di {
         let above = libm::ceil(best).max(1.0);
         let cost = |x| Di::expected_s(work_s, failures, cost_s, x);
         let x = if cost(below) <= cost(above) { below } else { above };
-        Some(interval_of(work_s / x))
+        Some(part(self.work, x))
     }
 
     fn is_constant(&self) -> bool {

@@ -202,6 +202,28 @@ mod tests {
         }
     }
 
+    /// Whatever the work: x parts have x − 1 checkpoints between them, and nothing is left behind the last.
+    #[test]
+    fn di_leaves_no_remainder() {
+        for work_ns in [1_000_000_000_000, 999_999_999_999, 7_777_777_777_777, 1_000_000] {
+            for parts in 1..200_u32 {
+                let work = Duration::from_nanos(work_ns);
+                // x* = sqrt(W E(Y) / 2C) with C = W / 2.
+                let policy = Di {
+                    work,
+                    failures: Some(f64::from(parts * parts)),
+                };
+                let seen = seen(work.as_secs_f64() / 2.0, 1.0, 1.0);
+                let tau = policy.interval(&seen).unwrap();
+                let whole = u64::try_from(work.as_nanos().div_ceil(tau.as_nanos())).unwrap();
+                let fit = (work.as_nanos() / INTERVAL_MIN.as_nanos())
+                    .min(u128::from(parts))
+                    .max(1);
+                assert_eq!(u128::from(whole), fit, "{work_ns} ns in {parts}");
+            }
+        }
+    }
+
     #[test]
     fn first_order_counts_the_restart_and_leaves_the_cost_out() {
         // sqrt(2 * 300 * (86400 + 600)) - 300

@@ -42,8 +42,8 @@ impl Scenario {
     fn over_chunks(&self, tau_s: f64, of: impl Fn(f64, f64) -> f64) -> f64 {
         let whole = floor(self.work_s / tau_s);
         let rest = self.work_s - whole * tau_s;
-        // A remainder of rounding errors is not a chunk.
-        let (full, last_s) = if rest > self.work_s * 1e-12 {
+        // A remainder of rounding errors is not a chunk: an interval is a whole number of nanoseconds.
+        let (full, last_s) = if rest > whole * 1e-9 + self.work_s * 1e-14 {
             (whole, rest)
         } else {
             (whole - 1.0, tau_s)
