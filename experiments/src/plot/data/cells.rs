@@ -128,7 +128,7 @@ pub(crate) fn read_cells(path: &Path, source: impl Read) -> Result<Vec<Cell>, Pl
             waste: read_estimate(row, waste)?,
             lost_s: read_estimate(row, lost)?,
             theory_waste: row.optional(theory_waste)?,
-            theory_lost_s: theory_lost.map_or(Ok(None), |column| row.optional(column))?,
+            theory_lost_s: theory_lost.map_or(Ok(None), |column| row.expected(column))?,
             against: None,
         })
     })
@@ -197,7 +197,7 @@ pub(crate) fn read_theory(path: &Path, source: impl Read) -> Result<Vec<TheoryPo
             waste: row
                 .optional(waste)?
                 .ok_or_else(|| row.unexpected(waste, "a number"))?,
-            lost_s: lost.map_or(Ok(None), |column| row.optional(column))?,
+            lost_s: lost.map_or(Ok(None), |column| row.expected(column))?,
         })
     })
 }

@@ -124,6 +124,15 @@ impl Row<'_> {
         }
     }
 
+    /// What a closed form comes to, or `None` for an empty field: any number, for where no trial ends it grows beyond all bounds. What
+    /// is larger than any axis is as large as an axis can be.
+    pub(crate) fn expected(&self, column: Column) -> Result<Option<f64>, PlotError> {
+        match self.text(column).parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(Some(number.clamp(-LIMIT, LIMIT))),
+            _ => self.optional(column),
+        }
+    }
+
     /// A duration in seconds, zero allowed.
     pub(crate) fn duration_s(&self, column: Column) -> Result<f64, PlotError> {
         match self.optional(column)? {

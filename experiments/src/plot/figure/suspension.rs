@@ -66,6 +66,8 @@ fn row(data: &RunData, series: &Series, setting: &Setting, level: Level) -> Opti
     };
     let mut logged = data.downtime.iter().filter(is_here);
     let mut all = logged.next()?.histogram.clone();
+    // The others may hold longer times than the first has room for.
+    all.auto(true);
     for latency in logged {
         all.add(&latency.histogram).ok()?;
     }

@@ -7,7 +7,11 @@ pub(in crate::plot) mod world;
 use std::fs;
 use std::path::Path;
 
+use revenant_core::clock::SystemClock;
+use std::sync::atomic::AtomicBool;
+
 use super::{Column, Format, PlotOptions, plot_dir};
+use crate::{RunOptions, Spec, run};
 use world::World;
 
 const BOTH: [Format; 2] = [Format::Svg, Format::Png];
@@ -463,4 +467,48 @@ fn makespans_are_drawn_where_the_trials_are_there() {
     assert!(figure.contains("Makespan (h)") && figure.contains("Fixed, best τ"));
     let caption = svg(folder.path(), "makespan-cdf.txt");
     assert!(caption.contains("Fixed, best τ 40 (model)"), "{caption}");
+}
+
+/// Whatever a run writes is drawn: without checkpoints on a machine that fails all the time no trial ends, and closed forms grow
+/// beyond all bounds.
+#[test]
+fn runs_that_hardly_end_are_drawn() {
+    let spec = |failures: &str, policies: &str| {
+        let text = format!(
+            "name = \"n\"\nseed = 1\ntrials = 3\nlevels = [\"model\"]\n[job]\nwork = \"100h\"\n[failures]\nlaw = \"exponential\"\n\
+             mtbf = {failures}\n[checkpoint]\ncost = \"1min\"\nrestart = \"1min\"\n[limits]\nfailures = 200\n{policies}"
+        );
+        Spec::parse(&text, Path::new("n.toml")).unwrap()
+    };
+    let never = "[[policy]]\nkind = \"young\"\n[[policy]]\nkind = \"never\"\n";
+    let fixed = "[[policy]]\nkind = \"fixed\"\ninterval = [\"10min\", \"8h\", \"50h\"]\n";
+    for (failures, policies) in [
+        ("[\"1h\", \"10h\", \"100h\"]", never),
+        ("\"10min\"", fixed),
+        ("[\"1min\", \"100h\"]", fixed),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let run_options = RunOptions {
+            out: folder.path().to_owned(),
+            jobs: 1,
+            seed: None,
+            trials: None,
+            shard: None,
+            resume: false,
+            overwrite: false,
+            command: vec![],
+        };
+        let no = AtomicBool::new(false);
+        run(
+            &spec(failures, policies),
+            &run_options,
+            &SystemClock::new(),
+            &mut |_| {},
+            &no,
+        )
+        .unwrap();
+        let drawn = plot_dir(folder.path(), &options(&BOTH, Column::One)).unwrap();
+        assert!(drawn.len() > 2, "{drawn:?}");
+        super::report_dir(folder.path()).unwrap();
+    }
 }
