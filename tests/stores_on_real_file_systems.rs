@@ -39,6 +39,9 @@ const KEPT: u32 = 3;
 const PATIENCE: Duration = Duration::from_mins(10);
 /// Exit status of a lock that another holds.
 const BUSY: i32 = 4;
+/// How long a lease may be silent. `protect` has half of it by default, but a renewal takes an emulated machine seconds if
+/// other work is on its processors, too.
+const TERM: Duration = Duration::from_secs(30);
 
 struct Lab {
     scratch: tempfile::TempDir,
@@ -161,6 +164,7 @@ fn stores_on_real_file_systems() {
     timed("power", &mut || a_power_loss_takes_nothing_acknowledged(&mut lab));
     timed("careless", &mut || a_disk_that_lies_is_noticed(&mut lab));
     timed("clients", &mut || two_machines_share_an_export(&mut lab));
+    timed("leases", &mut || a_guest_has_one_protector(&lab));
 }
 
 /// Each clause on each file system, and locks between processes and between clients.
@@ -240,6 +244,8 @@ fn every_command_works(machine: &Machine, lab: &Lab) {
              cmp /tmp/second /tmp/copied
              revenant prune --store $s --keep-last 1
              revenant verify --store $s
+             revenant doctor --store $s >/tmp/doctor
+             [ -z \"$(grep '^store' /tmp/doctor | grep -Ev '  ok  |does not sync directories')\" ]
              rm -f /tmp/second /fs/{mount}/out; revenant export $(id $s) --store $s --output /fs/{mount}/out
              cmp /fs/{mount}/out /tmp/copied
              revenant import /fs/{mount}/out --store $s --name guest | grep ', 0 new'
@@ -248,7 +254,7 @@ fn every_command_works(machine: &Machine, lab: &Lab) {
         let (fine, said) = machine.try_sh(&script);
         assert!(fine, "{mount}: {said}");
         row(
-            &format!("{mount}: import, list, verify, export, copy, prune"),
+            &format!("{mount}: import, list, verify, export, copy, prune, doctor"),
             script.matches("revenant ").count(),
             "all succeed, what comes out is what went in",
             "commands",
@@ -495,5 +501,159 @@ fn two_machines_share_an_export(lab: &mut Lab) {
         format!("power losses: {losses} of each, commits: {}", acknowledged(&said)),
         "the client goes on when the server is back, its locks go with it; nothing lost, nothing half-made",
         "clients",
+    );
+}
+
+/// The store of the leases, as the machine's first mount of the export shows it.
+const LEASED: &str = "/fs/nfs/leased";
+
+/// Leases over NFS: holders that take a guest from one another, and holders that are stopped or cut off for longer than
+/// their term while another stands by.
+fn a_guest_has_one_protector(lab: &Lab) {
+    let server = lab.server();
+    let mut said = String::new();
+    take_over_in_turn(&server, lab, &mut said);
+    stop_a_holder(&server, lab, &mut said);
+    cut_a_holder_off(&server, lab, &mut said);
+}
+
+/// A row of the leases, once everything that any holder was told is there and no epoch comes after a later one.
+fn row_of_leases(machine: &Machine, lab: &Lab, said: &str, fault: &str, count: u32, outcome: &str) {
+    let (fine, verdict) = judge(machine, lab, LEASED, said, None);
+    assert!(fine, "{fault}: {verdict}");
+    row(fault, count, &format!("{outcome}: {}", verdict.trim()), "leases");
+}
+
+/// Starts who protects the guest at a mount of the export: `takes` the lease or `stands-by`.
+fn protector(machine: &Machine, lab: &Lab, mount: &str, how: &str, name: &str) -> Job {
+    let script = format!(
+        "store_check {how} /fs/{mount}/leased guest {} & echo $! >/tmp/{name}; wait $!",
+        TERM.as_millis()
+    );
+    machine.start(&script, &lab.path(name))
+}
+
+/// Waits until a job has said a line that begins so; the rest of it.
+fn hear(job: &mut Job, beginning: &str) -> String {
+    let begun = now();
+    loop {
+        let said = job.said();
+        if let Some(rest) = said.lines().find_map(|line| line.strip_prefix(beginning)) {
+            return rest.trim().to_owned();
+        }
+        assert!(
+            job.runs() && begun.elapsed() < PATIENCE,
+            "no word of {beginning}: {said}"
+        );
+        sleep(Duration::from_millis(50));
+    }
+}
+
+/// A holder that was deposed by this epoch knows it, and ends because its commit was refused; adds what it said.
+fn deposed(job: Job, by: &str, said: &mut String) {
+    let (status, last) = job.end();
+    assert_eq!(status, Some(0), "{last}");
+    for word in ["lost", "refused"] {
+        let line = last.lines().find(|line| line.starts_with(word));
+        assert!(
+            line.is_some_and(|line| line.ends_with(&format!(" {by}"))),
+            "deposed by {by}: {last}"
+        );
+    }
+    said.push_str(&last);
+}
+
+/// Each takes the lease at the other mount, while its predecessor is at work.
+fn take_over_in_turn(machine: &Machine, lab: &Lab, said: &mut String) {
+    let turns = rounds(20).max(4);
+    let mut holder: Option<Job> = None;
+    for turn in 1..=turns {
+        let mount = ["nfs", "nfs-other"][turn as usize % 2];
+        let mut next = protector(machine, lab, mount, "takes", &format!("turn-{turn}"));
+        let epoch = hear(&mut next, "took ");
+        assert_eq!(epoch, turn.to_string(), "each epoch is given once");
+        at_work(&mut next);
+        if let Some(former) = holder.replace(next) {
+            deposed(former, &epoch, said);
+        }
+    }
+    machine.sh("killall -9 store_check");
+    said.push_str(&holder.expect("somebody has it").end().1);
+    row_of_leases(
+        machine,
+        lab,
+        said,
+        "nfs: two clients take the lease of a guest from one another, at nfs and nfs-other",
+        turns,
+        "each epoch is given once, the former holder sees the next one, its commit is refused",
+    );
+}
+
+/// A holder's process is stopped for longer than its term; before that it is watched while it lives.
+fn stop_a_holder(machine: &Machine, lab: &Lab, said: &mut String) {
+    let stops = rounds(10);
+    for _ in 0..stops {
+        let mut holder = protector(machine, lab, "nfs", "takes", "stopped");
+        at_work(&mut holder);
+        let mut heir = protector(machine, lab, "nfs-other", "stands-by", "heir");
+        hear(&mut heir, "watching");
+        // Longer than a client lists a folder from memory.
+        sleep(TERM * 3);
+        assert!(
+            !heir.said().contains("lapsed"),
+            "its holder lives: {} {}",
+            heir.said(),
+            holder.said()
+        );
+        machine.sh("kill -STOP $(cat /tmp/stopped)");
+        let begun = now();
+        hear(&mut heir, "lapsed ");
+        let silent = begun.elapsed();
+        assert!(silent > TERM / 2, "taken over after {silent:?} of {TERM:?}");
+        let epoch = hear(&mut heir, "took ");
+        at_work(&mut heir);
+        machine.sh("kill -CONT $(cat /tmp/stopped)");
+        deposed(holder, &epoch, said);
+        machine.sh("kill -9 $(cat /tmp/heir)");
+        said.push_str(&heir.end().1);
+    }
+    row_of_leases(
+        machine,
+        lab,
+        said,
+        "nfs: a holder of a lease lives for three terms, then is stopped for longer than one; another client stands by",
+        stops,
+        "nobody is taken over who lives; who was stopped is, and when it goes on its commit is refused",
+    );
+}
+
+/// A holder on another machine loses its network for longer than its term.
+fn cut_a_holder_off(server: &Machine, lab: &Lab, said: &mut String) {
+    let cuts = rounds(10);
+    for _ in 0..cuts {
+        let client = lab.boot("two", "one", &[]);
+        client.sh("file-systems client 10.0.0.1");
+        let mut holder = protector(&client, lab, "nfs", "takes", "cut-off");
+        at_work(&mut holder);
+        let mut heir = protector(server, lab, "nfs", "stands-by", "heir");
+        hear(&mut heir, "watching");
+        client.sh("ip link set eth0 down");
+        hear(&mut heir, "lapsed ");
+        // It knows by itself, and before another acts, that it may not be the holder any more.
+        assert!(holder.said().contains("doubtful"), "{}", holder.said());
+        let epoch = hear(&mut heir, "took ");
+        at_work(&mut heir);
+        client.sh("ip link set eth0 up");
+        deposed(holder, &epoch, said);
+        server.sh("kill -9 $(cat /tmp/heir)");
+        said.push_str(&heir.end().1);
+    }
+    row_of_leases(
+        server,
+        lab,
+        said,
+        "nfs: a holder of a lease on another machine loses its network for longer than its term",
+        cuts,
+        "it doubts before another takes over, learns of it when the network is back, its commit is refused",
     );
 }

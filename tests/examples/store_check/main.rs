@@ -6,10 +6,14 @@
 //! store_check prunes STORE KEPT COUNT            so many prunes, each waits for its turn; prints `pruned` after each
 //! store_check judge STORE ACKNOWLEDGED [KEPT]    is all that was acknowledged there, and right, and nothing else?
 //! store_check lock DIR shared|exclusive MS       takes a lock and says `held`, holds it, or ends with status 4
+//! store_check takes STORE GUEST MS               takes the guest's lease, whoever has it, and commits under it until it is lost
+//! store_check stands-by STORE GUEST MS           the same once the holder has been silent for so long
 //! ```
 //!
 //! What a checkpoint holds follows from its number, so that whoever reads it knows what it should be. `KEPT` says how many
 //! of a guest's newest a prune at work left.
+
+mod lease;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -23,6 +27,7 @@ use std::{env, fs};
 
 use revenant_core::clock::SystemClock;
 use revenant_core::conformance::medium::JUDGES;
+use revenant_core::lease::EPOCH_FACT;
 use revenant_core::medium::{DirectoryMedium, LockMode, Medium};
 use revenant_core::store::{CollectOptions, Retention, Scope, Store, StoreError, StoreOptions};
 use revenant_tests::stores::Expected;
@@ -50,7 +55,9 @@ fn main() -> ExitCode {
         ["judge", store, acknowledged] => judge(store.as_ref(), acknowledged, None),
         ["judge", store, acknowledged, kept] => judge(store.as_ref(), acknowledged, Some(kept)),
         ["lock", dir, mode, ms] => lock(dir.as_ref(), mode, ms),
-        _ => Err("usage: store_check conforms|commits|prunes|judge|lock …".into()),
+        ["takes", store, guest, ms] => lease::takes(store.as_ref(), guest, ms),
+        ["stands-by", store, guest, ms] => lease::stands_by(store.as_ref(), guest, ms),
+        _ => Err("usage: store_check conforms|commits|prunes|judge|lock|takes|stands-by …".into()),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error}");
@@ -105,14 +112,16 @@ fn number_of(facts: &BTreeMap<String, String>) -> Result<u32, Failed> {
         .parse()?)
 }
 
+/// The number of the guest's next checkpoint.
+fn next_number(store: &Store, guest: &str) -> Result<u32, Failed> {
+    let listing = store.list()?;
+    let newest = listing.checkpoints.iter().rfind(|info| info.guest == guest);
+    newest.map_or(Ok(10), |info| number_of(&info.facts).map(|number| number + 1))
+}
+
 fn commits(dir: &Path, guest: &str, count: &str) -> Result<ExitCode, Failed> {
     let mut store = open(dir)?;
-    let newest = store
-        .list()?
-        .checkpoints
-        .into_iter()
-        .rfind(|info| info.guest == guest);
-    let first = newest.map_or(Ok(10), |info| number_of(&info.facts).map(|number| number + 1))?;
+    let first = next_number(&store, guest)?;
     let mut base = None;
     for number in first..first + count.parse::<u32>()? {
         if number % COMMITS_A_STORE == 0 {
@@ -148,9 +157,22 @@ fn judge(dir: &Path, acknowledged: &str, kept: Option<&str>) -> Result<ExitCode,
         .map(|finding| format!("damaged: {finding}"))
         .collect();
     let mut there = Vec::new();
+    let mut epochs = BTreeMap::new();
     for info in &listing.checkpoints {
         let number = number_of(&info.facts)?;
-        if let Some(difference) = expected(&info.guest, number).difference(&store, info.id)? {
+        let mut right = expected(&info.guest, number);
+        if let Some(epoch) = info.epoch() {
+            let newest = epochs.entry(&info.guest).or_insert(epoch);
+            if epoch < *newest {
+                wrong.push(format!(
+                    "{} {number} is of epoch {epoch}, after {newest}",
+                    info.guest
+                ));
+            }
+            *newest = epoch.max(*newest);
+            right.facts.insert(EPOCH_FACT.to_owned(), epoch.to_string());
+        }
+        if let Some(difference) = right.difference(&store, info.id)? {
             wrong.push(format!("{} {number} differs: {difference}", info.guest));
         }
         there.push(info.id.to_hex());
