@@ -1,6 +1,8 @@
 //! Signals during work that would leave a half-written file behind: the work ends by an error, so that whoever holds
 //! the file removes it on the way out.
 
+mod medium;
+
 use std::fs;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -11,6 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
+
+pub(crate) use medium::StopsAtSignal;
 
 /// How long a read from a silent pipe goes without looking for a signal.
 const LOOK_EVERY: Timespec = Timespec {
@@ -24,6 +28,9 @@ static RECEIVED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 /// From here on SIGINT, SIGTERM and SIGHUP are looked for by [`check`] and do not end the process; a second one does.
 /// What the parent process had ignored (`nohup`) stays ignored.
 pub(crate) fn watch() -> io::Result<()> {
+    if RECEIVED.get().is_some() {
+        return Ok(());
+    }
     let received = RECEIVED.get_or_init(Arc::default);
     let again = Arc::new(AtomicBool::new(false));
     let ignored = ignored_signals();

@@ -12,7 +12,7 @@ use revenant_core::store::{
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::{WAIT_TO_READ, open, open_waiting, warn_unless_guarded};
+use super::{WAIT_TO_READ, open, open_interruptible, warn_unless_guarded};
 use crate::Outcome;
 use crate::args::{DiffArgs, ListArgs, ShowArgs, VerifyArgs};
 use crate::output::{bytes, escaped, instant, name, note, print, print_json, table, tell};
@@ -176,7 +176,8 @@ impl Serialize for Layout<'_> {
 }
 
 pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
-    let store = open(&args.store, WAIT_TO_READ)?;
+    let wait = args.store.wait.unwrap_or(WAIT_TO_READ);
+    let store = open_interruptible(&args.store.store, wait)?;
     let id = args.id.as_deref().map(|name| store.resolve(name)).transpose()?;
     let mut seen = store.verify(id)?;
     let mut repaired = None;
@@ -210,7 +211,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
 
 fn repair(store: &Store, args: &VerifyArgs) -> Result<Repaired> {
     let wait = args.store.wait.unwrap_or(WAIT_TO_READ);
-    let from = args.from.as_deref().map(|dir| open_waiting(dir, wait));
+    let from = args.from.as_deref().map(|dir| open_interruptible(dir, wait));
     Ok(store.repair(from.transpose()?.as_ref())?)
 }
 

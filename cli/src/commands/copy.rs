@@ -3,15 +3,16 @@
 use anyhow::{Context, Result, bail};
 use revenant_core::store::{CheckpointInfo, Standing};
 
-use super::{WAIT_TO_READ, heal, open, open_for_writing};
+use super::{WAIT_TO_READ, heal, open_for_writing, open_interruptible};
 use crate::Outcome;
 use crate::args::CopyArgs;
 use crate::output::{bytes, escaped, instant, print, print_json};
 
 pub(crate) fn copy(args: &CopyArgs) -> Result<Outcome> {
-    let source = open(&args.store, WAIT_TO_READ)?;
+    let wait = args.store.wait.unwrap_or(WAIT_TO_READ);
+    let source = open_interruptible(&args.store.store, wait)?;
     let id = source.resolve(&args.id)?;
-    let (target, made) = open_for_writing(&args.to, args.make, args.store.wait.unwrap_or(WAIT_TO_READ))?;
+    let (target, made) = open_for_writing(&args.to, args.make, |dir| open_interruptible(dir, wait))?;
     let about = || format!("cannot copy {id} to {}", args.to.display());
     if !args.force {
         match target.standing(&source, id).with_context(about)? {

@@ -16,7 +16,7 @@ use revenant_xen_format::{
 };
 
 use super::progress::{Counted, bytes_bar};
-use super::{WAIT_TO_READ, WAIT_TO_TAKE_IN, open, open_for_writing, warn_unless_guarded};
+use super::{WAIT_TO_READ, WAIT_TO_TAKE_IN, open, open_for_writing, open_interruptible, warn_unless_guarded};
 use crate::Outcome;
 use crate::args::{ExportArgs, ExportFormat, ImportArgs};
 use crate::interrupt::Interruptible;
@@ -31,7 +31,7 @@ pub(crate) fn import(args: &ImportArgs) -> Result<Outcome> {
         .filter(std::fs::Metadata::is_file)
         .map(|meta| meta.len());
     let wait = args.store.wait.unwrap_or(WAIT_TO_TAKE_IN);
-    let (store, made) = open_for_writing(&args.store.store, args.make, wait)?;
+    let (store, made) = open_for_writing(&args.store.store, args.make, |dir| open_interruptible(dir, wait))?;
     let bar = bytes_bar(total, "import");
     let options = ImportOptions {
         name: args.name.clone(),

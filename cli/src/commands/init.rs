@@ -3,14 +3,13 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use revenant_core::Store;
 use revenant_core::medium::DirectoryMedium;
 use revenant_core::store::StoreError;
 
-use super::{open_store, open_waiting};
+use super::open_store;
 use crate::Outcome;
 use crate::args::{InitArgs, MakeArg};
 use crate::output::print;
@@ -46,7 +45,11 @@ pub(crate) fn init(args: &InitArgs) -> Result<Outcome> {
 
 /// Opens the store in a directory for a command that writes, making it first if that was asked for. One that was made is
 /// undone with the [`NewStore`], unless that is kept.
-pub(super) fn open_for_writing(dir: &Path, asked: MakeArg, wait: Duration) -> Result<(Store, NewStore)> {
+pub(super) fn open_for_writing(
+    dir: &Path,
+    asked: MakeArg,
+    open: impl FnOnce(&Path) -> Result<Store>,
+) -> Result<(Store, NewStore)> {
     let made = if asked.init {
         make(dir)?
     } else {
@@ -60,7 +63,7 @@ pub(super) fn open_for_writing(dir: &Path, asked: MakeArg, wait: Duration) -> Re
                 .filter_map(|cause| cause.downcast_ref())
                 .any(not_a_store)
     };
-    match open_waiting(dir, wait) {
+    match open(dir) {
         Err(error) if missing(&error) => bail!(
             "there is no store in {0}: make one with `revenant init --store {0}`, or give --init",
             dir.display()

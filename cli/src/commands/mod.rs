@@ -26,14 +26,15 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use revenant_core::Store;
 use revenant_core::clock::SystemClock;
 use revenant_core::medium::DirectoryMedium;
 use revenant_core::quantity::Period;
 use revenant_core::store::StoreOptions;
+use revenant_core::{Medium, Store};
 
 use crate::Outcome;
 use crate::args::{Command, StoreArg};
+use crate::interrupt::StopsAtSignal;
 use crate::output::note;
 
 use init::open_for_writing;
@@ -92,6 +93,19 @@ fn open_store(dir: &Path) -> Result<Store> {
 }
 
 fn open_waiting(dir: &Path, lock_wait: Duration) -> Result<Store> {
+    open_on(dir, lock_wait, |medium| Rc::new(medium))
+}
+
+/// The same for a command that writes, and that a signal ends: it leaves no unfinished file.
+fn open_interruptible(dir: &Path, lock_wait: Duration) -> Result<Store> {
+    open_on(dir, lock_wait, |medium| Rc::new(StopsAtSignal(medium)))
+}
+
+fn open_on(
+    dir: &Path,
+    lock_wait: Duration,
+    on: impl FnOnce(DirectoryMedium) -> Rc<dyn Medium>,
+) -> Result<Store> {
     let context = || format!("cannot open the store {}", dir.display());
     let medium = DirectoryMedium::open(dir).with_context(context)?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -100,7 +114,7 @@ fn open_waiting(dir: &Path, lock_wait: Duration) -> Result<Store> {
         lock_wait,
         ..StoreOptions::default()
     };
-    Store::open(Rc::new(medium), Rc::new(SystemClock::new()), options).with_context(context)
+    Store::open(on(medium), Rc::new(SystemClock::new()), options).with_context(context)
 }
 
 /// Says once that what was just read was not kept from being removed meanwhile.

@@ -8,7 +8,7 @@ use revenant_core::store::{
 use serde_json::{Value, json};
 
 use super::catalogue::{by_cause, finding_json, outcome, report};
-use super::{WAIT_TO_PRUNE, WAIT_TO_READ, duration, open};
+use super::{WAIT_TO_PRUNE, WAIT_TO_READ, duration, open, open_interruptible};
 use crate::Outcome;
 use crate::args::{PruneArgs, StatsArgs};
 use crate::output::{bytes, escaped, instant, name, print, print_json, table, tell};
@@ -19,7 +19,8 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
         .as_deref()
         .map(|text| duration("keep-within", text))
         .transpose()?;
-    let store = open(&args.store, WAIT_TO_PRUNE)?;
+    let wait = args.store.wait.unwrap_or(WAIT_TO_PRUNE);
+    let store = open_interruptible(&args.store.store, wait)?;
     let scope = match &args.guest {
         Some(guest) => Scope::Guest(known_guest(&store, guest)?),
         None => Scope::All,

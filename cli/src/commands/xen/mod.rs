@@ -15,7 +15,7 @@ use revenant_core::clock::SystemClock;
 use revenant_xen::{KeeperProgram, LiveDomain, keep, open_guest, save_to_stdout};
 use serde_json::{Value, json};
 
-use super::{WAIT_TO_TAKE_IN, duration, open_for_writing};
+use super::{WAIT_TO_TAKE_IN, duration, open_for_writing, open_waiting};
 use crate::Outcome;
 use crate::args::CheckpointArgs;
 use crate::output::{bytes, escaped, print, print_json};
@@ -46,7 +46,7 @@ pub(crate) fn checkpoint(args: &CheckpointArgs) -> Result<Outcome> {
         );
     }
     let wait = args.store.wait.unwrap_or(WAIT_TO_TAKE_IN);
-    let (store, made) = open_for_writing(&args.store.store, args.make, wait)?;
+    let (store, made) = open_for_writing(&args.store.store, args.make, |dir| open_waiting(dir, wait))?;
     let request = CaptureRequest {
         method: if args.stop {
             Method::StopAndCopy

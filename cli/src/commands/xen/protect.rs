@@ -25,7 +25,7 @@ use revenant_xen::{KeeperProgram, check_allowed};
 use serde_json::Value;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::super::{duration, open_for_writing};
+use super::super::{duration, open_for_writing, open_waiting};
 use super::HELPER;
 use super::host::{allowed_disks, refuse_broken_resume};
 use crate::Outcome;
@@ -54,7 +54,7 @@ pub(crate) fn protect(args: &ProtectArgs) -> Result<Outcome> {
     drop(policy(args)?);
     let mut protection = protection(args)?;
     let wait = args.store.wait.unwrap_or(WAIT);
-    let (store, made) = open_for_writing(&args.store.store, args.make, wait)?;
+    let (store, made) = open_for_writing(&args.store.store, args.make, |dir| open_waiting(dir, wait))?;
     made.keep();
     let mut log = args.log.as_deref().map(open_log).transpose()?;
     let mut journal = |entry: &Entry| {
