@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use revenant_tests::reliability::row;
 use revenant_tests::rig::{Guest, Host, now, programs, rounds};
 use serde_json::Value;
 
@@ -107,6 +108,9 @@ fn guests_on_real_xen_survive() {
     timed("deaf", &mut || a_guest_that_does_not_answer_runs_on(&host));
     timed("protect", &mut || {
         a_protected_guest_comes_back_by_itself(&host, &mut lab);
+    });
+    timed("beside", &mut || {
+        two_protectors_keep_what_is_theirs(&host, &mut lab);
     });
     host.kill();
     timed("power", &mut || {
@@ -432,7 +436,7 @@ fn a_protected_guest_comes_back_by_itself(host: &Host, lab: &mut Lab) {
          --hang-timeout {HANG_S}s --progress-file /var/log/xen/console/guest-kept.log --log /tmp/kept.log \
          </dev/null >/tmp/protect.out 2>&1 & echo $! > /tmp/kept.pid"
     ));
-    let mut log = EventLog::default();
+    let mut log = EventLog::of("kept");
     for blow in ["panic", "destroy", "hang"] {
         let (mut recoveries, mut lost_work) = (Vec::new(), Vec::new());
         for _ in 0..rounds(10) {
@@ -467,16 +471,166 @@ fn a_protected_guest_comes_back_by_itself(host: &Host, lab: &mut Lab) {
     host.sh("kill $(cat /tmp/kept.pid); sleep 2; xl destroy kept");
 }
 
+/// A guest, the process that protects it, and what its rule keeps.
+struct Kept<'a> {
+    name: &'static str,
+    keep_last: usize,
+    guest: Guest<'a>,
+    log: EventLog,
+}
+
+impl Kept<'_> {
+    fn protect(&self, host: &Host) {
+        let (name, keep_last) = (self.name, self.keep_last);
+        host.sh(&format!(
+            "setsid revenant protect {name} --store /store/both --init --interval {INTERVAL_S}s --keep-last {keep_last} \
+             --log /tmp/{name}.log </dev/null >/tmp/{name}.out 2>&1 & echo $! > /tmp/{name}.pid"
+        ));
+    }
+
+    /// A panic, a destroyed domain, a killed protector that is started again, or a prune by hand.
+    fn strike(&self, host: &Host, lab: &mut Lab, blow: usize) {
+        match blow {
+            0 => self.guest.order("panic"),
+            1 => drop(host.sh(&format!("xl destroy {}", self.name))),
+            2 => {
+                host.sh(&format!("kill -9 $(cat /tmp/{}.pid)", self.name));
+                sleep(lab.moment(2000));
+                self.protect(host);
+            }
+            _ => drop(host.sh(&format!(
+                "revenant prune --store /store/both --guest {} --keep-last {} --wait 1min",
+                self.name, self.keep_last
+            ))),
+        }
+    }
+
+    /// The newest checkpoints that its rule keeps, oldest first.
+    fn owed(&self) -> Vec<String> {
+        let captured = self
+            .log
+            .events
+            .iter()
+            .filter(|event| event["event"] == "captured");
+        let ids: Vec<String> = captured
+            .filter_map(|event| event["checkpoint"].as_str().map(str::to_owned))
+            .collect();
+        ids[ids.len().saturating_sub(self.keep_last)..].to_vec()
+    }
+}
+
+/// Two guests in one store, each protected by a process with rules of its own, while guests crash and are destroyed, and
+/// protectors are killed: neither loses a checkpoint that its own rules keep.
+fn two_protectors_keep_what_is_theirs(host: &Host, lab: &mut Lab) {
+    let length = Duration::from_secs(u64::from(rounds(600)));
+    let mut both =
+        [("left", "pvh", 112, 2), ("right", "pv", 96, 5)].map(|(name, kind, mib, keep_last)| Kept {
+            name,
+            keep_last,
+            guest: host.guest(name, kind, mib, BUSY),
+            log: EventLog::of(name),
+        });
+    for kept in &both {
+        host.sh(&format!("rm -f /tmp/{}.log", kept.name));
+        kept.protect(host);
+    }
+    let begun = now();
+    let (mut looks, mut blows) = (0, [0_u32; 4]);
+    for round in 0.. {
+        if begun.elapsed() > length && round >= 4 {
+            break;
+        }
+        let (struck, blow) = (round % 2, (round / 2 + round) % 4);
+        blows[blow] += 1;
+        let kept = &mut both[struck];
+        kept.log.wait(host, &mut kept.guest, "captured");
+        sleep(lab.moment(3000));
+        kept.guest.look();
+        kept.strike(host, lab, blow);
+        if blow < 2 {
+            kept.log.wait(host, &mut kept.guest, "restored");
+        }
+        kept.guest.reports(1);
+        looks += look_at_both(host, &mut both);
+    }
+    for kept in &mut both {
+        kept.guest.reports(2);
+        assert_eq!(kept.guest.boots(), 1, "{} was started anew", kept.name);
+        host.sh(&format!(
+            "kill $(cat /tmp/{}.pid); sleep 2; xl destroy {}",
+            kept.name, kept.name
+        ));
+    }
+    looks += look_at_both(host, &mut both);
+    host.sh("revenant verify --store /store/both && rm -rf /store/both");
+    let captured = |kept: &Kept<'_>| {
+        kept.log
+            .events
+            .iter()
+            .filter(|event| event["event"] == "captured")
+            .count()
+    };
+    let [panics, destroyed, kills, prunes] = blows;
+    row(
+        "two guests in one store, protected at once with rules of their own",
+        format!(
+            "{} s: {} and {} checkpoints, {panics} panics, {destroyed} destroyed domains, {kills} killed protectors, {prunes} prunes by hand, {looks} looks",
+            begun.elapsed().as_secs(),
+            captured(&both[0]),
+            captured(&both[1])
+        ),
+        "neither loses a checkpoint that its own rules keep; each guest comes back",
+        "REVENANT_RIG_ONLY=beside .ci/full xen",
+    );
+}
+
+/// Holds the store against what each protector has committed: the newest of each by its own rule are there. Gives how many
+/// checkpoints were looked for.
+fn look_at_both(host: &Host, both: &mut [Kept<'_>]) -> usize {
+    for kept in both.iter_mut() {
+        kept.log.read(host);
+    }
+    let before: Vec<Vec<String>> = both.iter().map(Kept::owed).collect();
+    let listed = host.sh("revenant list --store /store/both --json --wait 1min");
+    for kept in both.iter_mut() {
+        kept.log.read(host);
+    }
+    let mut looked_for = 0;
+    for (kept, before) in both.iter().zip(before) {
+        // One that was pruned meanwhile is not among the newest any more.
+        let after = kept.owed();
+        for id in before.iter().filter(|id| after.contains(id)) {
+            assert!(
+                listed.contains(id.as_str()),
+                "{} lost {id}, of {after:?}: {listed}",
+                kept.name
+            );
+            looked_for += 1;
+        }
+    }
+    looked_for
+}
+
 /// The journal of `revenant protect`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct EventLog {
+    path: String,
     events: Vec<Value>,
     seen: usize,
 }
 
 impl EventLog {
+    /// Of a guest's protection, from its beginning.
+    fn of(guest: &str) -> Self {
+        EventLog {
+            path: format!("/tmp/{guest}.log"),
+            events: Vec::new(),
+            seen: 0,
+        }
+    }
+
     fn read(&mut self, host: &Host) {
-        let (_, text) = host.try_sh(&format!("tail -n +{} /tmp/kept.log", self.events.len() + 1));
+        let (_, text) = host.try_sh(&format!("tail -n +{} {}", self.events.len() + 1, self.path));
         let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
         self.events.extend(lines);
     }
@@ -497,7 +651,7 @@ impl EventLog {
                 begun.elapsed() < Duration::from_secs(120),
                 "no {kind}: {:?}\n{}",
                 self.events.iter().rev().take(5).collect::<Vec<_>>(),
-                host.try_sh("tail -n 5 /tmp/protect.out; xl list").1
+                host.try_sh("tail -n 5 /tmp/*.out; xl list").1
             );
             guest.look();
             sleep(Duration::from_millis(300));
@@ -596,14 +750,14 @@ fn the_host_that_stands_by_takes_over(lab: &mut Lab, scratch: &Path) {
     let mut guest = Guest::there(&first, "shared");
     guest.skip();
     guest.reports(2);
-    EventLog::default().wait(&first, &mut guest, "captured");
+    EventLog::of("kept").wait(&first, &mut guest, "captured");
     sleep(Duration::from_secs(LEASE_S + 5));
     guest.look();
     assert!(!folder.join("fenced").exists(), "a living host was fenced");
     first.kill();
     let begun = now();
     let mut guest = Guest::there(&second, "shared");
-    EventLog::default().wait(&second, &mut guest, "restored");
+    EventLog::of("kept").wait(&second, &mut guest, "restored");
     assert!(folder.join("fenced").exists(), "the lost host was not fenced");
     guest.reports(2);
     assert_eq!(guest.boots(), 1);
@@ -614,7 +768,7 @@ fn the_host_that_stands_by_takes_over(lab: &mut Lab, scratch: &Path) {
     );
     // Now this host loses the lease: it ends, and leaves guest and store as they are.
     second.sh("echo 'holder host three' > /share/s/leases/shared.1000");
-    let mut log = EventLog::default();
+    let mut log = EventLog::of("kept");
     let lost = log.wait(&second, &mut guest, "lease-lost");
     let by = lost["by"].as_str().expect("who has it now");
     assert!(by.ends_with("(epoch 1000)"), "{by}");

@@ -124,38 +124,8 @@ pub fn advise(input: &InputParams) -> Result<Advice, AdviceError> {
         final_checkpoint: false,
     };
     let mut policies: Vec<_> = choices(input)?
-        .into_iter()
-        .map(|choice| {
-            let policy = choice.policy(input.work.unwrap_or_default());
-            let tau_s = policy.interval(&seen).map(|tau| tau.as_secs_f64());
-            if !policy.is_constant() {
-                return PolicyAdvice {
-                    policy: choice.to_string(),
-                    interval_s: tau_s,
-                    makespan_s: None,
-                    waste: None,
-                    best: false,
-                };
-            }
-            let makespan_s = match tau_s {
-                Some(tau_s) => scenario.expected_makespan_s(tau_s),
-                None => scenario.expected_makespan_never_s(),
-            };
-            let makespan_s = (input.work.is_some() && makespan_s.is_finite()).then_some(makespan_s);
-            let waste = match (input.work, tau_s) {
-                (Some(_), _) => {
-                    makespan_s.map(|makespan_s| crate::theory::waste(scenario.work_s, makespan_s))
-                }
-                (None, tau_s) => tau_s.map(|tau_s| scenario.long_run_waste(tau_s)),
-            };
-            PolicyAdvice {
-                policy: choice.to_string(),
-                interval_s: tau_s,
-                makespan_s,
-                waste,
-                best: false,
-            }
-        })
+        .iter()
+        .map(|choice| advice_of(choice, input, &seen, &scenario))
         .collect();
     let least = policies
         .iter()
@@ -171,6 +141,36 @@ pub fn advise(input: &InputParams) -> Result<Advice, AdviceError> {
         FirstOrder::Invalid => vec![AdviceWarning::FirstOrderInvalid],
     };
     Ok(Advice { policies, warnings })
+}
+
+/// What one policy would do.
+fn advice_of(choice: &Choice, input: &InputParams, seen: &Seen, scenario: &Scenario) -> PolicyAdvice {
+    let policy = choice.policy(input.work.unwrap_or_default());
+    let tau_s = policy.interval(seen).map(|tau| tau.as_secs_f64());
+    let advice = PolicyAdvice {
+        policy: choice.to_string(),
+        interval_s: tau_s,
+        makespan_s: None,
+        waste: None,
+        best: false,
+    };
+    if !policy.is_constant() {
+        return advice;
+    }
+    if input.work.is_none() {
+        let waste = tau_s.map(|tau_s| scenario.long_run_waste(tau_s));
+        return PolicyAdvice { waste, ..advice };
+    }
+    let makespan_s = match tau_s {
+        Some(tau_s) => scenario.expected_makespan_s(tau_s),
+        None => scenario.expected_makespan_never_s(),
+    };
+    let makespan_s = Some(makespan_s).filter(|makespan_s| makespan_s.is_finite());
+    PolicyAdvice {
+        makespan_s,
+        waste: makespan_s.map(|makespan_s| crate::theory::waste(scenario.work_s, makespan_s)),
+        ..advice
+    }
 }
 
 #[cfg(test)]
