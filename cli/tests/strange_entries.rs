@@ -165,7 +165,7 @@ fn name(bytes: &[u8]) -> OsString {
 fn strangers() -> Vec<(&'static str, OsString)> {
     let hex = |len: usize| name(&"0123456789abcdef".repeat(4).as_bytes()[..len]);
     let mut all = Vec::new();
-    for dir in ["", "tmp", "segments", "checkpoints"] {
+    for dir in ["", "tmp", "segments", "checkpoints", "catalogue"] {
         for stranger in [
             name(b".DS_Store"),
             name(b".nfs000000000000abcd00000001"),

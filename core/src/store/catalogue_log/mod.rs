@@ -73,8 +73,11 @@ impl Store {
 
     /// What the log says should be there. Nothing if it is damaged, which stops nobody: `verify` tells of that.
     pub(super) fn logged(&self) -> Result<Logged, StoreError> {
-        let last = verify::damage(self.log_files())?.ok();
-        let Some((first, _)) = last.and_then(|files| files.own.last().copied()) else {
+        let files = match verify::damage(self.log_files())? {
+            Ok(files) => files.own,
+            Err(finding) => return Ok(Logged::unread(finding)),
+        };
+        let Some(&(first, _)) = files.last() else {
             return Ok(Logged::default());
         };
         match verify::damage(self.read_log_file(first)) {
@@ -82,10 +85,7 @@ impl Store {
                 alive: file.alive,
                 unread: None,
             }),
-            Ok(Err(finding)) => Ok(Logged {
-                alive: Alive::new(),
-                unread: Some(finding).filter(|finding| finding.kind != FindingKind::Damaged),
-            }),
+            Ok(Err(finding)) => Ok(Logged::unread(finding)),
             Err(StoreError::Version { .. }) => Ok(Logged::default()),
             Err(error) => Err(error),
         }
@@ -93,7 +93,12 @@ impl Store {
 
     /// Files of the log by the number of their first entry, ascending, with their lengths, and what else is there.
     fn log_files(&self) -> Result<Contents<u64>, StoreError> {
-        let mut files = entries::contents(&*self.medium, CATALOGUE, parse_name)?;
+        let listed = entries::contents(&*self.medium, CATALOGUE, parse_name);
+        let mut files = match listed {
+            Ok(files) => files,
+            // What has the folder's place or keeps it from being read is damage of the log, and of nothing else.
+            Err(error) => return Err(Finding::of_read(CATALOGUE, None, error)?.into()),
+        };
         files.own.sort_unstable();
         Ok(files)
     }
@@ -145,6 +150,13 @@ pub(super) struct Logged {
 }
 
 impl Logged {
+    fn unread(finding: Finding) -> Self {
+        Logged {
+            alive: Alive::new(),
+            unread: Some(finding).filter(|finding| finding.kind != FindingKind::Damaged),
+        }
+    }
+
     /// Those that are not among the manifests that are there.
     pub(super) fn missing(&self, there: &BTreeSet<CheckpointId>) -> Vec<Finding> {
         let missing = self.alive.iter().filter(|(id, _)| !there.contains(id));

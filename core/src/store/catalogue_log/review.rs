@@ -42,7 +42,8 @@ pub(in crate::store) struct Review {
 impl Store {
     /// Where the catalogue log stands, for keeping elsewhere; `None` if there is no log or none that can be read.
     pub fn catalogue_root(&self) -> Result<Option<CatalogueRoot>, StoreError> {
-        let Some((first, _)) = self.log_files()?.own.pop() else {
+        let last = verify::damage(self.log_files())?.ok();
+        let Some((first, _)) = last.and_then(|mut files| files.own.pop()) else {
             return Ok(None);
         };
         match self.read_log_file(first) {
