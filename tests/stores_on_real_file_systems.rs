@@ -515,6 +515,7 @@ fn a_guest_has_one_protector(lab: &Lab) {
     take_over_in_turn(&server, lab, &mut said);
     stop_a_holder(&server, lab, &mut said);
     cut_a_holder_off(&server, lab, &mut said);
+    locks_of_one_cut_off_are_lost(&server, lab);
 }
 
 /// A row of the leases, once everything that any holder was told is there and no epoch comes after a later one.
@@ -655,5 +656,36 @@ fn cut_a_holder_off(server: &Machine, lab: &Lab, said: &mut String) {
         "nfs: a holder of a lease on another machine loses its network for longer than its term",
         cuts,
         "it doubts before another takes over, learns of it when the network is back, its commit is refused",
+    );
+}
+
+/// A client that is cut off for longer than the server's lease loses its locks to others, and is told so when it asks.
+fn locks_of_one_cut_off_are_lost(server: &Machine, lab: &Lab) {
+    let client = lab.boot("two", "one", &[]);
+    client.sh("file-systems client 10.0.0.1; mkdir -p /fs/nfs/shared-lock /fs/nfs/exclusive-lock");
+    let modes = ["shared", "exclusive"];
+    let mut holders = modes.map(|mode| {
+        let script = format!("store_check lock /fs/nfs/{mode}-lock {mode} 120000");
+        client.start(&script, &lab.path(&format!("{mode}-lock")))
+    });
+    for holder in &mut holders {
+        hear(holder, "held");
+    }
+    client.sh("ip link set eth0 down");
+    for mode in modes {
+        server.sh(&format!(
+            "for try in $(seq 60); do store_check lock /fs/nfs/{mode}-lock exclusive 0 && exit 0; sleep 1; done; exit 1"
+        ));
+    }
+    client.sh("ip link set eth0 up");
+    for holder in holders {
+        let (status, said) = holder.end();
+        assert_eq!((status, said.as_str()), (Some(0), "held\nlost\n"));
+    }
+    row(
+        "nfs: a lock's holder on another machine loses its network for longer than the server's lease",
+        modes.len(),
+        "another gets the lock; the holder is told that it is lost before it counts on it again",
+        "leases",
     );
 }

@@ -75,7 +75,8 @@ pub trait MediumReader: fmt::Debug {
 
 /// A held lock, released by dropping it.
 pub trait MediumLock: fmt::Debug {
-    /// Is the file that is locked still the one that has the name? If not, somebody else may hold the lock as well.
+    /// Is the file that is locked still the one that has the name, and has no server taken the lock back from a client that was
+    /// cut off? If not, somebody else may hold the lock as well.
     fn still_held(&self) -> Result<bool, MediumError>;
     /// False of a shared lock on a medium that has no locks: it is good to read by, and not to write by.
     fn excludes(&self) -> bool;

@@ -5,7 +5,7 @@
 //! store_check commits STORE GUEST COUNT          prints `acknowledged GUEST NUMBER ID` after each commit
 //! store_check prunes STORE KEPT COUNT            so many prunes, each waits for its turn; prints `pruned` after each
 //! store_check judge STORE ACKNOWLEDGED [KEPT]    is all that was acknowledged there, and right, and nothing else?
-//! store_check lock DIR shared|exclusive MS       takes a lock and says `held`, holds it, or ends with status 4
+//! store_check lock DIR shared|exclusive MS       takes a lock, says `held` and in the end `kept` or `lost`; or ends with status 4
 //! store_check takes STORE GUEST MS               takes the guest's lease, whoever has it, and commits under it until it is lost
 //! store_check stands-by STORE GUEST MS           the same once the holder has been silent for so long
 //! ```
@@ -235,6 +235,6 @@ fn lock(dir: &Path, mode: &str, ms: &str) -> Result<ExitCode, Failed> {
     };
     println!("held");
     sleep(Duration::from_millis(ms.parse()?));
-    drop(held);
+    println!("{}", if held.still_held()? { "kept" } else { "lost" });
     Ok(ExitCode::SUCCESS)
 }

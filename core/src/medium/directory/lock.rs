@@ -1,7 +1,7 @@
 //! Locks on files of a directory, by `flock`.
 //!
 //! A lock is on a file, not on its name: if the file was removed or replaced, the next who asks locks another one. So
-//! whoever has a lock looks whether its file still has the name.
+//! whoever has a lock looks whether its file still has the name, and asks a server that may have taken it back.
 //!
 //! `flock` lets shared holders that come one after the other keep an exclusive one out for ever. Therefore who waits for
 //! an exclusive lock holds a second one meanwhile, the turnstile, and whoever wants a shared lock passes through it. Programs that
@@ -17,6 +17,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::at::{Access, At};
+use super::leased;
 use super::notes::{Note, Notes, Role};
 use crate::clock::{Clock, SystemClock};
 use crate::medium::{LockAttempt, LockMode, MediumError, MediumLock};
@@ -70,7 +71,7 @@ impl Applicant<'_> {
             return Ok(self.busy());
         }
         match self.wait_for(self.path, true)? {
-            Try::Got(file) => Ok(self.held(Some(file), Role::Shared)),
+            Try::Got(file) => self.held(file, Role::Shared),
             Try::Taken => Ok(self.busy()),
             // Nobody can make the file, so nobody can hold the lock.
             Try::Missing => Ok(self.unlocked(true)),
@@ -93,7 +94,7 @@ impl Applicant<'_> {
             Try::Got(file) => {
                 // Nobody else holds the lock: what is noted is of the dead.
                 self.notes.clear(&[Role::Shared, Role::Exclusive]);
-                Ok(self.held(Some(file), Role::Exclusive))
+                self.held(file, Role::Exclusive)
             }
             Try::Taken => Ok(self.busy()),
             Try::Missing => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
@@ -109,14 +110,15 @@ impl Applicant<'_> {
         LockAttempt::Busy(self.notes.in_the_way(self.mode))
     }
 
-    fn held(&self, file: Option<File>, role: Role) -> LockAttempt {
-        LockAttempt::Held(Box::new(Lock {
+    fn held(&self, file: File, role: Role) -> io::Result<LockAttempt> {
+        Ok(LockAttempt::Held(Box::new(Lock {
             _note: self.notes.write(role),
             at: Rc::clone(self.at),
             path: self.path.to_owned(),
-            file,
+            leased: leased::prepare(&file)?,
+            file: Some(file),
             excludes: true,
-        }))
+        })))
     }
 
     /// A guard that locks nothing.
@@ -125,6 +127,7 @@ impl Applicant<'_> {
             _note: None,
             at: Rc::clone(self.at),
             path: self.path.to_owned(),
+            leased: false,
             file: None,
             excludes,
         }))
@@ -217,6 +220,8 @@ struct Lock {
     at: Rc<At>,
     path: String,
     file: Option<File>,
+    /// A server may take it back.
+    leased: bool,
     excludes: bool,
 }
 
@@ -225,8 +230,10 @@ impl MediumLock for Lock {
         let Some(file) = &self.file else {
             return Ok(true);
         };
-        let named = self.at.names(&self.path, file);
-        named.map_err(|e| MediumError::from_io("look at the lock", &self.path, e))
+        let failed = |e| MediumError::from_io("look at the lock", &self.path, e);
+        // Asking the server comes first: while it does not answer the name is not worth knowing.
+        let known = !self.leased || leased::is_known(file).map_err(failed)?;
+        Ok(known && self.at.names(&self.path, file).map_err(failed)?)
     }
 
     fn excludes(&self) -> bool {

@@ -1,6 +1,7 @@
 //! A directory on a local or shared file system.
 
 mod at;
+mod leased;
 mod lock;
 mod notes;
 
