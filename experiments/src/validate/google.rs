@@ -65,20 +65,8 @@ pub(super) fn checks(folder: &Path) -> Result<Vec<Check>, ValidateError> {
         let (our_di, our_young) = (wpr(Plan::DiExact), wpr(Plan::YoungExact));
         let of = |policy: &str| format!("WPR of the {sample} sample, {policy}");
         checks.extend([
-            Check::new(
-                "A10",
-                of("formula (3), exact inputs"),
-                (di, 1e-4),
-                our_di,
-                REPLAY,
-            ),
-            Check::new(
-                "A10",
-                of("Young, exact inputs"),
-                (young, 1e-4),
-                our_young,
-                REPLAY,
-            ),
+            Check::new("A10", of("formula (3), exact inputs"), (di, 1e-4), our_di, REPLAY),
+            Check::new("A10", of("Young, exact inputs"), (young, 1e-4), our_young, REPLAY),
             Check::new(
                 "A10",
                 of("no checkpoints"),
@@ -110,7 +98,8 @@ pub(super) fn checks(folder: &Path) -> Result<Vec<Check>, ValidateError> {
 }
 
 fn by_priority(samples: &BTreeMap<&str, Vec<Job>>, costs: &MeasuredCosts) -> Vec<Check> {
-    const WHY: &str = "unexplained: neither estimates by priority from the sample nor those of SC'13, table 7, give it";
+    const WHY: &str =
+        "unexplained: neither estimates by priority from the sample nor those of SC'13, table 7, give it";
     [
         ("single", Plan::DiByPriority, "formula (3)", 0.9453),
         ("batch", Plan::DiByPriority, "formula (3)", 0.9551),
