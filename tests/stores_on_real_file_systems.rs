@@ -1,5 +1,5 @@
 //! Stores on real file systems, in the rig of machines that have them: what the medium promises, every command, writers
-//! beside a prune, killed processes, and power losses. Needs QEMU and Debian's packages, and minutes:
+//! beside a prune, killed processes, power losses, and leases between clients of a server. Needs QEMU and Debian's packages, and minutes:
 //!
 //! ```sh
 //! cargo test -p revenant-tests --test stores_on_real_file_systems -- --ignored --nocapture
