@@ -12,7 +12,7 @@ use revenant_core::lease::{Claim, Held, Lease, LeaseState, stand_by};
 use revenant_core::medium::DirectoryMedium;
 use revenant_core::store::{CheckpointInfo, StoreError};
 
-use crate::{Failed, REST, expected, next_number, open};
+use crate::{Failed, REST, chain, expected, next_number, open};
 
 /// Between two looks at how the holder stands.
 const LOOK: Duration = Duration::from_millis(100);
@@ -64,7 +64,7 @@ fn protects(dir: &Path, guest: &str, term: Duration, after: Option<u64>) -> Resu
         for _ in 0..TRIES {
             done = commit_until_refused(dir, guest, &held);
             let Err(error) = &done else { break };
-            println!("failed: {error}");
+            println!("failed: {}", chain(&**error));
         }
         // A holder that was refused learns who has the lease at its next renewal.
         over.store(done.is_err(), Ordering::Relaxed);

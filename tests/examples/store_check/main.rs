@@ -60,9 +60,15 @@ fn main() -> ExitCode {
         _ => Err("usage: store_check conforms|commits|prunes|judge|lock|takes|stands-by …".into()),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        eprintln!("error: {}", chain(&*error));
         ExitCode::FAILURE
     })
+}
+
+/// An error with its causes.
+fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn conforms(dir: &Path) -> Result<ExitCode, Failed> {
