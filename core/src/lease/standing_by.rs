@@ -91,7 +91,8 @@ impl StandBy {
 }
 
 /// Watches until the holder is lost; `pause` waits for so long and tells whether to go on. `None`: it said no. A medium
-/// that fails at the first look is an error; later it may come back, and nobody is declared lost meanwhile.
+/// that fails may come back, and nobody is declared lost meanwhile; one that fails from the first look on for the whole timeout
+/// is an error.
 pub fn stand_by(
     medium: &dyn Medium,
     guest: &str,
@@ -100,12 +101,17 @@ pub fn stand_by(
     pause: &mut dyn FnMut(Duration) -> bool,
 ) -> Result<Option<Lapsed>, MediumError> {
     let mut watcher = StandBy::new(guest, timeout);
-    let mut lapsed = watcher.look(medium, clock)?;
-    while lapsed.is_none() {
+    let begun = clock.now();
+    let mut has_looked = false;
+    loop {
+        match watcher.look(medium, clock) {
+            Ok(Some(lapsed)) => return Ok(Some(lapsed)),
+            Ok(None) => has_looked = true,
+            Err(error) if !has_looked && clock.now().since(begun) >= timeout => return Err(error),
+            Err(_) => {}
+        }
         if !pause((timeout / 10).max(PAUSE_MIN)) {
             return Ok(None);
         }
-        lapsed = watcher.look(medium, clock).unwrap_or(None);
     }
-    Ok(lapsed)
 }

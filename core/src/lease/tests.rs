@@ -194,6 +194,30 @@ fn the_lease_of_an_earlier_version_is_waited_for() {
     assert_eq!(watcher.look(&medium, &clock).unwrap().unwrap().epoch, 0);
 }
 
+/// On a network file system a look may fail that comes between two renewals, the first one too.
+#[test]
+fn looks_that_fail_at_first_are_repeated_for_the_timeout() {
+    let (dir, medium) = directory();
+    let clock = Set::default();
+    let place = dir.path().join("leases");
+    let _ = fs::remove_dir_all(&place);
+    let watch = |looks: usize, mends_at: usize| {
+        fs::write(&place, "in its place").unwrap();
+        let mut pauses = 0;
+        let seen = stand_by(&medium, GUEST, TIMEOUT, &clock, &mut |pause| {
+            clock.pass(pause);
+            pauses += 1;
+            if pauses == mends_at {
+                fs::remove_file(&place).unwrap();
+            }
+            pauses < looks
+        });
+        (seen.map_err(drop), pauses)
+    };
+    assert_eq!(watch(30, 3), (Ok(None), 30));
+    assert_eq!(watch(30, 31), (Err(()), 10));
+}
+
 #[test]
 fn a_living_holder_is_left_alone_and_a_lost_one_is_taken_over() {
     let (dir, medium) = directory();

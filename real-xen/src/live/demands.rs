@@ -9,10 +9,15 @@ use crate::disk::AllowedDisks;
 /// Where the toolstack's own scripts are.
 const SCRIPTS: &str = "/etc/xen/scripts";
 
+/// Xen's own boot loader, which libxl looks for among its programs first.
+const BOOT_LOADER: &str = "pygrub";
+
 /// What a value of libxl's JSON means to the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
-    /// The toolstack runs it, as root; a name without a folder is one of its own.
+    /// The toolstack runs it, as root; a name without a folder is one of its own scripts.
+    Script,
+    /// The toolstack runs it, as root, and looks for a name without a folder in its `PATH`.
     Program,
     /// The toolstack or a device model opens it, as root.
     File,
@@ -30,11 +35,11 @@ enum Meaning {
 
 /// Keys of libxl's JSON, wherever they stand, and what xl.cfg(5) calls them.
 const KEYS: [(&str, &str, Meaning); 31] = [
-    ("script", "script", Meaning::Program),
+    ("script", "script", Meaning::Script),
     ("bootloader", "bootloader", Meaning::Program),
     ("device_model", "device_model_override", Meaning::Program),
     ("device_model_override", "device_model_override", Meaning::Program),
-    ("firmware", "firmware_override", Meaning::Program),
+    ("firmware", "firmware_override", Meaning::Script),
     ("kernel", "kernel", Meaning::File),
     ("ramdisk", "ramdisk", Meaning::File),
     ("stubdomain_kernel", "stubdomain_kernel", Meaning::File),
@@ -142,14 +147,15 @@ fn demand(key: &'static str, meaning: Meaning, value: &Value) -> Option<Demand> 
             (format!("hostbus={bus},hostaddr={address}"), Some(path))
         }
         Meaning::Resources => (value.to_string(), None),
-        Meaning::Program | Meaning::File => {
+        Meaning::Script | Meaning::Program | Meaning::File => {
             let text = value.as_str()?.to_owned();
             (text.clone(), Some(text))
         }
         Meaning::Words | Meaning::Backend => (value.as_str()?.to_owned(), None),
     };
     let asks = match meaning {
-        Meaning::Program => text.contains('/') && Path::new(&text).parent() != Some(Path::new(SCRIPTS)),
+        Meaning::Script => text.contains('/') && Path::new(&text).parent() != Some(Path::new(SCRIPTS)),
+        Meaning::Program => !text.is_empty() && text != BOOT_LOADER,
         Meaning::Backend => !text.is_empty() && !HARMLESS.contains(&text.as_str()),
         Meaning::File | Meaning::Words => !text.is_empty(),
         Meaning::Pci | Meaning::Usb | Meaning::Resources => !value.is_null(),
@@ -217,6 +223,7 @@ mod tests {
                 "/tmp/evil",
             ),
             (b(json!({ "bootloader": "/tmp/evil" })), "bootloader", "/tmp/evil"),
+            (b(json!({ "bootloader": "poweroff" })), "bootloader", "poweroff"),
             (
                 kind("pv", json!({ "bootloader": "/tmp/evil" })),
                 "bootloader",
