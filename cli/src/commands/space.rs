@@ -134,7 +134,7 @@ fn told(pruned: &Pruned, dry_run: bool) -> String {
     }
     if !collected.held_by.is_empty() {
         text.push_str(&format!(
-            "{} in {} segments stay that manifests may need which do not read (--drop-damaged drops these):\n",
+            "held back: {} in {} segments, which these may need (--drop-damaged gives them up):\n",
             bytes(collected.held_bytes),
             collected.segments_held
         ));
