@@ -87,6 +87,12 @@ fn a_lost_checkpoint_and_an_older_copy_of_a_store_are_found() {
     let verified = revenant(&["verify"], &store);
     assert_eq!(status(&verified), 3);
     assert!(stderr(&verified).contains(&id[..12]), "{}", stderr(&verified));
+    let listed = revenant(&["list"], &store);
+    assert_eq!(status(&listed), 3);
+    assert!(stderr(&listed).contains(&id[..12]), "{}", stderr(&listed));
+    let doctor = revenant(&["doctor"], &store);
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(said.contains("1 damaged or lost manifests"), "{said}");
     assert_ne!(status(&revenant(&["prune", "--keep-last", "1"], &store)), 0);
     let dropped = revenant(&["prune", "--keep-last", "1", "--drop-damaged"], &store);
     assert_eq!(status(&dropped), 0, "{}", stderr(&dropped));

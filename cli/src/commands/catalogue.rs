@@ -23,6 +23,7 @@ pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
     if let Some(guest) = &args.guest {
         listing.checkpoints.retain(|info| info.guest == *guest);
     }
+    listing.damaged.extend(store.lost()?);
     let not_whole = store.not_whole(listing.checkpoints.iter().map(|info| info.id))?;
     if args.json {
         let row = |info: &CheckpointInfo| {
@@ -257,9 +258,21 @@ fn verification_text(seen: &Verification) -> String {
     if let Some(log) = &seen.log {
         text.push_str(&log_lines(log));
     }
+    // What a manifest needs that is gone or does not read nobody can tell.
+    let unknown = seen
+        .findings
+        .iter()
+        .any(|finding| finding.path.starts_with("checkpoints/"));
     for remains in &seen.remains {
+        let what = if remains.path.starts_with("tmp/") {
+            "unfinished, of a writer at work or of one that died; prune removes what is left"
+        } else if unknown {
+            "needed by no manifest that reads; prune keeps it as long as one is missing or damaged"
+        } else {
+            "unused, prune removes it"
+        };
         text.push_str(&format!(
-            "unused: {} ({}), prune removes it\n",
+            "{} ({}): {what}\n",
             escaped(&remains.path),
             bytes(remains.len_bytes)
         ));

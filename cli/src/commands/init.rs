@@ -15,13 +15,17 @@ use crate::args::{InitArgs, MakeArg};
 use crate::output::print;
 
 /// What a half-made store may hold.
-const OURS: [&str; 9] = [
+const OURS: [&str; 13] = [
     "tmp",
     "segments",
     "checkpoints",
     "catalogue",
     "catalogue-begun",
     "catalogue-lock",
+    "catalogue-lock.next",
+    "catalogue-lock.by",
+    "bad",
+    "leases",
     "lock",
     "lock.next",
     "lock.by",
@@ -64,12 +68,21 @@ pub(super) fn open_for_writing(
                 .any(not_a_store)
     };
     match open(dir) {
+        Err(error) if missing(&error) && has_manifests(dir) => bail!(
+            "the store in {0} has lost its header: `revenant verify --repair --store {0}` makes it anew",
+            dir.display()
+        ),
         Err(error) if missing(&error) => bail!(
             "there is no store in {0}: make one with `revenant init --store {0}`, or give --init",
             dir.display()
         ),
         store => Ok((store?, made)),
     }
+}
+
+/// Whether something lies where a store has its manifests.
+fn has_manifests(dir: &Path) -> bool {
+    fs::read_dir(dir.join("checkpoints")).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// Makes a directory a store, with the directories above it.

@@ -117,7 +117,7 @@ pub enum StoreError {
     },
     /// The medium has checkpoint files but no header; making a store of it would hide what happened to it.
     #[error(
-        "{path} is missing but {dir} is not empty: refusing to make a new store over the remains of another"
+        "{path} is missing but {dir} is not empty: refusing to make a new store over the remains of another (a repair makes the file anew)"
     )]
     HeaderLost {
         /// The file that every store has.

@@ -120,12 +120,6 @@ impl Store {
         Ok(done)
     }
 
-    /// Checkpoints that the catalogue log has and the store has not.
-    fn lost(&self) -> Result<Vec<Finding>, StoreError> {
-        let there = self.ids()?.into_iter().collect();
-        Ok(self.logged()?.missing(&there))
-    }
-
     /// Heals from within the store what is known to be bad, if anything is and if nobody else has the store open; `None` if
     /// that was not so. For after a checkpoint was added: what it brought may be what older ones lack.
     pub fn heal(&self) -> Result<Option<Repaired>, StoreError> {

@@ -42,19 +42,25 @@ struct Seen {
     listing: Listing,
     bad: BadCounts,
     not_whole: usize,
+    has_header: bool,
 }
 
 impl Seen {
     fn is_damaged(&self) -> bool {
-        !self.listing.damaged.is_empty() || self.bad != BadCounts::default() || self.not_whole > 0
+        !self.has_header
+            || !self.listing.damaged.is_empty()
+            || self.bad != BadCounts::default()
+            || self.not_whole > 0
     }
 }
 
 fn look(dir: &Path) -> Result<Seen> {
     let store = open_store(dir)?;
-    let listing = store.list()?;
+    let mut listing = store.list()?;
+    listing.damaged.extend(store.lost()?);
     Ok(Seen {
         medium: DirectoryMedium::open(dir)?,
+        has_header: dir.join(Store::HEADER).exists(),
         not_whole: store
             .not_whole(listing.checkpoints.iter().map(|info| info.id))?
             .len(),
@@ -68,7 +74,8 @@ fn damage_line(name: String, seen: &Seen) -> Line {
         name,
         status: "damaged",
         found: format!(
-            "{} of {} checkpoints not whole, {} damaged manifests, {} known bad frames, {} suspect segments",
+            "{}{} of {} checkpoints not whole, {} damaged or lost manifests, {} known bad frames, {} suspect segments",
+            if seen.has_header { "" } else { "no header, " },
             seen.not_whole,
             seen.listing.checkpoints.len(),
             seen.listing.damaged.len(),

@@ -53,6 +53,26 @@ impl Store {
         }
     }
 
+    /// Checkpoints that the catalogue log has and the store has not: lost by anything but garbage collection. Nothing if the log
+    /// cannot be read, which [`verify`](Self::verify) tells.
+    pub fn lost(&self) -> Result<Vec<Finding>, StoreError> {
+        // In this order: what is committed meanwhile is missing in neither, and what is dropped meanwhile is looked at again.
+        let look = || {
+            let logged = self.logged()?;
+            let there: BTreeSet<CheckpointId> = self.ids()?.into_iter().collect();
+            Ok::<_, StoreError>(logged.missing(&there))
+        };
+        let lost = look()?;
+        if lost.is_empty() {
+            return Ok(lost);
+        }
+        let still = look()?;
+        Ok(lost
+            .into_iter()
+            .filter(|finding| still.contains(finding))
+            .collect())
+    }
+
     /// Holds the store's history against a root that was taken earlier and kept elsewhere. A finding: this store is older than
     /// that, or its history is another.
     pub fn expect_root(&self, expected: &CatalogueRoot) -> Result<Option<Finding>, StoreError> {
