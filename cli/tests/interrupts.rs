@@ -11,7 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use common::{copy_store, import, revenant};
+use common::{copy_store, import, revenant, taken};
 use revenant_xen_format::testing::{Recipe, Shape};
 use revenant_xen_format::{Container, GuestType};
 use rustix::process::{Pid, Signal, kill_process};
@@ -30,18 +30,6 @@ fn save_file(path: &Path, frames: u64) {
         seed: 8,
     };
     fs::write(path, recipe.build().bytes).unwrap();
-}
-
-/// The signals that a command takes here. What was ignored when the test was started stays ignored: in the background of a shell
-/// that is SIGINT, under `nohup` SIGHUP.
-fn taken() -> Vec<(&'static str, Signal)> {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let mut lines = status.lines();
-    let mask = lines.find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
-    let ignored = u64::from_str_radix(mask.trim(), 16).unwrap();
-    let all = [("TERM", Signal::TERM), ("INT", Signal::INT), ("HUP", Signal::HUP)];
-    let is_taken = |signal: Signal| ignored >> (signal.as_raw() - 1) & 1 == 0;
-    all.into_iter().filter(|(_, signal)| is_taken(*signal)).collect()
 }
 
 fn signal(child: &Child, signal: Signal) {

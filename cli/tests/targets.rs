@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod common;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -271,7 +273,7 @@ fn a_signal_leaves_nothing_of_an_import() {
         .unwrap();
     assert!(made.success());
     let folder = store.join("tmp");
-    for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+    for (name, sent) in common::taken() {
         let mut command = world.command(&["import", "-"]);
         command.env("REVENANT_STORE", &store);
         let mut child = command
@@ -288,7 +290,7 @@ fn a_signal_leaves_nothing_of_an_import() {
         child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         assert_eq!(
             (status.code(), status.signal()),
-            (Some(128 + number), None),
+            (Some(128 + sent.as_raw()), None),
             "{said}"
         );
         assert!(said.contains(&format!("interrupted by SIG{name}")), "{said}");

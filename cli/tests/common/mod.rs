@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use revenant_xen_format::testing::{Recipe, Shape};
 use revenant_xen_format::{Container, GuestType};
+use rustix::process::Signal;
 
 /// How a command ended.
 #[derive(Debug)]
@@ -145,4 +146,16 @@ pub(crate) fn snapshot(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 pub(crate) fn copy_store(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
     assert!(copied.success());
+}
+
+/// The signals that a command takes here. What was ignored when the test was started stays ignored: in the background of a shell
+/// that is SIGINT, under `nohup` SIGHUP.
+pub(crate) fn taken() -> Vec<(&'static str, Signal)> {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let mut lines = status.lines();
+    let mask = lines.find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    let ignored = u64::from_str_radix(mask.trim(), 16).unwrap();
+    let all = [("TERM", Signal::TERM), ("INT", Signal::INT), ("HUP", Signal::HUP)];
+    let is_taken = |signal: Signal| ignored >> (signal.as_raw() - 1) & 1 == 0;
+    all.into_iter().filter(|(_, signal)| is_taken(*signal)).collect()
 }
