@@ -100,7 +100,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Takes the lease: creates the file of the next epoch, which two cannot do. It is durable when this returns.
+    /// Takes the lease: creates the file of the next epoch, which two cannot do while it is the last. It is durable when this returns.
     pub fn take(medium: &dyn Medium, claim: &Claim<'_>, clock: &dyn Clock) -> Result<Self, LeaseError> {
         let failed = |source| LeaseError::Medium {
             guest: claim.guest.to_owned(),
@@ -126,20 +126,27 @@ impl Lease {
             names,
         };
         let written = lease.write(medium).and_then(|()| medium.sync_dir(LEASES));
-        if let Err(source) = written {
-            // Whoever took it in this moment has cleared away what was being written.
-            if let Ok(Some(later)) = lease.later_epoch(medium) {
-                return Err(LeaseError::Beaten {
-                    guest: claim.guest.to_owned(),
-                    epoch: later,
-                });
+        // Others may have taken it since the epochs were listed, and cleared away the file of this one, so that it could be
+        // created once more: then it was given before, but there is a later one.
+        let standing = written.and_then(|()| lease.fence().check(medium));
+        let by = match standing {
+            Ok(Standing::Holds) => {
+                lease.clear(medium, &older);
+                return Ok(lease);
             }
-            // An epoch without a holder would only keep others from the guest.
-            drop(medium.remove(&lease.names.epoch(epoch)));
-            return Err(failed(source));
-        }
-        lease.clear(medium, &older);
-        Ok(lease)
+            Ok(Standing::Superseded { by }) => Ok(by.unwrap_or(epoch)),
+            // Whoever took it in this moment has cleared away what was being written.
+            Err(source) => match lease.later_epoch(medium) {
+                Ok(Some(later)) => Ok(later),
+                Ok(None) | Err(_) => Err(failed(source)),
+            },
+        };
+        // An epoch without a holder would only keep others from the guest.
+        drop(medium.remove(&lease.names.epoch(epoch)));
+        Err(LeaseError::Beaten {
+            guest: claim.guest.to_owned(),
+            epoch: by?,
+        })
     }
 
     /// The guest.

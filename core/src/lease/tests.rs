@@ -388,7 +388,7 @@ fn acts() -> impl Strategy<Value = Vec<Vec<Act>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
     /// Hosts that interrupt each other at every operation: who has been deposed commits nothing any more, and nothing that
     /// was refused is left.
     #[test]
@@ -428,12 +428,14 @@ proptest! {
             }
         }
         let medium = store_medium(&dir);
-        let listed: Vec<CheckpointId> =
-            open_store(Rc::clone(&medium)).unwrap().list().unwrap().checkpoints.iter().map(|info| info.id).collect();
+        let store = open_store(Rc::clone(&medium)).unwrap();
+        let listed: Vec<CheckpointId> = store.list().unwrap().checkpoints.iter().map(|info| info.id).collect();
         committed.sort();
         let mut sorted = listed.clone();
         sorted.sort();
         prop_assert_eq!(sorted, committed, "{:?}", log);
+        let findings = store.verify(None).unwrap().findings;
+        prop_assert!(findings.is_empty(), "{findings:?} {log:?}");
         let clock = SystemClock::new();
         for lease in &mut leases {
             let epoch = lease.fence().epoch();

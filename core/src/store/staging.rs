@@ -344,11 +344,14 @@ impl<'s> Staging<'s> {
 
     /// Step 10 of the commit. The lease is looked at last: whoever takes it from here on finds a checkpoint that was made
     /// before. What a deposed holder made is given up like any other, so that it is not missed; where that cannot be said it
-    /// stays, and is told from the new holder's by its epoch.
+    /// stays, and is told from the new holder's by its epoch. Another writer that had listed it may have adopted it before it
+    /// went, so that is said again.
     fn confirm_lease(&self, info: &CheckpointInfo) -> Result<(), StoreError> {
         let deposed = self.store.check_fence(&info.guest);
-        if deposed.is_err() && self.store.log_dropped(&[info.id], &[], false).is_ok() {
+        let give_up = || self.store.log_dropped(&[info.id], &[], false).is_ok();
+        if deposed.is_err() && give_up() {
             self.withdraw(info.id);
+            give_up();
         }
         deposed
     }

@@ -7,7 +7,7 @@ use super::file::{ENTRIES_MAX, LogFile};
 use super::root::CatalogueRoot;
 use super::{Timestamp, log_path};
 use crate::medium::{LockAttempt, LockMode, MediumErrorKind, MediumLock};
-use crate::store::files::{self, CATALOGUE, LOG_BEGUN, LOG_LOCK, TmpFile};
+use crate::store::files::{self, CATALOGUE, LOG_BEGUN, LOG_LOCK, TmpFile, checkpoint_path};
 use crate::store::{CheckpointId, FindingKind, Store, StoreError, verify};
 
 /// How long a writer waits for others to add their entries, which takes each a moment. Then its own are left to the next.
@@ -38,7 +38,7 @@ impl Store {
         let (mut file, mut changed) = self.log_to_continue(&files, anew, at)?;
         for (kind, id) in events {
             let entry = Entry { kind, at, id };
-            if !entry.changes(&file.alive) {
+            if !entry.changes(&file.alive) || (kind == Kind::Adopted && self.is_gone(id)?) {
                 continue;
             }
             if file.is_full() {
@@ -58,6 +58,16 @@ impl Store {
         self.mark_log_begun()?;
         *self.log.borrow_mut() = Some(Tail { file, len_bytes });
         Ok(())
+    }
+
+    /// Its manifest went since this process read it: a deposed holder of a lease took it back. Asked while nobody else writes the
+    /// log, so that what is adopted is either there or given up after this.
+    fn is_gone(&self, id: CheckpointId) -> Result<bool, StoreError> {
+        match self.medium.open(&checkpoint_path(id)) {
+            Err(error) if error.kind == MediumErrorKind::NotFound => Ok(true),
+            Err(error) if error.kind == MediumErrorKind::Halted => Err(error.into()),
+            _ => Ok(false),
+        }
     }
 
     /// The last file of the log; or, and then it says so, the first of a new one.
