@@ -118,7 +118,7 @@ enum Power {
 #[derive(Debug)]
 struct Host {
     power: Power,
-    powered: Vec<Rc<dyn Powered>>,
+    powered: Option<Rc<dyn Powered>>,
 }
 
 #[derive(Debug, Default)]
@@ -161,7 +161,7 @@ impl World {
         let mut state = self.state.borrow_mut();
         state.hosts.push(Host {
             power: Power::Up,
-            powered: Vec::new(),
+            powered: None,
         });
         HostId(state.hosts.len() - 1)
     }
@@ -180,14 +180,14 @@ impl World {
     pub fn reboot(&self, host: HostId) {
         self.state.borrow_mut().hosts[host.0] = Host {
             power: Power::Up,
-            powered: Vec::new(),
+            powered: None,
         };
     }
 
-    /// From now on this loses power when the host stops. The world holds it, so it must not hold the world: the two would keep
+    /// From now on this loses power when the host stops, and nothing that was attached before. The world holds it, so it must not hold the world: the two would keep
     /// each other for ever.
     pub fn attach(&self, host: HostId, powered: Rc<dyn Powered>) {
-        self.state.borrow_mut().hosts[host.0].powered.push(powered);
+        self.state.borrow_mut().hosts[host.0].powered = Some(powered);
     }
 
     /// Boots a guest; it runs from now on.
@@ -309,17 +309,19 @@ impl World {
         state.agenda.insert((at.0, order), incident);
     }
 
-    /// Takes every incident off the agenda.
-    pub fn clear_agenda(&self) {
-        self.state.borrow_mut().agenda.clear();
-    }
-
-    /// Takes the incidents off the agenda that are not to be kept.
-    pub fn retain_agenda(&self, keep: impl Fn(&Incident) -> bool) {
-        self.state
-            .borrow_mut()
-            .agenda
-            .retain(|_, incident| keep(incident));
+    /// Takes the incidents off the agenda that strike these hosts, or guests on them, and are not to be kept.
+    pub fn retain_agenda(&self, hosts: &[HostId], keep: impl Fn(&Incident) -> bool) {
+        let mut state = self.state.borrow_mut();
+        let State { guests, agenda, .. } = &mut *state;
+        agenda.retain(|_, incident| {
+            let host = match incident {
+                Incident::GuestCrash(guest) | Incident::Hang(guest) => guests[guest.0].host,
+                Incident::HostLoss(host) | Incident::HostCrash(host) | Incident::DiskLoss { host, .. } => {
+                    *host
+                }
+            };
+            !hosts.contains(&host) || keep(incident)
+        });
     }
 
     /// Makes an incident happen now.
@@ -360,6 +362,31 @@ impl World {
             let Some(next) = [until.map(|u| u.0), incident, finish].into_iter().flatten().min() else {
                 return Happening::Nothing;
             };
+            state.advance_to(next);
+        }
+    }
+
+    /// Since when the guest executes nothing more: it has finished, hangs or is lost. `None`: it will go on.
+    pub fn ended(&self, guest: GuestId) -> Option<Timestamp> {
+        self.state.borrow().guests[guest.0].ended()
+    }
+
+    /// Lets time pass until another of these guests has [ended](World::ended), at most until `until`.
+    pub fn run_all_until(&self, guests: &[GuestId], until: Timestamp) {
+        let mut state = self.state.borrow_mut();
+        let running = |state: &State| {
+            let guests = guests.iter().map(|guest| &state.guests[guest.0]);
+            guests.filter(|guest| guest.ended().is_none()).count()
+        };
+        let before = running(&state);
+        while state.now_ns < until.0 && running(&state) == before {
+            let now_ns = state.now_ns;
+            let incident = state.agenda.keys().next().map(|&(at, _)| at.max(now_ns));
+            let finishes = guests
+                .iter()
+                .filter(|guest| state.guests[guest.0].ended().is_none())
+                .filter_map(|guest| state.guests[guest.0].finish_ns(now_ns));
+            let next = finishes.chain(incident).fold(until.0, u64::min);
             state.advance_to(next);
         }
     }
@@ -430,7 +457,7 @@ impl State {
                 }
             }
             Incident::DiskLoss { host, mended } => {
-                for powered in &self.hosts[host.0].powered {
+                if let Some(powered) = &self.hosts[host.0].powered {
                     powered.damage(mended);
                 }
             }
@@ -441,7 +468,7 @@ impl State {
 
     fn stop_host(&mut self, host: HostId, power: Power, now: Timestamp) {
         self.hosts[host.0].power = power;
-        for powered in self.hosts[host.0].powered.drain(..) {
+        if let Some(powered) = self.hosts[host.0].powered.take() {
             powered.power_off();
         }
         for index in 0..self.guests.len() {
@@ -480,6 +507,14 @@ impl Guest {
         }
         self.finish_ns(from_ns)
             .map_or(0, |finish| finish.min(to_ns).saturating_sub(from_ns))
+    }
+
+    fn ended(&self) -> Option<Timestamp> {
+        let lost = match self.life {
+            Life::Gone(_, at) => Some(at),
+            Life::Running | Life::Suspended => None,
+        };
+        [lost, self.hung_at, self.finished_at].into_iter().flatten().min()
     }
 
     fn execute(&mut self, from_ns: u64, to_ns: u64) {

@@ -6,7 +6,6 @@ use revenant_core::capture::Session;
 use revenant_core::store::{CheckpointId, StoreError, StoreOptions};
 use revenant_core::{Store, Timestamp};
 
-use super::GUEST;
 use super::disks::{Disks, Place};
 use crate::fault::{Faults, FaultyMedium};
 use crate::medium::SimMedium;
@@ -22,14 +21,17 @@ pub(super) struct Candidate {
 /// The checkpointer on a host.
 #[derive(Debug)]
 pub(super) struct Process {
+    /// The guest's name.
+    guest: String,
     pub(super) local: Store,
     pub(super) shared: Option<Store>,
     pub(super) session: Session,
 }
 
 impl Process {
-    /// Starts it: opens the stores.
+    /// Starts it for a guest of this name: opens the stores.
     pub(super) fn start(
+        guest: &str,
         world: &World,
         host: HostId,
         disks: &Disks,
@@ -47,7 +49,8 @@ impl Process {
             Store::open(Rc::new(medium), Rc::new(world.clone()), options)
         };
         Ok(Process {
-            local: open(disks.local())?,
+            guest: guest.to_owned(),
+            local: open(&disks.local())?,
             shared: disks.shared().map(open).transpose()?,
             session: Session::continuous(),
         })
@@ -64,19 +67,28 @@ impl Process {
     /// The guest's committed checkpoints, oldest first; of one that is in both stores the local one last.
     pub(super) fn candidates(&self) -> Result<Vec<Candidate>, StoreError> {
         let at = |place| move |(begun, id)| (begun, Candidate { place, id });
-        let mut all: Vec<_> = listed(&self.local)?.into_iter().map(at(Place::Local)).collect();
+        let mut all: Vec<_> = self
+            .listed(&self.local)?
+            .into_iter()
+            .map(at(Place::Local))
+            .collect();
         if let Some(shared) = &self.shared {
-            all.extend(listed(shared)?.into_iter().map(at(Place::Shared)));
+            all.extend(self.listed(shared)?.into_iter().map(at(Place::Shared)));
             // Begun is what a copy has in common with its original.
             all.sort_by_key(|&(begun, candidate)| (begun, candidate.place));
         }
         Ok(all.into_iter().map(|(_, candidate)| candidate).collect())
     }
+
+    /// The guest's checkpoints in one of its stores, oldest first, and when each was begun.
+    fn listed(&self, store: &Store) -> Result<Vec<(Timestamp, CheckpointId)>, StoreError> {
+        listed(store, &self.guest)
+    }
 }
 
-/// The guest's checkpoints in a store, oldest first, and when each was begun.
-pub(super) fn listed(store: &Store) -> Result<Vec<(Timestamp, CheckpointId)>, StoreError> {
+/// A guest's checkpoints in a store, oldest first, and when each was begun.
+pub(super) fn listed(store: &Store, guest: &str) -> Result<Vec<(Timestamp, CheckpointId)>, StoreError> {
     let listing = store.list()?.checkpoints.into_iter();
-    let of_guest = listing.filter(|info| info.guest == GUEST);
+    let of_guest = listing.filter(|info| info.guest == guest);
     Ok(of_guest.map(|info| (info.begun, info.id)).collect())
 }

@@ -13,7 +13,6 @@ use std::rc::Rc;
 use revenant_core::store::{StoreError, StoreOptions};
 use revenant_core::{Store, Timestamp};
 
-use super::GUEST;
 use crate::medium::{Image, SimMedium};
 use crate::profile::CostProfile;
 use crate::world::World;
@@ -25,23 +24,22 @@ const WIPED: usize = 16;
 ///
 /// # Panics
 /// If the disk does not hold a store.
-pub(super) fn newest_begun(medium: &SimMedium) -> Option<Timestamp> {
+pub(super) fn newest_begun(medium: &SimMedium, guest: &str) -> Option<Timestamp> {
     let store = opened(medium.image());
-    let newest = store.newest(GUEST).expect("the copy of a disk can be read")?;
+    let newest = store.newest(guest).expect("the copy of a disk can be read")?;
     let info = store.info(newest).expect("the copy of a disk can be read");
     info.map(|info| info.begun)
 }
 
-/// Damages the guest's newest checkpoint on this disk, if there is one.
+/// Damages the guest's newest checkpoint on this disk, if there is one; tells in which file.
 ///
 /// # Panics
 /// If the disk does not hold a store.
-pub(super) fn damage_newest(medium: &SimMedium) {
+pub(super) fn damage_newest(medium: &SimMedium, guest: &str) -> Option<String> {
     let image = medium.image();
     let store = opened(image.clone());
-    let newest = store.newest(GUEST).expect("the copy of a disk can be read");
-    let Some(newest) = newest else { return };
-    let manifest = format!("checkpoints/{}", newest.to_hex());
+    let newest = store.newest(guest).expect("the copy of a disk can be read");
+    let manifest = format!("checkpoints/{}", newest?.to_hex());
     let needless = unneeded(&store).expect("the copy of a disk can be read");
     let mut without = image;
     without.files.remove(&manifest);
@@ -50,11 +48,17 @@ pub(super) fn damage_newest(medium: &SimMedium) {
         .difference(&needless)
         .max_by_key(|(path, len)| (*len, path.clone()));
     match largest {
-        Some((path, _)) => medium.rot(path, |bytes| bytes.truncate(bytes.len() / 2)),
-        None => medium.rot(&manifest, |bytes| {
-            let kept = bytes.len().saturating_sub(WIPED);
-            bytes[kept..].fill(0);
-        }),
+        Some((path, _)) => {
+            medium.rot(path, |bytes| bytes.truncate(bytes.len() / 2));
+            Some(path.clone())
+        }
+        None => {
+            medium.rot(&manifest, |bytes| {
+                let kept = bytes.len().saturating_sub(WIPED);
+                bytes[kept..].fill(0);
+            });
+            Some(manifest)
+        }
     }
 }
 

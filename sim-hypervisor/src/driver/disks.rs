@@ -28,50 +28,88 @@ pub(super) enum Place {
 /// The local disk and, if there are two stores, the shared one, as the guest's host has them.
 #[derive(Debug)]
 pub(super) struct Disks {
-    local: Disk,
+    /// The guest whose checkpoints are lost when a disk loses something.
+    guest: String,
+    local: Rc<RefCell<Disk>>,
     shared: Option<Disk>,
+    /// The local disk as the host has it: off once the disk lost power, even if another host has it running again.
+    attached: SimMedium,
     losses: Rc<RefCell<Vec<Timestamp>>>,
+    damaged: Rc<RefCell<Vec<String>>>,
 }
 
 impl Disks {
     /// With an empty store on each.
-    pub(super) fn with_stores(world: &World, host: HostId, two: bool, seed: u64) -> Self {
+    pub(super) fn with_stores(guest: &str, world: &World, host: HostId, two: bool, seed: u64) -> Self {
         let profile = world.profile();
         let far = profile.shared_medium.as_ref().unwrap_or(&profile.medium);
+        let local = Disk::with_store(world, &profile.medium, seed);
         let disks = Disks {
-            local: Disk::with_store(world, &profile.medium, seed),
+            guest: guest.to_owned(),
+            attached: local.medium.clone(),
+            local: Rc::new(RefCell::new(local)),
             shared: two.then(|| Disk::with_store(world, far, seed ^ SHARED_SEED)),
             losses: Rc::default(),
+            damaged: Rc::default(),
+        };
+        disks.attach(world, host);
+        disks
+    }
+
+    /// The same local disk, for another guest on another host. If it loses power under one of them it does so under both.
+    pub(super) fn beside(&self, guest: &str, world: &World, host: HostId) -> Self {
+        let disks = Disks {
+            guest: guest.to_owned(),
+            local: Rc::clone(&self.local),
+            shared: None,
+            attached: self.local(),
+            losses: Rc::default(),
+            damaged: Rc::clone(&self.damaged),
         };
         disks.attach(world, host);
         disks
     }
 
     /// The host that used them is gone, and this one comes in its place: cuts what was not synced. If it is another host
-    /// (`moved`) and there is a shared disk, the local one is another, too.
+    /// (`moved`) and there is a shared disk, the local one is another, too. A disk that another guest's host has running again is
+    /// taken as it is.
     pub(super) fn reconnect(&mut self, world: &World, host: HostId, moved: bool) {
         if let Some(shared) = &mut self.shared {
             shared.boot(world);
         }
         if moved && self.shared.is_some() {
-            self.local.medium = empty(world, &self.local.costs);
-        } else {
-            self.local.boot(world);
+            let mut local = self.local.borrow_mut();
+            local.medium = empty(world, &local.costs);
+        } else if self.local().is_halted() {
+            self.local.borrow_mut().boot(world);
         }
+        self.attached = self.local();
         self.attach(world, host);
+    }
+
+    /// The host has lost the disk, which lost power with another guest's host.
+    pub(super) fn are_gone(&self) -> bool {
+        self.attached.is_halted()
     }
 
     fn attach(&self, world: &World, host: HostId) {
         let attached = Attached {
-            local: self.local.medium.at_a_standstill(),
+            guest: self.guest.clone(),
+            local: self.local().at_a_standstill(),
             shared: self.shared.as_ref().map(|disk| disk.medium.at_a_standstill()),
             losses: Rc::clone(&self.losses),
+            damaged: Rc::clone(&self.damaged),
         };
         world.attach(host, Rc::new(attached));
     }
 
-    pub(super) fn local(&self) -> &SimMedium {
-        &self.local.medium
+    pub(super) fn local(&self) -> SimMedium {
+        self.local.borrow().medium.clone()
+    }
+
+    /// Files that lost something so far, under any of the guests.
+    pub(super) fn damaged(&self) -> Vec<String> {
+        self.damaged.borrow().clone()
     }
 
     pub(super) fn shared(&self) -> Option<&SimMedium> {
@@ -90,8 +128,9 @@ impl Disks {
 
     /// Whether one of them took no writes at some time since `begun`.
     pub(super) fn failed_since(&self, begun: Timestamp) -> bool {
-        let both = std::iter::once(&self.local).chain(&self.shared);
-        both.into_iter().any(|disk| disk.medium.mended() > begun)
+        let shared = self.shared.as_ref().map(|disk| disk.medium.mended());
+        let both = std::iter::once(self.local().mended()).chain(shared);
+        both.into_iter().any(|mended| mended > begun)
     }
 }
 
@@ -132,9 +171,11 @@ fn empty(world: &World, costs: &MediumCosts) -> SimMedium {
 /// What a host has attached.
 #[derive(Debug)]
 struct Attached {
+    guest: String,
     local: SimMedium,
     shared: Option<SimMedium>,
     losses: Rc<RefCell<Vec<Timestamp>>>,
+    damaged: Rc<RefCell<Vec<String>>>,
 }
 
 impl Powered for Attached {
@@ -147,9 +188,11 @@ impl Powered for Attached {
 
     /// Strikes the store with the newest checkpoint; of one that is in both, the local one.
     fn damage(&self, mended: Timestamp) {
-        let newer = |shared: &&SimMedium| newest_begun(shared) > newest_begun(&self.local);
+        let newer =
+            |shared: &&SimMedium| newest_begun(shared, &self.guest) > newest_begun(&self.local, &self.guest);
         let struck = self.shared.as_ref().filter(newer).unwrap_or(&self.local);
-        damage_newest(struck);
+        let damaged = damage_newest(struck, &self.guest);
+        self.damaged.borrow_mut().extend(damaged);
         struck.damage(mended);
         self.losses.borrow_mut().push(mended);
     }

@@ -5,6 +5,8 @@
 //! guest's host: when that host is lost it dies too, and a new one on the other host opens the store, reads the
 //! catalogue and goes on from there. After a crash of the host the new one starts where the old one was.
 //!
+//! Several guests may be in one world ([`run_together`]), each with a protect loop and hosts of its own, all in one store.
+//!
 //! Where there are two stores ([`Shared`]) every checkpoint is committed to that of the host, and every so many are copied to the
 //! shared one. The local store goes with its host; what is in it is found again where the host only crashed.
 
@@ -22,7 +24,7 @@ use std::time::Duration;
 use revenant_core::capture::Method;
 use revenant_core::protect::Options;
 
-pub use drive::{run, watch};
+pub use drive::{Member, Seen, run, run_together, watch};
 pub use report::{Capture, Report, RunEnd};
 pub use strike::{Losses, Strike};
 pub use witness::{Moment, Spent, Witness};
@@ -31,7 +33,7 @@ use crate::fault::FaultPlan;
 use crate::profile::CostProfile;
 use crate::world::GuestSpec;
 
-/// The guest's name in the catalogue.
+/// The name in the catalogue of a guest that is alone.
 const GUEST: &str = "guest";
 
 /// A guest to be protected, and how.

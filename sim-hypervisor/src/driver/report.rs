@@ -54,7 +54,7 @@ pub struct Report {
     pub down: Duration,
     /// Time in starting the checkpointer, in restores and in cold starts, completed or not.
     pub restarting: Duration,
-    /// Time in which the finished guest waited for another try at its last checkpoint.
+    /// Time in which the finished guest waited for another try at its last checkpoint, or for its turn among other guests.
     pub lingering: Duration,
     /// From each loss to the guest's running again.
     pub recoveries: Vec<Duration>,

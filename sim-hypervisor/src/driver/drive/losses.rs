@@ -12,7 +12,8 @@ impl Driver<'_> {
     /// Draws up to the next failure that takes the guest, or to the end of time. Losses of the store before it go to the agenda
     /// here and now: the time at risk goes on through them, and they are aimed at no guest.
     pub(super) fn draw_loss(&mut self) {
-        self.world.retain_agenda(|incident| !is_of_store(incident));
+        self.world
+            .retain_agenda(&self.hosts, |incident| !is_of_store(incident));
         let mut at = self.world.now();
         self.next_loss = loop {
             let Some((gap, strike)) = self.losses.next_loss() else {
@@ -32,7 +33,7 @@ impl Driver<'_> {
 
     /// Takes all losses off the agenda but those of the store, which are aimed at no guest.
     pub(super) fn call_off_losses(&self) {
-        self.world.retain_agenda(is_of_store);
+        self.world.retain_agenda(&self.hosts, is_of_store);
     }
 
     /// Puts the coming losses on the agenda, aimed at the guest and host of now.
@@ -57,6 +58,11 @@ impl Driver<'_> {
         }
     }
 
+    /// Nothing strikes the guest and its hosts any more.
+    pub(super) fn call_off(&self) {
+        self.world.retain_agenda(&self.hosts, |_| false);
+    }
+
     /// Why and since when the guest is of no more use, if it is not: it is lost, or hangs.
     pub(super) fn gone(&self) -> Option<(GoneReason, Timestamp)> {
         let hung = self.world.hung(self.guest);
@@ -76,7 +82,7 @@ impl Driver<'_> {
     /// The guest is gone; after a while somebody notices.
     pub(super) fn noticed(&mut self) -> Event<Candidate> {
         let (reason, at) = self.gone().unwrap_or((GoneReason::Destroyed, self.world.now()));
-        self.world.clear_agenda();
+        self.call_off();
         self.lost_at.get_or_insert(at);
         self.struck(at);
         if !self.world.host_is_up(self.host()) {

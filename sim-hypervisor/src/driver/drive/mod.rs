@@ -2,8 +2,11 @@
 
 mod losses;
 mod shared;
+mod together;
 mod told;
 mod verified;
+
+pub use together::{Member, Seen, run_together};
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -45,31 +48,26 @@ pub fn watch(
     losses: &mut dyn Losses,
     witness: &mut dyn Witness,
 ) -> Report {
+    let world = World::new(scenario.profile.clone());
     let mut protect = Protect::new(policy, scenario.protect);
-    let mut driver = Driver::new(scenario, losses, witness);
+    let mut driver = Driver::new(GUEST, scenario, &world, None, losses, witness);
     let mut event = Event::Started;
     let end = loop {
-        if driver.world.now() > Timestamp::default() + scenario.time_limit {
+        if driver.is_out_of_time() {
             break RunEnd::TimeLimit;
         }
-        let step = protect.on(event, driver.world.now());
-        event = match step {
-            Step::Run { until } => driver.run(until),
-            Step::Linger { until } => driver.linger(until),
-            Step::Capture => driver.capture(),
-            Step::Wait { until } => match driver.wait(until, &mut protect) {
-                Ok(event) => event,
-                Err(error) => break RunEnd::StoreLost(error.to_string()),
-            },
-            Step::Restore { from } => driver.restore(from),
-            Step::Finished => break RunEnd::Finished,
-            Step::GivenUp(why) => break RunEnd::GivenUp(why),
+        let step = driver.next_step(event, &mut protect);
+        event = match driver.perform(step, &mut protect) {
+            Ok(event) => event,
+            Err(end) => break end,
         };
     };
     driver.finish(end, &protect)
 }
 
 struct Driver<'a> {
+    /// The guest's name in the catalogue.
+    name: &'a str,
     scenario: &'a Scenario,
     losses: &'a mut dyn Losses,
     world: World,
@@ -89,6 +87,10 @@ struct Driver<'a> {
     verifier: Option<Rc<Verifier>>,
     /// The host stands, and waits for nothing before the restart.
     at_hand: bool,
+    /// When the guest was first booted.
+    begun_at: Timestamp,
+    /// When the step at hand was asked for. Where there are several guests time may have passed since.
+    asked_at: Timestamp,
     /// When the guest was lost, while it is not back.
     lost_at: Option<Timestamp>,
     /// What guests that are gone have executed.
@@ -100,19 +102,31 @@ struct Driver<'a> {
 type Id = CheckpointId;
 
 impl<'a> Driver<'a> {
-    fn new(scenario: &'a Scenario, losses: &'a mut dyn Losses, witness: &'a mut dyn Witness) -> Self {
-        let world = World::new(scenario.profile.clone());
+    /// Boots the guest on hosts of its own, on a disk of its own or on that of another guest.
+    fn new(
+        name: &'a str,
+        scenario: &'a Scenario,
+        world: &World,
+        beside: Option<&Disks>,
+        losses: &'a mut dyn Losses,
+        witness: &'a mut dyn Witness,
+    ) -> Self {
+        let world = world.clone();
         let hosts = [world.add_host(), world.add_host()];
         let faults = Faults::new(&world, scenario.faults.clone());
         let two = scenario.rules.shared.is_some();
-        let disks = Disks::with_stores(&world, hosts[0], two, scenario.seed);
+        let disks = match beside {
+            Some(others) => others.beside(name, &world, hosts[0]),
+            None => Disks::with_stores(name, &world, hosts[0], two, scenario.seed),
+        };
         if let Some(gaps) = losses.silent_errors() {
             world.set_silent_errors(SilentErrors::new(gaps, scenario.seed));
         }
-        let guest = world.boot(hosts[0], &scenario.guest);
+        let (guest, begun_at) = (world.boot(hosts[0], &scenario.guest), world.now());
         let verification = scenario.rules.verification;
         let verifier = verification.map(|rules| Rc::new(Verifier::new(rules.cost, &scenario.guest)));
         let mut driver = Driver {
+            name,
             scenario,
             losses,
             world,
@@ -127,6 +141,8 @@ impl<'a> Driver<'a> {
             next_loss: None,
             verifier,
             at_hand: false,
+            begun_at,
+            asked_at: begun_at,
             lost_at: None,
             worked_before: Duration::ZERO,
             report: Report::new(),
@@ -139,12 +155,42 @@ impl<'a> Driver<'a> {
         driver
     }
 
+    fn is_out_of_time(&self) -> bool {
+        self.world.now() > Timestamp::default() + self.scenario.time_limit
+    }
+
+    fn next_step(&mut self, event: Event<Candidate>, protect: &mut Protect<Candidate>) -> Step<Candidate> {
+        self.asked_at = self.world.now();
+        protect.on(event, self.asked_at)
+    }
+
+    /// Does a step, and tells what came of it, or that it was the last.
+    fn perform(
+        &mut self,
+        step: Step<Candidate>,
+        protect: &mut Protect<Candidate>,
+    ) -> Result<Event<Candidate>, RunEnd> {
+        match step {
+            Step::Run { until } => Ok(self.run(until)),
+            Step::Linger { until } => Ok(self.linger(until)),
+            Step::Capture => Ok(self.capture()),
+            Step::Wait { until } => {
+                let waited = self.wait(until, protect);
+                waited.map_err(|error| RunEnd::StoreLost(error.to_string()))
+            }
+            Step::Restore { from } => Ok(self.restore(from)),
+            Step::Finished => Err(RunEnd::Finished),
+            Step::GivenUp(why) => Err(RunEnd::GivenUp(why)),
+        }
+    }
+
     fn host(&self) -> HostId {
         self.hosts[self.here]
     }
 
     fn start_process(&self) -> Result<Process, StoreError> {
         Process::start(
+            self.name,
             &self.world,
             self.host(),
             &self.disks,
@@ -174,7 +220,11 @@ impl<'a> Driver<'a> {
         self.spent(self.until_lost(), Spent::Work);
         self.unnoticed();
         match happening {
-            Happening::GuestFinished(_) => Event::GuestFinished,
+            Happening::GuestFinished(at) => {
+                // Others may have been at work since.
+                self.report.lingering += self.world.now().since(at.max(self.asked_at));
+                Event::GuestFinished
+            }
             Happening::GuestLost(..) | Happening::GuestHung(_) => self.noticed(),
             // A guest that stands still although it was told to run is as good as gone; see `resume_or_destroy`.
             Happening::TimerExpired | Happening::Nothing => Event::TimerExpired,
@@ -182,8 +232,8 @@ impl<'a> Driver<'a> {
     }
 
     fn linger(&mut self, until: Timestamp) -> Event<Candidate> {
-        let begun = self.world.now();
-        self.world.advance(until.since(begun));
+        let begun = self.asked_at;
+        self.world.advance(until.since(self.world.now()));
         self.report.lingering += self.until_lost().since(begun);
         self.spent(self.until_lost(), Spent::Checkpoint);
         if self.gone().is_some() {
@@ -195,6 +245,7 @@ impl<'a> Driver<'a> {
 
     fn capture(&mut self) -> Event<Candidate> {
         let (begun, worked) = (self.world.now(), self.world.worked(self.guest));
+        self.reach_disk();
         let Some(mut process) = self.process.take().or_else(|| self.start_process().ok()) else {
             self.account_capture(begun, worked, None);
             self.unnoticed();
@@ -203,7 +254,7 @@ impl<'a> Driver<'a> {
         let request = CaptureRequest {
             method: self.scenario.method,
             incremental: self.scenario.incremental,
-            ..CaptureRequest::new(GUEST)
+            ..CaptureRequest::new(self.name)
         };
         let mut seam = self.seam();
         let captured = capture(
@@ -283,11 +334,11 @@ impl<'a> Driver<'a> {
     /// Old checkpoints go when there are twice as many as wanted. A failure here costs space, nothing else.
     fn prune(&self, store: &Store) {
         let keep = self.scenario.keep_last.max(1);
-        let crowded = listed(store).is_ok_and(|all| all.len() >= 2 * keep as usize);
+        let crowded = listed(store, self.name).is_ok_and(|all| all.len() >= 2 * keep as usize);
         if crowded {
             let retention = Retention {
                 keep_last: Some(keep),
-                ..Retention::new(Scope::Guest(GUEST.to_owned()))
+                ..Retention::new(Scope::Guest(self.name.to_owned()))
             };
             let pruned = store.prune(&retention, CollectOptions::default());
             drop(pruned);
@@ -328,9 +379,9 @@ impl<'a> Driver<'a> {
         protect: &mut Protect<Candidate>,
     ) -> Result<Event<Candidate>, StoreError> {
         let at_hand = std::mem::take(&mut self.at_hand);
-        let begun = self.world.now();
+        let begun = self.asked_at;
         if !at_hand {
-            self.world.advance(until.since(begun));
+            self.world.advance(until.since(self.world.now()));
         }
         if self.world.host_has_crashed(self.host()) {
             self.world.advance(self.scenario.rules.reboot);
@@ -369,6 +420,7 @@ impl<'a> Driver<'a> {
             self.world.reboot(self.host());
             self.disks.reconnect(&self.world, self.host(), moved);
         }
+        self.reach_disk();
         let process = match self.process.take() {
             Some(process) => process,
             None => self.start_process()?,
@@ -376,6 +428,14 @@ impl<'a> Driver<'a> {
         let candidates = process.candidates();
         self.process = Some(process);
         candidates
+    }
+
+    /// If the disk lost power with another guest's host, the checkpointer ends, and the next one finds the disk running again.
+    fn reach_disk(&mut self) {
+        if self.disks.are_gone() && self.world.host_is_up(self.host()) {
+            self.process = None;
+            self.disks.reconnect(&self.world, self.host(), false);
+        }
     }
 
     fn restore(&mut self, from: Option<Candidate>) -> Event<Candidate> {
@@ -469,7 +529,7 @@ impl<'a> Driver<'a> {
         self.unnoticed();
         self.settled(Duration::ZERO);
         self.report.end = end;
-        self.report.makespan = self.world.now().since(Timestamp::default());
+        self.report.makespan = self.world.now().since(self.begun_at);
         self.report.useful = self.work_of(self.world.steps(self.guest));
         let worked = self.worked_before + self.world.worked(self.guest);
         self.report.lost = worked.saturating_sub(self.report.useful);
