@@ -61,7 +61,7 @@ fn scenario(rng: &mut Xoshiro256PlusPlus) -> Scenario {
             restart_cost: Duration::from_millis(50),
             downtime: Duration::from_millis(rng.random_range(0..5_000)),
             final_checkpoint: rng.random_bool(0.5),
-            candidates_max: rng.random_range(1..6),
+            candidates_max: rng.random_range(2..6),
             retry_after: interval / 4,
             ..Options::default()
         },
@@ -78,7 +78,7 @@ fn scenario(rng: &mut Xoshiro256PlusPlus) -> Scenario {
         compression_level: 1,
         faults,
         seed: rng.next_u64(),
-        time_limit: HOUR * 20,
+        time_limit: HOUR * 50,
         rules: Rules {
             hang_detection: rng.random_bool(0.5).then_some(Duration::from_secs(10)),
             reboot: Duration::from_secs(5),
