@@ -129,6 +129,22 @@ fn the_judge_of_backends_is_content(host: &Host) {
         let said = host.sh("xen_check conformance judged");
         assert!(said.contains("judged passes"), "{said}");
     }
+    row_of(
+        "judge",
+        "the contract of a hypervisor, clause by clause, on a PVH and a PV guest",
+        2,
+        "all hold",
+    );
+}
+
+/// A row of docs/reliability.md, which a part of this test prints.
+fn row_of(part: &str, fault: &str, count: impl std::fmt::Display, outcome: &str) {
+    row(
+        fault,
+        count,
+        outcome,
+        &format!("REVENANT_RIG_ONLY={part} .ci/full xen"),
+    );
 }
 
 fn checkpoint(host: &Host, guest: &str, options: &str) -> Value {
@@ -277,6 +293,12 @@ fn every_checkpoint_of_a_busy_guest_goes_on_right(host: &Host, lab: &mut Lab, sc
     }
     assert_eq!(guest.boots(), 1, "the guest was started anew");
     host.sh("revenant verify --store /store/s && xl destroy moments");
+    row_of(
+        "moments",
+        "a guest is destroyed after a live checkpoint at a random moment, and restored",
+        rounds(20),
+        "it goes on as its program demands; Xen's checker accepts the exported stream",
+    );
 }
 
 /// A guest that writes its disk all the time and remembers what it wrote: after each restore, whichever of memory and disk
@@ -306,6 +328,12 @@ fn memory_and_disk_are_of_one_instant(host: &Host, lab: &mut Lab) {
         assert_eq!(guest.boots(), 1, "the guest was started anew");
         host.sh(&format!("xl destroy {name}"));
     }
+    row_of(
+        "disk",
+        "a guest that writes its disk all the time is destroyed and restored, PVH and PV",
+        2 * rounds(3),
+        "memory and disk are of one instant; a disk that is not known here or is in use stays untouched",
+    );
 }
 
 /// A disk that this host does not know to be the guest's, or that something else is on, is left alone, and no domain is left.
@@ -382,6 +410,12 @@ fn the_guest_outlives_our_process(host: &Host, lab: &mut Lab) {
     );
     assert_eq!(guest.boots(), 1, "the guest was started anew");
     host.sh("revenant prune --store /store/s --keep-last 1; revenant verify --store /store/s; xl destroy outlives");
+    row_of(
+        "kills",
+        "kill -9 of the checkpointing process at a random moment",
+        rounds(30),
+        "the guest goes on within 2 s, the next checkpoint is right",
+    );
 }
 
 /// A store that is full: the capture fails, the guest runs on, what was there stays, and with room it works again.
@@ -411,6 +445,12 @@ fn a_full_store_stops_nothing(host: &Host, lab: &mut Lab) {
         "restored once, never started anew"
     );
     host.sh("xl destroy full; umount /full");
+    row_of(
+        "full",
+        "the store is full in the middle of a checkpoint",
+        rounds(10),
+        "the guest runs on, what was there stays whole, with room the next one works",
+    );
 }
 
 /// A kernel that does not listen to suspend requests.
@@ -426,6 +466,12 @@ fn a_guest_that_does_not_answer_runs_on(host: &Host) {
         guest.reports(2);
     }
     host.sh("xl destroy deaf");
+    row_of(
+        "deaf",
+        "a guest that does not answer a suspend request",
+        rounds(5),
+        "the checkpoint fails in time, the request is withdrawn, the guest runs on",
+    );
 }
 
 /// Crash, destruction, hang: noticed, restarted from the newest checkpoint, no more lost than an interval and a capture.
@@ -469,6 +515,12 @@ fn a_protected_guest_comes_back_by_itself(host: &Host, lab: &mut Lab) {
     }
     assert_eq!(guest.boots(), 1, "the guest was started anew");
     host.sh("kill $(cat /tmp/kept.pid); sleep 2; xl destroy kept");
+    row_of(
+        "protect",
+        "a protected guest panics, is destroyed, or hangs",
+        format!("{} of each", rounds(10)),
+        "noticed and restarted, no more lost than an interval and a capture",
+    );
 }
 
 /// A guest, the process that protects it, and what its rule keeps.
@@ -477,6 +529,27 @@ struct Kept<'a> {
     keep_last: usize,
     guest: Guest<'a>,
     log: EventLog,
+}
+
+/// What happens to one of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blow {
+    /// The guest panics.
+    Panic,
+    /// Its protector is killed, and started again.
+    Killed,
+    /// Its domain is destroyed.
+    Destroyed,
+    /// Somebody prunes its checkpoints by hand.
+    Pruned,
+}
+
+impl Blow {
+    const ALL: [Blow; 4] = [Blow::Panic, Blow::Killed, Blow::Destroyed, Blow::Pruned];
+
+    fn takes_the_guest(self) -> bool {
+        matches!(self, Blow::Panic | Blow::Destroyed)
+    }
 }
 
 impl Kept<'_> {
@@ -488,17 +561,16 @@ impl Kept<'_> {
         ));
     }
 
-    /// A panic, a destroyed domain, a killed protector that is started again, or a prune by hand.
-    fn strike(&self, host: &Host, lab: &mut Lab, blow: usize) {
+    fn strike(&self, host: &Host, lab: &mut Lab, blow: Blow) {
         match blow {
-            0 => self.guest.order("panic"),
-            1 => drop(host.sh(&format!("xl destroy {}", self.name))),
-            2 => {
+            Blow::Panic => self.guest.order("panic"),
+            Blow::Destroyed => drop(host.sh(&format!("xl destroy {}", self.name))),
+            Blow::Killed => {
                 host.sh(&format!("kill -9 $(cat /tmp/{}.pid)", self.name));
                 sleep(lab.moment(2000));
                 self.protect(host);
             }
-            _ => drop(host.sh(&format!(
+            Blow::Pruned => drop(host.sh(&format!(
                 "revenant prune --store /store/both --guest {} --keep-last {} --wait 1min",
                 self.name, self.keep_last
             ))),
@@ -558,12 +630,13 @@ fn two_protectors_keep_what_is_theirs(host: &Host, lab: &mut Lab) {
         }
         let (struck, blow) = (round % 2, (round / 2 + round) % 4);
         blows[blow] += 1;
+        let blow = Blow::ALL[blow];
         let kept = &mut both[struck];
         kept.log.wait(host, &mut kept.guest, "captured");
         sleep(lab.moment(3000));
         kept.guest.look();
         kept.strike(host, lab, blow);
-        if blow < 2 {
+        if blow.takes_the_guest() {
             kept.log.wait(host, &mut kept.guest, "restored");
         }
         kept.guest.reports(1);
@@ -586,8 +659,9 @@ fn two_protectors_keep_what_is_theirs(host: &Host, lab: &mut Lab) {
             .filter(|event| event["event"] == "captured")
             .count()
     };
-    let [panics, destroyed, kills, prunes] = blows;
-    row(
+    let [panics, kills, destroyed, prunes] = blows;
+    row_of(
+        "beside",
         "two guests in one store, protected at once with rules of their own",
         format!(
             "{} s: {} and {} checkpoints, {panics} panics, {destroyed} destroyed domains, {kills} killed protectors, {prunes} prunes by hand, {looks} looks",
@@ -596,7 +670,6 @@ fn two_protectors_keep_what_is_theirs(host: &Host, lab: &mut Lab) {
             captured(&both[1])
         ),
         "neither loses a checkpoint that its own rules keep; each guest comes back",
-        "REVENANT_RIG_ONLY=beside .ci/full xen",
     );
 }
 
@@ -744,16 +817,25 @@ fn another_host_takes_over_after_a_power_loss(lab: &mut Lab) {
         "s",
         recoveries,
     );
+    row_of(
+        "power",
+        "power loss of the host at a random moment of protection",
+        rounds(10),
+        "every committed checkpoint is whole on another host, and the guest goes on there",
+    );
 }
 
-/// Two hosts share a store. The one that stands by does nothing while the other lives; when the other has lost power it
-/// makes sure of that by its fence, and restarts the guest.
+/// Two hosts share a store over NFS. The one that stands by, which serves it, does nothing while the other lives; when the other
+/// has lost power it makes sure of that by its fence, and restarts the guest.
 fn the_host_that_stands_by_takes_over(lab: &mut Lab, scratch: &Path) {
     const LEASE_S: u64 = 10;
-    let folder = scratch.join("shared");
-    fs::create_dir_all(&folder).expect("make the directory");
-    let first = Host::boot_sharing("one", &lab.programs, &folder);
-    let second = Host::boot_sharing("two", &lab.programs, &folder);
+    let disk = |name: &str| scratch.join(format!("{name}.img"));
+    let second = Host::boot_linked("two", "one", &lab.programs, &disk("two"));
+    second.sh(
+        "mkfs.ext4 -q /dev/vda && mount /dev/vda /store && nfs serve /store && nfs mount 127.0.0.1 /share",
+    );
+    let first = Host::boot_linked("one", "two", &lab.programs, &disk("one"));
+    first.sh("nfs mount 10.0.0.2 /share");
     drop(first.guest("shared", "pvh", 128, BUSY));
     let protect = |host: &Host, options: &str| {
         host.sh(&format!(
@@ -772,12 +854,13 @@ fn the_host_that_stands_by_takes_over(lab: &mut Lab, scratch: &Path) {
     EventLog::of("kept").wait(&first, &mut guest, "captured");
     sleep(Duration::from_secs(LEASE_S + 5));
     guest.look();
-    assert!(!folder.join("fenced").exists(), "a living host was fenced");
+    let is_fenced = || second.try_sh("test -e /share/fenced").0;
+    assert!(!is_fenced(), "a living host was fenced");
     first.kill();
     let begun = now();
     let mut guest = Guest::there(&second, "shared");
     EventLog::of("kept").wait(&second, &mut guest, "restored");
-    assert!(folder.join("fenced").exists(), "the lost host was not fenced");
+    assert!(is_fenced(), "the lost host was not fenced");
     guest.reports(2);
     assert_eq!(guest.boots(), 1);
     lab.measures.add(
@@ -796,6 +879,12 @@ fn the_host_that_stands_by_takes_over(lab: &mut Lab, scratch: &Path) {
     guest.reports(2);
     let after = listed(&second.sh("revenant list --store /share/s --json"));
     assert_eq!(before, after, "a checkpoint was made without the lease");
+    row_of(
+        "stand-by",
+        "power loss of a protecting host, the store on NFS; then somebody takes the lease from the one that stood by",
+        1,
+        "a living host is left alone, a lost one is fenced and its guest restarted; who lost the lease ends, and makes no checkpoint",
+    );
 }
 
 /// Checkpoints in a catalogue printed as JSON.

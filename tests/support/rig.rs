@@ -95,9 +95,10 @@ impl Host {
         Host::boot_with(name, programs, &["--disk", &disk])
     }
 
-    /// Boots a host that sees a directory, which others may see too, as /share.
-    pub fn boot_sharing(name: &str, programs: &[PathBuf], folder: &Path) -> Host {
-        Host::boot_with(name, programs, &["--share", &folder.display().to_string()])
+    /// The same, with a cable to another host; `network` and `nfs` in dom0 make use of it.
+    pub fn boot_linked(name: &str, neighbour: &str, programs: &[PathBuf], disk: &Path) -> Host {
+        let disk = format!("{},4G", disk.display());
+        Host::boot_with(name, programs, &["--disk", &disk, "--link", neighbour])
     }
 
     fn boot_with(name: &str, programs: &[PathBuf], options: &[&str]) -> Host {

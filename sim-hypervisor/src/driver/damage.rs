@@ -47,19 +47,15 @@ pub(super) fn damage_newest(medium: &SimMedium, guest: &str) -> Option<String> {
     let largest = own
         .difference(&needless)
         .max_by_key(|(path, len)| (*len, path.clone()));
-    match largest {
-        Some((path, _)) => {
-            medium.rot(path, |bytes| bytes.truncate(bytes.len() / 2));
-            Some(path.clone())
-        }
-        None => {
-            medium.rot(&manifest, |bytes| {
-                let kept = bytes.len().saturating_sub(WIPED);
-                bytes[kept..].fill(0);
-            });
-            Some(manifest)
-        }
+    if let Some((path, _)) = largest {
+        medium.rot(path, |bytes| bytes.truncate(bytes.len() / 2));
+        return Some(path.clone());
     }
+    medium.rot(&manifest, |bytes| {
+        let kept = bytes.len().saturating_sub(WIPED);
+        bytes[kept..].fill(0);
+    });
+    Some(manifest)
 }
 
 /// Looks at a copy of the disk, which takes no time of the world in which the disk is.

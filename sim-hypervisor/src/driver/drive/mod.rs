@@ -57,7 +57,7 @@ pub fn watch(
             break RunEnd::TimeLimit;
         }
         let step = driver.next_step(event, &mut protect);
-        event = match driver.perform(step, &mut protect) {
+        event = match driver.perform(&step, &mut protect) {
             Ok(event) => event,
             Err(end) => break end,
         };
@@ -167,10 +167,10 @@ impl<'a> Driver<'a> {
     /// Does a step, and tells what came of it, or that it was the last.
     fn perform(
         &mut self,
-        step: Step<Candidate>,
+        step: &Step<Candidate>,
         protect: &mut Protect<Candidate>,
     ) -> Result<Event<Candidate>, RunEnd> {
-        match step {
+        match *step {
             Step::Run { until } => Ok(self.run(until)),
             Step::Linger { until } => Ok(self.linger(until)),
             Step::Capture => Ok(self.capture()),

@@ -80,7 +80,7 @@ impl Turn<'_> {
             if self.driver.is_out_of_time() {
                 return Some(RunEnd::TimeLimit);
             }
-            let done = self.driver.perform(self.step.clone(), &mut self.protect);
+            let done = self.driver.perform(&self.step, &mut self.protect);
             let committed = match &done {
                 Ok(Event::Captured { checkpoint, .. }) => Some(checkpoint.id),
                 _ => None,
