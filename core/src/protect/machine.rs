@@ -64,7 +64,12 @@ pub enum Event<C> {
     /// The guest has done its work.
     GuestFinished,
     /// Guest or host was noticed to be gone, whatever the loop was doing.
-    GuestLost(GoneReason),
+    GuestLost {
+        /// What it looks like.
+        reason: GoneReason,
+        /// When it happened, as far as the driver can tell: what passed until it was noticed is no time at risk.
+        at: Timestamp,
+    },
     /// The capture is committed and the guest goes on.
     Captured {
         /// How to find it again.
@@ -269,8 +274,8 @@ impl<C: Clone + PartialEq> Protect<C> {
                 | State::Capturing { .. }
                 | State::Waiting
                 | State::Restoring,
-                Event::GuestLost(reason),
-            ) => self.lost(reason, now),
+                Event::GuestLost { reason, at },
+            ) => self.lost(reason, at, now),
             (State::Running { finished }, Event::TimerExpired) => {
                 self.state = State::Capturing { finished };
                 Step::Capture
@@ -345,12 +350,12 @@ impl<C: Clone + PartialEq> Protect<C> {
         }
     }
 
-    fn lost(&mut self, reason: GoneReason, now: Timestamp) -> Step<C> {
+    fn lost(&mut self, reason: GoneReason, at: Timestamp, now: Timestamp) -> Step<C> {
         self.tally.failures += 1;
         if reason == GoneReason::GuestCrashed && self.state != State::Restoring {
             self.blame_origin();
         }
-        self.risk.end(now);
+        self.risk.end(at);
         self.risk.at_failure = self.risk.before;
         if self
             .options
@@ -456,6 +461,13 @@ mod tests {
         Unreadable,
     }
 
+    fn host_lost(at: Timestamp) -> Event<u32> {
+        Event::GuestLost {
+            reason: GoneReason::HostLost,
+            at,
+        }
+    }
+
     fn fates() -> impl Strategy<Value = Vec<Fate>> {
         let fate = prop_oneof![
             4 => Just(Fate::Well), 2 => Just(Fate::Lost), 1 => Just(Fate::Failed), 1 => Just(Fate::Damaged),
@@ -481,7 +493,8 @@ mod tests {
             let fate = fates.next().unwrap_or(Fate::Well);
             let step = protect.on(event, now);
             now = now + Duration::from_secs(1);
-            let lost_now = Event::GuestLost(GoneReason::GuestCrashed);
+            let lost_at = now;
+            let was_lost = |reason| Event::GuestLost { reason, at: lost_at };
             event = match (step, fate) {
                 (Step::Finished, _) => {
                     prop_assert!(runs >= finish_after);
@@ -502,7 +515,7 @@ mod tests {
                     if origin.is_none_or(|(id, _)| Some(id) != from) {
                         origin = from.map(|id| (id, 0));
                     }
-                    Event::GuestLost(GoneReason::HostLost)
+                    was_lost(GoneReason::HostLost)
                 }
                 (Step::Run { .. } | Step::Capture | Step::Linger { .. }, Fate::Lost) => {
                     lost += 1;
@@ -512,7 +525,7 @@ mod tests {
                             doomed.push(*id);
                         }
                     }
-                    lost_now
+                    was_lost(GoneReason::GuestCrashed)
                 }
                 (Step::Run { until }, _) => {
                     runs += 1;
@@ -599,7 +612,7 @@ mod tests {
         let now = Timestamp::default();
         assert_eq!(protect.on(Event::Started, now), Step::Run { until: None });
         assert_eq!(
-            protect.on(Event::GuestLost(GoneReason::HostLost), now),
+            protect.on(host_lost(now), now),
             Step::Wait { until: now }
         );
         assert_eq!(protect.on(Event::TimerExpired, now), Step::Restore { from: None });
@@ -617,7 +630,7 @@ mod tests {
         let mut restored_from = Vec::new();
         protect.on(Event::Started, now);
         for reason in [GoneReason::GuestCrashed, GoneReason::HostLost].repeat(3) {
-            protect.on(Event::GuestLost(reason), now);
+            protect.on(Event::GuestLost { reason, at: now }, now);
             let Step::Restore { from } = protect.on(Event::TimerExpired, now) else {
                 panic!("a restart was due")
             };
@@ -649,7 +662,8 @@ mod tests {
             let mut protect: Protect<u32> = Protect::new(Box::new(told), options);
             let at = |s| Timestamp::default() + Duration::from_secs(s);
             protect.on(Event::Started, at(10));
-            protect.on(Event::GuestLost(GoneReason::HostLost), at(110));
+            // Noticed half a minute later, which is no time at risk either.
+            protect.on(host_lost(at(110)), at(140));
             protect.on(Event::TimerExpired, at(1110));
             let cost = Duration::from_secs(7);
             let step = protect.on(Event::Restored { cost }, at(1117));
@@ -663,7 +677,7 @@ mod tests {
         let mut protect = Protect::new(Box::new(Never), Options::default()).with_candidates([1, 2, 3]);
         let now = Timestamp::default();
         protect.on(Event::Started, now);
-        protect.on(Event::GuestLost(GoneReason::HostLost), now);
+        protect.on(host_lost(now), now);
         protect.replace_candidates([7, 9]);
         assert_eq!(
             protect.on(Event::TimerExpired, now),

@@ -118,7 +118,7 @@ impl ModelJob {
         let mut world = World::new(self, seed, failures, recorder);
         let mut event = Event::Started;
         let end = loop {
-            if let Event::GuestLost(_) = event {
+            if let Event::GuestLost { .. } = event {
                 // As after any loss: what there is to restart from, the stores say.
                 protect.replace_candidates(world.candidates());
             }

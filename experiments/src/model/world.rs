@@ -188,7 +188,10 @@ impl<'a> World<'a> {
         }
         self.fall_back();
         self.at_hand = true;
-        Ok(Some(Event::GuestLost(GoneReason::GuestCrashed)))
+        Ok(Some(Event::GuestLost {
+            reason: GoneReason::GuestCrashed,
+            at: self.now,
+        }))
     }
 
     pub(super) fn linger(&mut self, until: Timestamp) -> Happened {
@@ -299,7 +302,7 @@ impl<'a> World<'a> {
 
     /// A failure has just struck: throws away what is not committed and lets it be noticed.
     fn lose(&mut self) -> Happened {
-        let kind = self.kind;
+        let (kind, at) = (self.kind, self.now);
         if kind == FailureKind::HostLoss && self.job.rules.shared.is_some() {
             self.stores.lose_local();
         }
@@ -312,10 +315,11 @@ impl<'a> World<'a> {
             _ => self.job.detection,
         };
         self.pass_safely(detection, Phase::Detection)?;
-        Ok(Event::GuestLost(match kind {
+        let reason = match kind {
             FailureKind::HostCrash | FailureKind::HostLoss => GoneReason::HostLost,
             _ => GoneReason::GuestCrashed,
-        }))
+        };
+        Ok(Event::GuestLost { reason, at })
     }
 
     /// Counts the failure that has struck and draws the one after it.

@@ -26,7 +26,7 @@ impl Engine<'_> {
         let job = self.job(place);
         job.failures += 1;
         if job.phase != Phase::Down {
-            job.at_risk += now - job.risk_from + detection;
+            job.at_risk += now - job.risk_from;
         }
         job.risk_from = now;
         if gone {

@@ -162,7 +162,7 @@ struct Driver<'a> {
     /// Paths of this host that the guest's checkpoints may name.
     disks: AllowedDisks,
     /// When the guest was noticed to be lost, while it is not back.
-    lost_at: Option<Timestamp>,
+    noticed_at: Option<Timestamp>,
     /// The checkpoint that was taken or restored last: until the guest shows that it goes on, it may be one of a guest that
     /// hangs.
     last: Option<Id>,
@@ -205,7 +205,7 @@ impl<'a> Driver<'a> {
             deposed: None,
             doubted: false,
             disks: protection.disks.clone(),
-            lost_at: None,
+            noticed_at: None,
             last: None,
             hung: BTreeSet::new(),
         };
@@ -375,7 +375,8 @@ impl<'a> Driver<'a> {
             Look::Well => None,
             Look::PoweredOff => Some(Event::GuestFinished),
             Look::Rebooting => Some(self.rebooted().unwrap_or_else(|| {
-                self.lost(
+                self.lost_at(
+                    now,
                     GoneReason::Destroyed,
                     "the guest went for a reboot and did not come back",
                 )
@@ -384,15 +385,15 @@ impl<'a> Driver<'a> {
                 if let Some(event) = self.rebooted() {
                     return Some(event);
                 }
-                Some(self.lost(GoneReason::Destroyed, why))
+                Some(self.lost_at(now, GoneReason::Destroyed, why))
             }
             Look::Lost(reason, why) => Some(self.lost(reason, why)),
-            Look::Hung => {
+            Look::Hung(since) => {
                 if let Some(id) = self.last.filter(|_| self.watch.unproven()) {
                     self.note("hung-checkpoint", json!({ "checkpoint": id.to_hex() }));
                     self.hung.insert(id);
                 }
-                Some(self.lost(GoneReason::GuestCrashed, "the guest makes no progress"))
+                Some(self.lost_at(since, GoneReason::GuestCrashed, "the guest makes no progress"))
             }
         }
     }
@@ -428,10 +429,15 @@ impl<'a> Driver<'a> {
     }
 
     fn lost(&mut self, reason: GoneReason, why: &str) -> Event<Id> {
+        self.lost_at(self.clock.now(), reason, why)
+    }
+
+    /// The guest has been of no use since then, and that is noticed now.
+    fn lost_at(&mut self, at: Timestamp, reason: GoneReason, why: &str) -> Event<Id> {
         let now = self.clock.now();
-        self.lost_at.get_or_insert(now);
+        self.noticed_at.get_or_insert(now);
         self.note("lost", json!({ "reason": why, "domain": self.id() }));
-        Event::GuestLost(reason)
+        Event::GuestLost { reason, at }
     }
 
     fn capture(&mut self) -> Event<Id> {
@@ -575,8 +581,8 @@ impl<'a> Driver<'a> {
                 entry.insert("domain".into(), json!(restored.id));
                 entry.insert("checkpoint".into(), json!(id.to_hex()));
                 entry.insert("restore_s".into(), seconds(cost));
-                if let Some(lost_at) = self.lost_at.take() {
-                    entry.insert("since_noticed_s".into(), seconds(back.since(lost_at)));
+                if let Some(noticed_at) = self.noticed_at.take() {
+                    entry.insert("since_noticed_s".into(), seconds(back.since(noticed_at)));
                 }
                 self.note("restored", Value::Object(entry));
                 return Event::Restored { cost };
@@ -672,7 +678,7 @@ fn medium(folder: &Path) -> Result<Box<dyn Medium>, MediumError> {
 /// again at the next look.
 fn instead_of_capture(event: Event<Id>) -> Event<Id> {
     match event {
-        Event::GuestLost(_) => event,
+        Event::GuestLost { .. } => event,
         _ => Event::CaptureFailed,
     }
 }

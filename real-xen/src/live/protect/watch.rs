@@ -39,8 +39,8 @@ pub(super) enum Look {
     PoweredOff,
     /// It asked to be rebooted: the toolstack makes it anew.
     Rebooting,
-    /// It runs and makes no progress.
-    Hung,
+    /// It runs and has made no progress since then.
+    Hung(Timestamp),
     /// It is lost.
     Lost(GoneReason, &'static str),
 }
@@ -128,7 +128,7 @@ impl Watch {
         match &self.last {
             Some((last, since)) if *last == mark => {
                 if now.since(*since) >= progress.timeout {
-                    return Look::Hung;
+                    return Look::Hung(*since);
                 }
             }
             last => {

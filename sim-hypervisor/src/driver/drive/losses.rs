@@ -97,7 +97,7 @@ impl Driver<'_> {
         // A call that was under way may have returned only some time after the loss.
         self.report.down += self.world.now().since(at);
         self.spent(self.world.now(), Spent::Detection);
-        Event::GuestLost(reason)
+        Event::GuestLost { reason, at }
     }
 }
 

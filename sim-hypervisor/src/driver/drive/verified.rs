@@ -69,6 +69,9 @@ impl Driver<'_> {
         self.lost_at.get_or_insert(self.world.now());
         self.at_hand = true;
         self.call_off_losses();
-        Event::GuestLost(GoneReason::GuestCrashed)
+        Event::GuestLost {
+            reason: GoneReason::GuestCrashed,
+            at: self.world.now(),
+        }
     }
 }
