@@ -4,6 +4,7 @@
 //! what they share is serialised once, the rest is put behind it by hand. Reading back, the few columns that tables are made of are
 //! looked for from the end of the line, where no field is ever quoted. Tests hold both to serde's lines.
 
+use crate::paired::Compared;
 use crate::record::{self, TrialRow};
 
 /// The last columns of a row: those that its cell does not settle, in order.
@@ -204,10 +205,13 @@ impl Measured {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NoRow;
 
-/// The makespan of a line.
-pub(crate) fn makespan_s(line: &[u8]) -> Result<Option<f64>, NoRow> {
-    let [_, _, _, _, makespan, ..] = own_fields(line).ok_or(NoRow)?;
-    float(makespan)
+/// What is compared of a line.
+pub(crate) fn compared(line: &[u8]) -> Result<Compared, NoRow> {
+    let [_, _, _, _, makespan, _, _, _, _, _, failures, ..] = own_fields(line).ok_or(NoRow)?;
+    Ok(Compared {
+        makespan_s: float(makespan)?,
+        failures: failures.parse().map_err(|_| NoRow)?,
+    })
 }
 
 fn float(field: &str) -> Result<Option<f64>, NoRow> {
@@ -296,7 +300,8 @@ mod tests {
             let line = lines.lines();
             prop_assert_eq!(&line, &record::line(&row));
             let found = Measured::of(line.as_bytes()).unwrap();
-            prop_assert_eq!(makespan_s(line.as_bytes()), Ok(found.makespan_s));
+            let compared = compared(line.as_bytes()).unwrap();
+            prop_assert_eq!((compared.makespan_s, compared.failures), (found.makespan_s, found.failures));
             let said = (row.completed, row.reason, row.failures, row.checkpoints);
             prop_assert_eq!((found.completed, found.reason, found.failures, found.checkpoints), said);
             let bits = |number: Option<f64>| number.map(f64::to_bits);

@@ -4,20 +4,9 @@
 //! Every cell is held against the baseline of its group: the cells of one level, setting, program and MTBF. The baseline is
 //! the first cell under Young's policy, or else the first.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use rand::RngExt;
-
 use crate::plan::{Cell, Plan};
 use crate::record::{PairedRow, SummaryRow};
-use crate::seed::{Purpose, TrialSeed};
-use crate::stats::Running;
-
-/// Batches of consecutive trials at most, of which the bootstrap draws. Trials are independent, so batches are too.
-const BATCHES_MAX: u32 = 1_000;
-/// Resamples of the bootstrap.
-const RESAMPLES: usize = 1_000;
+use crate::stats::{RunningRatio, met_too_few};
 
 /// Two cells to compare, by index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,53 +49,45 @@ pub fn comparisons(plan: &Plan) -> Vec<Comparison> {
     comparisons
 }
 
+/// A trial of a cell, as far as it is compared.
+#[derive(Debug, Clone, Copy)]
+pub struct Compared {
+    /// `None`: the trial was given up.
+    pub makespan_s: Option<f64>,
+    /// What struck it.
+    pub failures: u64,
+}
+
 /// Makespans of two cells, pair by pair, in seconds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Pairs {
     n: u64,
-    difference: Running,
-    batch_of: u32,
-    /// Sums of the one and the other over each batch.
-    batches: Vec<(f64, f64)>,
+    /// In which either met a failure.
+    met: u64,
+    makespans: RunningRatio,
 }
 
 impl Pairs {
-    /// Of cells with so many trials.
-    pub fn new(trials: u32) -> Pairs {
-        Pairs {
-            n: 0,
-            difference: Running::default(),
-            batch_of: trials.div_ceil(BATCHES_MAX).max(1),
-            batches: Vec::new(),
-        }
-    }
-
-    /// Takes in the next trial; a makespan that is not known was given up.
-    pub fn add(&mut self, makespan_s: Option<f64>, baseline_s: Option<f64>) {
-        if self.n.is_multiple_of(u64::from(self.batch_of)) {
-            self.batches.push((0.0, 0.0));
-        }
+    /// Takes in the next trial of both.
+    pub fn add(&mut self, trial: Compared, baseline: Compared) {
         self.n += 1;
-        if let (Some(makespan_s), Some(baseline_s), Some(batch)) =
-            (makespan_s, baseline_s, self.batches.last_mut())
-        {
-            self.difference.add(makespan_s - baseline_s);
-            batch.0 += makespan_s;
-            batch.1 += baseline_s;
+        self.met += u64::from(trial.failures + baseline.failures > 0);
+        if let (Some(makespan_s), Some(baseline_s)) = (trial.makespan_s, baseline.makespan_s) {
+            self.makespans.add(makespan_s, baseline_s);
         }
     }
 
     /// The row. Where a trial was given up in either cell the comparison is left empty: the pairs that remain are the lucky
-    /// ones.
-    pub fn finish(self, plan: &Plan, comparison: Comparison, draws: &Draws) -> PairedRow {
+    /// ones. Where [too few](met_too_few) met a failure it has no intervals.
+    pub fn finish(self, plan: &Plan, comparison: Comparison) -> PairedRow {
         let [cell, baseline] = [comparison.cell, comparison.baseline].map(|index| &plan.cells[index]);
-        let completed = self.difference.n();
+        let completed = self.makespans.difference().n();
         let whole = completed == self.n;
-        let moments = self.difference.moments().filter(|_| whole);
-        let ratio = whole.then(|| ratio(&self.batches)).flatten();
-        let interval = (whole && self.batches.len() > 1)
-            .then(|| self.bootstrap(draws))
-            .flatten();
+        let moments = self.makespans.difference().moments().filter(|_| whole);
+        let ratio = whole.then(|| self.makespans.ratio()).flatten();
+        let tells = whole && !met_too_few(self.met, self.n);
+        let interval = tells.then(|| self.makespans.ci95()).flatten();
+        let of_difference = moments.and_then(|m| m.ci95).filter(|_| tells);
         let of = SummaryRow::of(plan, cell);
         PairedRow {
             experiment: of.experiment,
@@ -128,76 +109,13 @@ impl Pairs {
             n: self.n,
             n_completed: completed,
             makespan_diff_mean_s: moments.map(|m| m.mean),
-            makespan_diff_ci95_lo_s: moments.and_then(|m| m.ci95).map(|ci| ci.0),
-            makespan_diff_ci95_hi_s: moments.and_then(|m| m.ci95).map(|ci| ci.1),
+            makespan_diff_ci95_lo_s: of_difference.map(|ci| ci.0),
+            makespan_diff_ci95_hi_s: of_difference.map(|ci| ci.1),
             ratio_mean: ratio,
             ratio_ci95_lo: interval.map(|ci| ci.0),
             ratio_ci95_hi: interval.map(|ci| ci.1),
         }
     }
-
-    /// 95 % percentile interval of the ratio of means (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
-    fn bootstrap(&self, draws: &Draws) -> Option<(f64, f64)> {
-        let mut ratios = Vec::with_capacity(RESAMPLES);
-        let drawn = draws.of(self.batches.len());
-        for resample in drawn.chunks_exact(self.batches.len()) {
-            let mut sums = (0.0, 0.0);
-            for &batch in resample {
-                let drawn = self.batches[usize::from(batch)];
-                sums = (sums.0 + drawn.0, sums.1 + drawn.1);
-            }
-            ratios.push(sums.0 / sums.1);
-        }
-        ratios.sort_by(f64::total_cmp);
-        // The 25th smallest and the 25th largest of a thousand.
-        let tail = RESAMPLES / 40;
-        Some((*ratios.get(tail - 1)?, *ratios.get(RESAMPLES - tail)?))
-    }
-}
-
-/// Which batches the bootstrap draws: the same in every comparison of as many, so they are mostly drawn once.
-#[derive(Debug)]
-pub struct Draws {
-    seed: u64,
-    /// The last ones, by the number of batches: resample after resample.
-    drawn: Mutex<VecDeque<(usize, Arc<[u16]>)>>,
-}
-
-/// Levels have numbers of trials of their own; where every cell has, drawing again is no more than it would be without this.
-const DRAWS_KEPT: usize = 3;
-
-impl Draws {
-    /// Of a run with this master seed.
-    pub fn new(seed: u64) -> Draws {
-        Draws {
-            seed,
-            drawn: Mutex::new(VecDeque::new()),
-        }
-    }
-
-    fn of(&self, batches: usize) -> Arc<[u16]> {
-        let known = || self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, drawn)) = known().iter().find(|(of, _)| *of == batches) {
-            return Arc::clone(drawn);
-        }
-        let mut stream = TrialSeed(self.seed).stream(Purpose::Bootstrap);
-        let draw = |_| u16::try_from(stream.random_range(0..batches)).unwrap_or(u16::MAX);
-        let drawn: Arc<[u16]> = (0..RESAMPLES * batches).map(draw).collect();
-        let mut known = known();
-        known.push_back((batches, Arc::clone(&drawn)));
-        if known.len() > DRAWS_KEPT {
-            known.pop_front();
-        }
-        drawn
-    }
-}
-
-/// Mean of the one over mean of the other.
-fn ratio(batches: &[(f64, f64)]) -> Option<f64> {
-    let sums = batches
-        .iter()
-        .fold((0.0, 0.0), |sums, batch| (sums.0 + batch.0, sums.1 + batch.1));
-    (sums.1 > 0.0).then(|| sums.0 / sums.1)
 }
 
 #[cfg(test)]
@@ -222,6 +140,13 @@ mod tests {
         Plan::new(&Spec::parse(text, Path::new("p.toml")).unwrap(), &[vec![costs]])
     }
 
+    fn of(makespan_s: Option<f64>) -> Compared {
+        Compared {
+            makespan_s,
+            failures: 1,
+        }
+    }
+
     #[test]
     fn every_cell_is_held_against_young_of_its_group() {
         let found: Vec<_> = comparisons(&plan())
@@ -234,15 +159,13 @@ mod tests {
     #[test]
     fn differences_are_taken_pair_by_pair() {
         let plan = plan();
-        let mut pairs = Pairs::new(40);
+        let mut pairs = Pairs::default();
         for trial in 0..40 {
             let spread = f64::from(trial * trial % 17);
-            pairs.add(
-                Some(110.0 + spread),
-                Some(100.0 + spread + 0.1 * f64::from(trial % 2)),
-            );
+            let baseline = 100.0 + spread + 0.1 * f64::from(trial % 2);
+            pairs.add(of(Some(110.0 + spread)), of(Some(baseline)));
         }
-        let row = pairs.finish(&plan, Comparison { cell: 2, baseline: 1 }, &Draws::new(3));
+        let row = pairs.finish(&plan, Comparison { cell: 2, baseline: 1 });
         assert!((row.makespan_diff_mean_s.unwrap() - 9.95).abs() < 1e-12);
         let width = row.makespan_diff_ci95_hi_s.unwrap() - row.makespan_diff_ci95_lo_s.unwrap();
         assert!(width < 0.04, "the common spread is gone: {width}");
@@ -258,11 +181,39 @@ mod tests {
     }
 
     #[test]
+    fn where_few_met_a_failure_nobody_knows_how_sure_it_is() {
+        let row = |met: u64| {
+            let mut pairs = Pairs::default();
+            for trial in 0..40 {
+                let failures = u64::from(trial < met);
+                let makespan_s = Some(100.0 + failures as f64);
+                pairs.add(
+                    Compared { makespan_s, failures },
+                    Compared {
+                        makespan_s: Some(99.0),
+                        failures: 0,
+                    },
+                );
+            }
+            pairs.finish(&plan(), Comparison { cell: 0, baseline: 1 })
+        };
+        for (met, known) in [(0, false), (9, false), (10, true)] {
+            let row = row(met);
+            assert!(row.makespan_diff_mean_s.is_some() && row.ratio_mean.is_some());
+            assert_eq!(
+                (row.makespan_diff_ci95_lo_s.is_some(), row.ratio_ci95_hi.is_some()),
+                (known, known),
+                "{met}"
+            );
+        }
+    }
+
+    #[test]
     fn a_trial_that_was_given_up_leaves_the_comparison_empty() {
-        let mut pairs = Pairs::new(2);
-        pairs.add(Some(2.0), Some(1.0));
-        pairs.add(None, Some(1.0));
-        let row = pairs.finish(&plan(), Comparison { cell: 0, baseline: 1 }, &Draws::new(3));
+        let mut pairs = Pairs::default();
+        pairs.add(of(Some(2.0)), of(Some(1.0)));
+        pairs.add(of(None), of(Some(1.0)));
+        let row = pairs.finish(&plan(), Comparison { cell: 0, baseline: 1 });
         assert_eq!(
             (row.n, row.n_completed, row.makespan_diff_mean_s, row.ratio_mean),
             (2, 1, None, None)

@@ -139,10 +139,9 @@ impl Plan {
         Plan::of(self.spec.clone(), cells, self.shard, self.place)
     }
 
-    /// The same cells with all their trials.
+    /// The same cells with these of their trials, of which there may be none.
     #[must_use]
-    pub(crate) fn of_whole_cells(&self) -> Plan {
-        let ranges: Vec<_> = self.cells.iter().map(|cell| 0..cell.trials).collect();
+    pub(crate) fn of_ranges(&self, ranges: Vec<Range<u32>>) -> Plan {
         Plan {
             starts: starts(&ranges),
             ranges,
@@ -502,7 +501,8 @@ mod tests {
                 let part = plan.part(shard);
                 let own = &sizes[shard.cells(sizes.len())];
                 let part = part.resized(own);
-                prop_assert_eq!(part.of_whole_cells().trials(), own.iter().copied().map(u64::from).sum::<u64>());
+                let all = part.of_ranges(own.iter().map(|&trials| 0..trials).collect());
+                prop_assert_eq!(all.trials(), own.iter().copied().map(u64::from).sum::<u64>());
                 parts.extend(items(&part));
             }
             prop_assert_eq!(parts, items(&plan.resized(&sizes)));

@@ -210,7 +210,7 @@ pub struct PairedRow {
     pub makespan_diff_ci95_hi_s: Option<f64>,
     /// Mean makespan / mean makespan under the baseline.
     pub ratio_mean: Option<f64>,
-    /// Low end of its 95 % bootstrap interval.
+    /// Low end of its 95 % confidence interval (delta method).
     pub ratio_ci95_lo: Option<f64>,
     /// High end.
     pub ratio_ci95_hi: Option<f64>,

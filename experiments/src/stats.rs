@@ -61,6 +61,59 @@ impl Running {
     }
 }
 
+/// Trials that met a failure are too few to tell from how far a mean is from the truth: fewer than ten of them, and of half of the
+/// trials. Where failures are rare the spread that was seen is that of the trials that met none, or nothing at all.
+pub fn met_too_few(met: u64, n: u64) -> bool {
+    met < 10 && 2 * met < n
+}
+
+/// Gathers pairs of values for the ratio of their means.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RunningRatio {
+    difference: Running,
+    baseline: Running,
+    /// Sum of the products of what they are off their means.
+    products: f64,
+}
+
+impl RunningRatio {
+    /// Takes in a pair.
+    pub fn add(&mut self, value: f64, baseline: f64) {
+        let difference = value - baseline;
+        let before = baseline - self.baseline.mean;
+        self.baseline.add(baseline);
+        self.difference.add(difference);
+        self.products += before * (difference - self.difference.mean);
+    }
+
+    /// Of the differences.
+    pub fn difference(&self) -> &Running {
+        &self.difference
+    }
+
+    /// Mean of the values over mean of the baselines; `None` if that is no positive number.
+    pub fn ratio(&self) -> Option<f64> {
+        let baseline = self.baseline.mean;
+        (baseline > 0.0).then(|| 1.0 + self.difference.mean / baseline)
+    }
+
+    /// 95 % confidence interval of the ratio r: Student's t, of the residuals x − r y over the mean of y (the delta method;
+    /// Cochran, Sampling Techniques, 3rd edition 1977, section 6.4). `None` for a single pair.
+    pub fn ci95(&self) -> Option<(f64, f64)> {
+        let (ratio, n) = (self.ratio()?, self.difference.n);
+        if n < 2 {
+            return None;
+        }
+        // Of pairs that differ little x² − 2 r x y + r² y² would cancel away: the residuals are d − (r − 1) y.
+        let slope = ratio - 1.0;
+        let squares =
+            self.difference.squares - 2.0 * slope * self.products + slope * slope * self.baseline.squares;
+        let sd = libm::sqrt(squares.max(0.0) / (n - 1) as f64) / self.baseline.mean;
+        let half = t_quantile_975(n - 1) * sd / libm::sqrt(n as f64);
+        Some((ratio - half, ratio + half))
+    }
+}
+
 /// The 0.975 quantile of Student's t.
 fn t_quantile_975(degrees_of_freedom: u64) -> f64 {
     t_upper_quantile(degrees_of_freedom as f64, 0.025)
@@ -129,6 +182,24 @@ mod tests {
         assert_eq!(moments(&[3.0]).unwrap().ci95, None);
         let spread = moments(&[1e15 + 1.0, 1e15 + 2.0, 1e15 + 3.0]).unwrap();
         assert!((spread.sd.unwrap() - 1.0).abs() < 0.1, "{spread:?}");
+    }
+
+    #[test]
+    fn the_interval_of_a_ratio_is_that_of_its_residuals() {
+        let pairs = [(12.0, 10.0), (11.0, 9.0), (15.0, 11.0), (9.0, 8.0), (14.0, 13.0)];
+        let mut running = RunningRatio::default();
+        for (x, y) in pairs {
+            running.add(x, y);
+        }
+        let (x, y) = pairs
+            .iter()
+            .fold((0.0, 0.0), |sums, pair| (sums.0 + pair.0, sums.1 + pair.1));
+        let ratio = x / y;
+        assert!((running.ratio().unwrap() - ratio).abs() < 1e-15);
+        let residuals: Vec<f64> = pairs.iter().map(|(x, y)| (x - ratio * y) / 10.2).collect();
+        let (low, high) = moments(&residuals).unwrap().ci95.unwrap();
+        let (found_low, found_high) = running.ci95().unwrap();
+        assert!((found_low - ratio - low).abs() < 1e-12 && (found_high - ratio - high).abs() < 1e-12);
     }
 
     /// From the usual table.

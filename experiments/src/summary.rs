@@ -9,7 +9,7 @@ use crate::order::{Selection, order_statistics};
 use crate::plan::{Cell, Plan};
 use crate::record::SummaryRow;
 use crate::spec::Level;
-use crate::stats::{Moments, Running, quantile_interval_ranks, quantile_rank};
+use crate::stats::{Moments, Running, met_too_few, quantile_interval_ranks, quantile_rank};
 use crate::theory;
 
 /// Quantiles of the waste that are told.
@@ -19,6 +19,8 @@ const QUANTILES: [f64; 3] = [0.05, 0.5, 0.95];
 #[derive(Debug)]
 pub(crate) struct CellSummary {
     n: u64,
+    /// Trials that met a failure.
+    met: u64,
     failures: u64,
     checkpoints: u64,
     makespan_s: Running,
@@ -46,6 +48,7 @@ impl CellSummary {
         let places = QUANTILES.map(|q| (quantile_rank(trials, q), quantile_interval_ranks(trials, q)));
         CellSummary {
             n: 0,
+            met: 0,
             failures: 0,
             checkpoints: 0,
             makespan_s: Running::default(),
@@ -59,6 +62,7 @@ impl CellSummary {
     /// Takes in one trial.
     pub(crate) fn add(&mut self, row: &Measured) {
         self.n += 1;
+        self.met += u64::from(row.failures > 0);
         self.failures += row.failures;
         self.checkpoints += row.checkpoints;
         if let (true, Some(makespan_s), Some(waste), Some(lost_s)) =
@@ -73,11 +77,16 @@ impl CellSummary {
         }
     }
 
+    /// How many trials met a failure, if they are [too few](met_too_few) for intervals of means.
+    pub(crate) fn few_that_met_a_failure(&self) -> Option<u64> {
+        met_too_few(self.met, self.n).then_some(self.met)
+    }
+
     /// The row of the cell. `again` gives out the wastes of its completed trials once more; it is asked where they are too
     /// many to be kept, and spread in an unlikely way.
     ///
     /// Trials that were given up are the long ones. A mean over the others would flatter the policy, so it is left
-    /// empty; quantiles count them as worse than all that finished.
+    /// empty; quantiles count them as worse than all that finished. Where too few met a failure a mean has no interval.
     pub(crate) fn finish<E>(
         self,
         plan: &Plan,
@@ -86,12 +95,13 @@ impl CellSummary {
     ) -> Result<SummaryRow, E> {
         let completed = self.waste.n();
         let [p05, median, p95] = quantiles(self.places, self.selection, completed, again)?;
+        let few = met_too_few(self.met, self.n);
         let moments = |running: &Running| {
-            if completed == self.n {
-                running.moments()
-            } else {
-                None
-            }
+            let moments = running.moments().filter(|_| completed == self.n)?;
+            Some(Moments {
+                ci95: moments.ci95.filter(|_| !few),
+                ..moments
+            })
         };
         let (makespan, waste, lost) = (
             moments(&self.makespan_s),

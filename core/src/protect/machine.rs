@@ -611,10 +611,7 @@ mod tests {
         let mut protect: Protect<u32> = Protect::new(Box::new(Never), Options::default());
         let now = Timestamp::default();
         assert_eq!(protect.on(Event::Started, now), Step::Run { until: None });
-        assert_eq!(
-            protect.on(host_lost(now), now),
-            Step::Wait { until: now }
-        );
+        assert_eq!(protect.on(host_lost(now), now), Step::Wait { until: now });
         assert_eq!(protect.on(Event::TimerExpired, now), Step::Restore { from: None });
         assert_eq!(protect.tally().cold_starts, 1);
     }

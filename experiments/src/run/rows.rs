@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::RunError;
 use super::folder::{Folder, TRIALS};
 use crate::lines::{self, Measured};
+use crate::paired::Compared;
 use crate::record::{self, TrialRow};
 
 /// Bytes that are read at a time.
@@ -60,10 +61,10 @@ impl TrialRows {
         Measured::of(&self.line).ok_or_else(|| self.complaint())
     }
 
-    /// The makespan of the next row.
-    pub(super) fn next_makespan_s(&mut self) -> Result<Option<f64>, RunError> {
+    /// What is compared of the next row.
+    pub(super) fn next_compared(&mut self) -> Result<Compared, RunError> {
         self.advance()?;
-        lines::makespan_s(&self.line).map_err(|_| self.complaint())
+        lines::compared(&self.line).map_err(|_| self.complaint())
     }
 
     /// The next row with all its columns.

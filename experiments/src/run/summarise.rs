@@ -13,7 +13,7 @@ use crate::curve;
 use crate::hlog;
 use crate::lines::Measured;
 use crate::manifest::Counts;
-use crate::paired::{Comparison, Draws, Pairs, comparisons};
+use crate::paired::{Comparison, Pairs, comparisons};
 use crate::plan::Plan;
 use crate::record::{self, PairedRow, SummaryRow, TheoryRow};
 use crate::spec::Precision;
@@ -34,6 +34,7 @@ pub(super) fn summarise(
         trials,
         begun: None,
         table: record::header::<SummaryRow>(),
+        few: Vec::new(),
         counts: &mut counts,
         warnings,
     };
@@ -41,6 +42,7 @@ pub(super) fn summarise(
     let end = parts.all().len() as u64;
     ordered::run(jobs, 0..end, &AtomicBool::new(false), |_| 1, read, &mut cells)?;
     folder.write(SUMMARY, cells.table.as_bytes())?;
+    cells.warnings.extend(few_failures(&cells.few));
     folder.write(PAIRED, paired(trials, jobs)?.as_bytes())?;
     let header = record::header::<TheoryRow>();
     let theory = curve::rows(plan)
@@ -111,14 +113,17 @@ impl Trials<'_> {
             }
             Ok(())
         };
+        let few = gathered.summary.few_that_met_a_failure();
         let row = gathered.summary.finish(self.plan, cell, again)?;
         let wanted = self.plan.spec.precision.as_ref();
         warnings.extend(
             wanted
+                .filter(|_| few.is_none())
                 .and_then(|wanted| short_of(wanted, &row))
                 .map(|how| format!("cell {tag}: {how}")),
         );
         Ok(Summarised {
+            few: few.map(|met| format!("{tag} ({met} of {})", cell.trials)),
             line: record::line(&row),
             failures: gathered.failures,
             given_up: gathered.given_up,
@@ -159,6 +164,8 @@ impl Gathered {
 /// One cell of the summary.
 struct Summarised {
     line: String,
+    /// Which it is, if too few trials met a failure, and how many did.
+    few: Option<String>,
     failures: u64,
     given_up: u64,
     warnings: Vec<String>,
@@ -170,6 +177,8 @@ struct Cells<'a> {
     /// The cell whose parts are being read.
     begun: Option<Gathered>,
     table: String,
+    /// Cells of which too few trials met a failure.
+    few: Vec<String>,
     counts: &'a mut Counts,
     warnings: &'a mut Vec<String>,
 }
@@ -204,6 +213,7 @@ impl ordered::Sink<Result<Read, RunError>> for Cells<'_> {
             self.counts.failures += cell.failures;
             self.counts.given_up += cell.given_up;
             self.warnings.extend(cell.warnings);
+            self.few.extend(cell.few);
         }
         Ok(())
     }
@@ -216,10 +226,9 @@ impl ordered::Sink<Result<Read, RunError>> for Cells<'_> {
 /// Compares cells trial by trial.
 fn paired(trials: Trials<'_>, jobs: usize) -> Result<String, RunError> {
     let comparisons = comparisons(trials.plan);
-    let draws = Draws::new(trials.plan.spec.seed);
     let compare = |numbers: Range<u64>| {
         let number = usize::try_from(numbers.start).unwrap_or(usize::MAX);
-        compared(trials, &draws, comparisons[number])
+        compared(trials, comparisons[number])
     };
     let mut table = Table(record::header::<PairedRow>());
     let end = comparisons.len() as u64;
@@ -228,7 +237,7 @@ fn paired(trials: Trials<'_>, jobs: usize) -> Result<String, RunError> {
 }
 
 /// The line of a comparison.
-fn compared(trials: Trials<'_>, draws: &Draws, comparison: Comparison) -> Result<String, RunError> {
+fn compared(trials: Trials<'_>, comparison: Comparison) -> Result<String, RunError> {
     let mut rows = trials.rows_of(comparison.cell)?;
     let mut baseline = trials.rows_of(comparison.baseline)?;
     // The precision that is asked for may take more trials of one than of the other.
@@ -236,11 +245,11 @@ fn compared(trials: Trials<'_>, draws: &Draws, comparison: Comparison) -> Result
     let common = cells[comparison.cell]
         .trials
         .min(cells[comparison.baseline].trials);
-    let mut pairs = Pairs::new(common);
+    let mut pairs = Pairs::default();
     for _ in 0..common {
-        pairs.add(rows.next_makespan_s()?, baseline.next_makespan_s()?);
+        pairs.add(rows.next_compared()?, baseline.next_compared()?);
     }
-    Ok(record::line(&pairs.finish(trials.plan, comparison, draws)))
+    Ok(record::line(&pairs.finish(trials.plan, comparison)))
 }
 
 /// Lines, in order.
@@ -280,6 +289,24 @@ fn short_of(wanted: &Precision, row: &SummaryRow) -> Option<String> {
             "mean makespan known to {} after {} trials, short of the precision of {goal}",
             percent(reached),
             row.n
+        )
+    })
+}
+
+/// Cells that are named in one warning.
+const NAMED_MAX: usize = 5;
+
+/// Of which cells nobody knows how sure their means are.
+fn few_failures(cells: &[String]) -> Option<String> {
+    let (named, others) = cells.split_at(cells.len().min(NAMED_MAX));
+    let more = match others.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!named.is_empty()).then(|| {
+        format!(
+            "too few trials met a failure to tell how far the mean is from the truth, it has no interval: {}{more}",
+            named.join(", ")
         )
     })
 }

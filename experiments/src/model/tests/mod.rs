@@ -211,7 +211,8 @@ fn adaptive_comes_to_young_though_its_guess_is_wrong_and_nothing_fails_for_long(
             work: Duration::from_secs(10_000_000),
             ..job(20_000)
         };
-        let failures = |trial| FailureStream::new(seed(trial), &Process::EXPONENTIAL, job.mtbf, Kinds::default());
+        let failures =
+            |trial| FailureStream::new(seed(trial), &Process::EXPONENTIAL, job.mtbf, Kinds::default());
         let (mut learnt, mut told) = (0.0, 0.0);
         for trial in 0..4 {
             learnt += job.run(Box::new(wrong), seed(trial), failures(trial)).checkpoints as f64;

@@ -514,7 +514,7 @@ impl<'a> Page<'a> {
         text.push_str(match self.quantity {
             Quantity::Waste => caption::OF_THE_MEAN,
             Quantity::Excess => {
-                "Error bars: 95 % confidence intervals of the ratio of means over pairs of trials (bootstrap).\n"
+                "Error bars: 95 % confidence intervals of the ratio of means over pairs of trials.\n"
             }
         });
         text.push_str(match self.lines() {

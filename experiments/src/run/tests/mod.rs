@@ -144,7 +144,7 @@ fn waste_stays_a_share_where_few_trials_say_little() {
             makespan_s: Some(makespan_s),
             waste: Some(0.5),
             lost_s: Some(0.0),
-            failures: 0,
+            failures: 1,
             checkpoints: 0,
         });
     }
