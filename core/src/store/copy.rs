@@ -45,7 +45,7 @@ impl CopyError {
 pub enum Standing {
     /// A copy of it would be the newest in content, too.
     Newest,
-    /// It is there already: this is it, or a copy of it.
+    /// It is there already, and whole as far as can be told without reading pages: this is it, or a copy of it.
     There(CheckpointInfo),
     /// This one there is later in content, and a copy would be taken for newer.
     Behind(CheckpointInfo),
@@ -66,15 +66,20 @@ impl Store {
         let there = self.list().map_err(CopyError::Target)?.checkpoints;
         let of_guest = there.into_iter().filter(|other| other.guest == this.guest);
         let of_guest: Vec<CheckpointInfo> = of_guest.collect();
-        if let Some(same) = of_guest.iter().find(|other| is_same(other, this)) {
-            return Ok(Standing::There(same.clone()));
+        let (same, others): (Vec<_>, Vec<_>) = of_guest.into_iter().partition(|other| is_same(other, this));
+        // What is not whole is no copy to count on: another is made, and heals what this one lacks.
+        let lacking = self
+            .not_whole(same.iter().map(|info| info.id))
+            .map_err(CopyError::Target)?;
+        if let Some(whole) = same.into_iter().rfind(|info| !lacking.contains_key(&info.id)) {
+            return Ok(Standing::There(whole));
         }
         let now = self.clock.now();
         let is_later = |other: &&CheckpointInfo| match all.iter().find(|known| is_same(other, known)) {
             Some(known) => known.age_key() > this.age_key(),
             None => other.begun > this.begun && other.begun <= now,
         };
-        let later = of_guest.iter().find(is_later);
+        let later = others.iter().find(is_later);
         Ok(later.map_or(Standing::Newest, |later| Standing::Behind(later.clone())))
     }
 

@@ -60,7 +60,7 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 pub use bad::BadCounts;
-pub use catalogue_log::{CatalogueLog, CatalogueRoot, ParseRootError};
+pub use catalogue_log::{CatalogueLog, CatalogueRoot, LogTrouble, ParseRootError};
 pub use collect::{CollectOptions, Collected, Pruned, Undone};
 pub use copy::{CopyError, Standing};
 pub use diff::{Difference, RecordChange, RecordDifference};
@@ -112,6 +112,8 @@ pub struct Store {
     log: RefCell<Option<catalogue_log::Tail>>,
     /// It is known to be marked as begun.
     log_marked: Cell<bool>,
+    /// What was wrong with it last.
+    log_trouble: RefCell<Option<LogTrouble>>,
     /// By guest: the leases under which this handle writes.
     fences: RefCell<BTreeMap<String, Fence>>,
 }
@@ -155,6 +157,7 @@ impl Store {
             sought: RefCell::default(),
             log: RefCell::default(),
             log_marked: Cell::default(),
+            log_trouble: RefCell::default(),
             fences: RefCell::default(),
         })
     }

@@ -30,9 +30,47 @@ use super::files::{CATALOGUE, LOG_BEGUN, StoreFile, checkpoint_path};
 use super::{CheckpointId, CheckpointInfo, Finding, FindingKind, Store, StoreError, verify};
 use crate::medium::MediumErrorKind;
 use crate::units::Timestamp;
+use crate::with_causes;
 
 /// Digits of a file's name, at least.
 const NAME_DIGITS: usize = 16;
+
+/// A file whose name has this number or a larger one is none of the log: no store gets there.
+const NUMBER_END: u64 = 1 << 60;
+
+/// What kept a writer from saying in the log what it did, or made it begin the log anew. What it did is durable all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTrouble {
+    /// The entry is left to the next writer, for this reason. Until then nobody would miss the checkpoint.
+    NotWritten(String),
+    /// The log was damaged or gone, and begins anew: what was lost before is not missed any more.
+    BegunAnew,
+}
+
+impl std::fmt::Display for LogTrouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            LogTrouble::NotWritten(why) => write!(
+                f,
+                "the catalogue log could not be written ({why}): until a later writer can, the loss of this checkpoint would not be \
+                 noticed"
+            ),
+            LogTrouble::BegunAnew => f.write_str(
+                "the catalogue log was damaged or gone, and begins anew with what is here: checkpoints lost before now are not \
+                 missed any more",
+            ),
+        }
+    }
+}
+
+/// Where the log ends.
+enum End {
+    /// With this file. Files behind it that do not read are none of it.
+    File(usize, Box<LogFile>),
+    /// The last file does not read.
+    Unread(Finding),
+    Nowhere,
+}
 
 impl Store {
     /// Says that a checkpoint was committed. It is durable already: whatever is in the way, but for a machine that has
@@ -45,8 +83,18 @@ impl Store {
             .chain([(Kind::Committed, info.id)]);
         match self.append_to_log(info.committed, events.collect(), false, Some(number)) {
             Err(StoreError::Medium(error)) if error.kind == MediumErrorKind::Halted => Err(error.into()),
-            Ok(()) | Err(_) => Ok(()),
+            Err(error) => {
+                let why = with_causes(&error);
+                self.log_trouble.replace(Some(LogTrouble::NotWritten(why)));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
+    }
+
+    /// What was wrong with the catalogue log in the calls since this was asked last, if anything was.
+    pub fn take_log_trouble(&self) -> Option<LogTrouble> {
+        self.log_trouble.take()
     }
 
     /// Says that checkpoints are given up, before their manifests go, and of what else should be there that it is. With `heal` a
@@ -58,17 +106,70 @@ impl Store {
         kept: &[CheckpointId],
         heal: bool,
     ) -> Result<bool, StoreError> {
+        let removed = heal && self.remove_strays()?;
         let heal = heal && {
             let findings = self.review_log()?.findings;
             !findings.is_empty() && findings.iter().all(Finding::is_hopeless)
         };
         if dropped.is_empty() && !heal {
-            return Ok(false);
+            return Ok(removed);
         }
         let kept = kept.iter().map(|&id| (Kind::Adopted, id));
         let events = kept.chain(dropped.iter().map(|&id| (Kind::Dropped, id)));
         self.append_to_log(self.clock.now(), events.collect(), heal, None)?;
-        Ok(heal)
+        Ok(heal || removed)
+    }
+
+    /// Where the log with these files ends. What does not read behind a file that reads is its continuation only if it has the
+    /// number of that; anything else of that name is none of the log, and must not put an end to it.
+    fn log_end(&self, files: &[(u64, u64)]) -> Result<End, StoreError> {
+        let mut behind: Option<(u64, Finding)> = None;
+        let mut last: Option<Finding> = None;
+        for (at, &(first, _)) in files.iter().enumerate().rev() {
+            match verify::damage(self.read_log_file(first))? {
+                Ok(file) => {
+                    return Ok(match behind {
+                        Some((next, finding)) if file.is_full() && file.root.entries == next => {
+                            End::Unread(finding)
+                        }
+                        _ => End::File(at, Box::new(file)),
+                    });
+                }
+                Err(finding) => {
+                    let is_stray = matches!(finding.kind, FindingKind::Damaged | FindingKind::NotAFile);
+                    last.get_or_insert_with(|| finding.clone());
+                    if !is_stray {
+                        // What does not read now may read again, and go on from there.
+                        return Ok(End::Unread(finding));
+                    }
+                    behind = Some((first, finding));
+                }
+            }
+        }
+        Ok(last.map_or(End::Nowhere, End::Unread))
+    }
+
+    /// Removes files that have the names of files of the log and are none; tells whether there was any.
+    fn remove_strays(&self) -> Result<bool, StoreError> {
+        let lock = self.lock_log()?;
+        let files = match verify::damage(self.log_files())? {
+            Ok(files) => files.own,
+            Err(_) => return Ok(false),
+        };
+        let strays = match self.log_end(&files) {
+            Ok(End::File(at, _)) => &files[at + 1..],
+            Ok(End::Unread(_) | End::Nowhere) | Err(StoreError::Version { .. }) => &[],
+            Err(error) => return Err(error),
+        };
+        let mut removed = false;
+        for &(first, _) in strays {
+            // What is no file stays, and is told of.
+            removed |= lock.still_held()? && self.medium.remove(&log_path(first)).is_ok();
+        }
+        if removed {
+            self.medium.sync_dir(CATALOGUE)?;
+        }
+        Ok(removed)
     }
 
     /// What the log says should be there. Nothing if it is damaged, which stops nobody: `verify` tells of that.
@@ -77,16 +178,13 @@ impl Store {
             Ok(files) => files.own,
             Err(finding) => return Ok(Logged::unread(finding)),
         };
-        let Some(&(first, _)) = files.last() else {
-            return Ok(Logged::default());
-        };
-        match verify::damage(self.read_log_file(first)) {
-            Ok(Ok(file)) => Ok(Logged {
+        match self.log_end(&files) {
+            Ok(End::File(_, file)) => Ok(Logged {
                 alive: file.alive,
                 unread: None,
             }),
-            Ok(Err(finding)) => Ok(Logged::unread(finding)),
-            Err(StoreError::Version { .. }) => Ok(Logged::default()),
+            Ok(End::Unread(finding)) => Ok(Logged::unread(finding)),
+            Ok(End::Nowhere) | Err(StoreError::Version { .. }) => Ok(Logged::default()),
             Err(error) => Err(error),
         }
     }
@@ -174,6 +272,6 @@ fn log_path(first: u64) -> String {
 }
 
 fn parse_name(name: &str) -> Option<u64> {
-    let first = name.parse().ok()?;
-    (log_path(first).strip_prefix(CATALOGUE)? == format!("/{name}")).then_some(first)
+    let first: u64 = name.parse().ok()?;
+    (first < NUMBER_END && log_path(first).strip_prefix(CATALOGUE)? == format!("/{name}")).then_some(first)
 }

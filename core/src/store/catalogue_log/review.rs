@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::entry::{Entry, Kind};
 use super::file::LogFile;
-use super::{Alive, CatalogueRoot, log_path, lost};
+use super::{Alive, CatalogueRoot, End, log_path, lost};
 use crate::store::entries::Contents;
 use crate::store::files::CATALOGUE;
 use crate::store::{CheckpointId, Finding, Remains, Store, StoreError, Stranger, verify};
@@ -42,15 +42,13 @@ pub(in crate::store) struct Review {
 impl Store {
     /// Where the catalogue log stands, for keeping elsewhere; `None` if there is no log or none that can be read.
     pub fn catalogue_root(&self) -> Result<Option<CatalogueRoot>, StoreError> {
-        let last = verify::damage(self.log_files())?.ok();
-        let Some((first, _)) = last.and_then(|mut files| files.own.pop()) else {
+        let Ok(files) = verify::damage(self.log_files())? else {
             return Ok(None);
         };
-        match self.read_log_file(first) {
-            Ok(file) => Ok(Some(file.root)),
-            Err(StoreError::Damaged(_)) => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(match self.log_end(&files.own)? {
+            End::File(_, file) => Some(file.root),
+            End::Unread(_) | End::Nowhere => None,
+        })
     }
 
     /// Checkpoints that the catalogue log has and the store has not: lost by anything but garbage collection. Nothing if the log
@@ -66,11 +64,9 @@ impl Store {
         if lost.is_empty() {
             return Ok(lost);
         }
-        let still = look()?;
-        Ok(lost
-            .into_iter()
-            .filter(|finding| still.contains(finding))
-            .collect())
+        let still: BTreeSet<Vec<CheckpointId>> = look()?.into_iter().map(|found| found.checkpoints).collect();
+        let is_still = |found: &Finding| still.contains(&found.checkpoints);
+        Ok(lost.into_iter().filter(is_still).collect())
     }
 
     /// Holds the store's history against a root that was taken earlier and kept elsewhere. A finding: this store is older than
@@ -127,6 +123,12 @@ impl Store {
 
     fn review_files(&self, files: &[(u64, u64)]) -> Result<Review, StoreError> {
         let mut review = Review::default();
+        let end = match self.log_end(files) {
+            Ok(End::File(at, _)) => at + 1,
+            Ok(End::Unread(_) | End::Nowhere) | Err(StoreError::Version { .. }) => files.len(),
+            Err(error) => return Err(error),
+        };
+        let (files, strays) = files.split_at(end);
         let Some(&(last, _)) = files.last() else {
             if self.log_was_begun()? {
                 let what = "the catalogue log is gone: nothing tells which checkpoints should be here";
@@ -165,6 +167,13 @@ impl Store {
             before = Some((file.root, file.alive.clone()));
             review.ends = first == last;
             review.files.push(file);
+        }
+        for &(first, len_bytes) in strays {
+            review.bytes += len_bytes;
+            if let Err(finding) = verify::damage(self.read_log_file(first))? {
+                let what = format!("{}; the log goes on without it", finding.what);
+                review.findings.push(Finding { what, ..finding });
+            }
         }
         Ok(review)
     }

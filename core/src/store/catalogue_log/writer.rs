@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::entry::{Alive, Entry, Kind};
 use super::file::{ENTRIES_MAX, LogFile};
 use super::root::CatalogueRoot;
-use super::{Timestamp, log_path};
+use super::{End, LogTrouble, NUMBER_END, Timestamp, log_path};
 use crate::medium::{LockAttempt, LockMode, MediumErrorKind, MediumLock};
 use crate::store::files::{self, CATALOGUE, LOG_BEGUN, LOG_LOCK, TmpFile, checkpoint_path};
-use crate::store::{CheckpointId, FindingKind, Store, StoreError, verify};
+use crate::store::{CheckpointId, FindingKind, Store, StoreError};
 
 /// How long a writer waits for others to add their entries, which takes each a moment. Then its own are left to the next.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -50,7 +50,8 @@ impl Store {
             file.push(entry);
             changed = true;
         }
-        let mut len_bytes = files.last().map_or(0, |&(_, len_bytes)| len_bytes);
+        let own = files.iter().find(|(first, _)| *first == file.before.entries);
+        let mut len_bytes = own.map_or(0, |&(_, len_bytes)| len_bytes);
         if changed {
             len_bytes = self.write_log_file(&file, number, &*lock)?;
         }
@@ -80,6 +81,7 @@ impl Store {
         let remembered = self.log.take();
         let Some(&(first, len_bytes)) = files.last() else {
             let new = if self.log_was_begun()? {
+                self.log_trouble.replace(Some(LogTrouble::BegunAnew));
                 begun(Kind::BegunAnew, never_used(at), at)
             } else {
                 begun(Kind::Begun, 0, at)
@@ -87,23 +89,28 @@ impl Store {
             return Ok((new, true));
         };
         let is_same = |tail: &Tail| (tail.file.before.entries, tail.len_bytes) == (first, len_bytes);
-        let read = match remembered.filter(is_same) {
-            Some(tail) => Ok(tail.file),
-            None => self.read_log_file(first),
-        };
-        match verify::damage(read)? {
-            Ok(file) if !anew => Ok((file, false)),
-            // What does not read now may read again.
-            Err(finding) if !anew && finding.kind != FindingKind::Damaged => Err(finding.into()),
-            Ok(_) | Err(_) => {
-                let behind = first.saturating_add(ENTRIES_MAX as u64);
-                Ok((begun(Kind::BegunAnew, behind, at), true))
-            }
+        if let Some(tail) = remembered.filter(|tail| !anew && is_same(tail)) {
+            return Ok((tail.file, false));
         }
+        match self.log_end(files)? {
+            End::File(_, file) if !anew => return Ok((*file, false)),
+            // What does not read now may read again.
+            End::Unread(finding) if !anew && finding.kind != FindingKind::Damaged => {
+                return Err(finding.into());
+            }
+            End::File(..) | End::Unread(_) | End::Nowhere => {}
+        }
+        self.log_trouble.replace(Some(LogTrouble::BegunAnew));
+        let behind = match first.checked_add(ENTRIES_MAX as u64) {
+            Some(behind) if behind < NUMBER_END => behind,
+            // Whoever has made a file of such a number has not made the log.
+            _ => never_used(at),
+        };
+        Ok((begun(Kind::BegunAnew, behind, at), true))
     }
 
     /// Alone among those who add to the log.
-    fn lock_log(&self) -> Result<Box<dyn MediumLock>, StoreError> {
+    pub(super) fn lock_log(&self) -> Result<Box<dyn MediumLock>, StoreError> {
         match self.medium.try_lock(LOG_LOCK, LockMode::Exclusive, LOCK_WAIT)? {
             LockAttempt::Held(lock) => Ok(lock),
             LockAttempt::Busy(holders) => Err(StoreError::Busy {
