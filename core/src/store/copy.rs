@@ -63,19 +63,46 @@ impl Store {
         let this = all.iter().find(|info| info.id == id);
         let unknown = || CopyError::Source(StoreError::NoSuchCheckpoint(id.to_hex()));
         let this = this.ok_or_else(unknown)?;
-        let there = self.list().map_err(CopyError::Target)?.checkpoints;
-        let of_guest = there.into_iter().filter(|other| other.guest == this.guest);
-        let of_guest: Vec<CheckpointInfo> = of_guest.collect();
-        if let Some(same) = of_guest.iter().find(|other| is_same(other, this)) {
-            return Ok(Standing::There(same.clone()));
+        let there = self.of_guest(&this.guest)?;
+        Ok(self.stand(this, &all, &there))
+    }
+
+    /// The same of all checkpoints that another store has of a guest, oldest first: copied in this order, those that are
+    /// [`Newest`](Standing::Newest) stay so.
+    ///
+    /// # Errors
+    /// Those of reading either catalogue.
+    pub fn standings(
+        &self,
+        source: &Store,
+        guest: &str,
+    ) -> Result<Vec<(CheckpointInfo, Standing)>, CopyError> {
+        let all = source.list().map_err(CopyError::Source)?.checkpoints;
+        let there = self.of_guest(guest)?;
+        let of_guest = all.iter().filter(|info| info.guest == guest);
+        Ok(of_guest
+            .map(|this| (this.clone(), self.stand(this, &all, &there)))
+            .collect())
+    }
+
+    fn of_guest(&self, guest: &str) -> Result<Vec<CheckpointInfo>, CopyError> {
+        let mut there = self.list().map_err(CopyError::Target)?.checkpoints;
+        there.retain(|info| info.guest == guest);
+        Ok(there)
+    }
+
+    /// Where `this` of a source that has `all` stands to those of its guest that are `there`.
+    fn stand(&self, this: &CheckpointInfo, all: &[CheckpointInfo], there: &[CheckpointInfo]) -> Standing {
+        if let Some(same) = there.iter().find(|other| is_same(other, this)) {
+            return Standing::There(same.clone());
         }
         let now = self.clock.now();
         let is_later = |other: &&CheckpointInfo| match all.iter().find(|known| is_same(other, known)) {
             Some(known) => known.age_key() > this.age_key(),
             None => other.begun > this.begun && other.begun <= now,
         };
-        let later = of_guest.iter().find(is_later);
-        Ok(later.map_or(Standing::Newest, |later| Standing::Behind(later.clone())))
+        let later = there.iter().find(is_later);
+        later.map_or(Standing::Newest, |later| Standing::Behind(later.clone()))
     }
 
     /// Copies a checkpoint of another store into this one, with memory, disks, records and facts. Every byte that is read
