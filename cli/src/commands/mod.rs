@@ -10,16 +10,20 @@ mod experiment;
 mod fit;
 mod init;
 mod interval;
+mod names;
 mod policies;
 mod progress;
 mod space;
 mod validate;
+mod verify;
 #[cfg(feature = "libxc")]
 mod xen;
 #[cfg(not(feature = "libxc"))]
 #[path = "no_xen.rs"]
 mod xen;
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::thread;
@@ -29,15 +33,15 @@ use anyhow::{Context, Result};
 use revenant_core::clock::SystemClock;
 use revenant_core::medium::DirectoryMedium;
 use revenant_core::quantity::Period;
-use revenant_core::store::StoreOptions;
+use revenant_core::store::{StoreError, StoreOptions};
 use revenant_core::{Medium, Store};
 
 use crate::Outcome;
 use crate::args::{Command, StoreArg};
 use crate::interrupt::StopsAtSignal;
-use crate::output::note;
+use crate::output::{counted, note};
 
-use init::open_for_writing;
+use init::{NoStore, open_for_writing};
 
 pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
     match command {
@@ -59,7 +63,7 @@ pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
         Command::Copy(args) => copy::copy(&args),
         Command::List(args) => catalogue::list(&args),
         Command::Show(args) => catalogue::show(&args),
-        Command::Verify(args) => catalogue::verify(&args),
+        Command::Verify(args) => verify::verify(&args),
         Command::Diff(args) => catalogue::diff(&args),
         Command::Prune(args) => space::prune(&args),
         Command::Stats(args) => space::stats(&args),
@@ -107,6 +111,9 @@ fn open_on(
     on: impl FnOnce(DirectoryMedium) -> Rc<dyn Medium>,
 ) -> Result<Store> {
     let context = || format!("cannot open the store {}", dir.display());
+    if let Some(none) = NoStore::without_directory(dir) {
+        return Err(none.into());
+    }
     let medium = DirectoryMedium::open(dir).with_context(context)?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let options = StoreOptions {
@@ -114,7 +121,23 @@ fn open_on(
         lock_wait,
         ..StoreOptions::default()
     };
-    Store::open(on(medium), Rc::new(SystemClock::new()), options).with_context(context)
+    match Store::open(on(medium), Rc::new(SystemClock::new()), options) {
+        Err(StoreError::NotAStore { path }) => Err(NoStore::without_header(dir, path).into()),
+        opened => opened.with_context(context),
+    }
+}
+
+/// Do both names lead to the same directory?
+fn is_same_directory(a: &Path, b: &Path) -> bool {
+    let same_entry = match (fs::metadata(a), fs::metadata(b)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    };
+    let same_path = || match (fs::canonicalize(a), fs::canonicalize(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    };
+    same_entry || same_path()
 }
 
 /// Says once that what was just read was not kept from being removed meanwhile.
@@ -130,8 +153,8 @@ fn heal(store: &Store) {
     match store.heal() {
         Ok(Some(repaired)) if repaired.pages > 0 => {
             note(&format!(
-                "{} damaged pages of older checkpoints were healed",
-                repaired.pages
+                "healed {} of older checkpoints",
+                counted(repaired.pages, "damaged page")
             ));
         }
         Ok(_) => {}
