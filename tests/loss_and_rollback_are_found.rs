@@ -9,8 +9,8 @@ use std::time::Duration;
 use revenant_core::Medium;
 use revenant_core::medium::{LockMode, MediumLock};
 use revenant_core::store::{
-    CatalogueRoot, CheckpointId, CollectOptions, Collected, Finding, Pruned, Retention, Scope, Store,
-    StoreError,
+    CatalogueRoot, CheckpointId, CollectOptions, Collected, Finding, LogTrouble, Pruned, Retention, Scope,
+    Store, StoreError,
 };
 use revenant_sim::SimMedium;
 use revenant_sim::medium::Image;
@@ -240,8 +240,11 @@ fn a_damaged_log_is_found_stops_nothing_and_begins_anew() {
         assert_held(&broken, &held);
 
         let disk = SimMedium::new(broken);
-        prune(&disk, false).unwrap();
-        let more = commit(&open(&disk).unwrap(), guest("c", 9));
+        let held_back = prune(&disk, false).unwrap().collected.held_by;
+        assert_eq!(held_back.is_empty(), gone, "{what}: who knows what is missing?");
+        let store = open(&disk).unwrap();
+        let more = commit(&store, guest("c", 9));
+        assert_eq!(store.take_log_trouble(), Some(LogTrouble::BegunAnew), "{what}");
         let healed = disk.image();
         assert_eq!(findings(&healed), [], "{what}");
         assert_held(&healed, &[held.clone(), vec![more]].concat());
@@ -254,6 +257,52 @@ fn a_damaged_log_is_found_stops_nothing_and_begins_anew() {
         assert_eq!(log.unlogged, [], "{what}");
         assert!(expect(&healed, &root).is_some(), "{what}");
     }
+}
+
+/// A file that has the name of one of the log and is none: the log goes on without it, and a repair removes it.
+#[test]
+fn a_stray_file_puts_no_end_to_the_log() {
+    let (images, held) = history();
+    for number in ["0000000000000001", "0000000000009999", "1152921504606846975"] {
+        let path = format!("catalogue/{number}");
+        let mut strayed = images.last().unwrap().clone();
+        strayed.insert(&path, Vec::new());
+        let disk = SimMedium::new(strayed.clone());
+        let store = open(&disk).unwrap();
+        let more = commit(&store, guest("c", 9));
+        assert_eq!(store.take_log_trouble(), None, "{number}");
+        let found = findings(&disk.image());
+        assert_eq!((found.len(), &found[0].path), (1, &path), "{found:?}");
+        assert!(
+            disk.image().files.contains_key(FIRST),
+            "{number}: the log is gone"
+        );
+        // A loss is still seen, and its pages are kept.
+        let mut lost = disk.image();
+        lost.files.remove(&format!("checkpoints/{}", held[0].0.to_hex()));
+        assert_eq!(findings(&lost).len(), 2, "{number}");
+        let collected = prune(&SimMedium::new(lost), false).unwrap().collected;
+        assert_eq!(
+            (collected.held_by.len(), collected.segments_removed),
+            (1, 0),
+            "{number}"
+        );
+        let repaired = open(&disk).unwrap().repair(None).unwrap();
+        assert!(repaired.log && repaired.left.is_empty(), "{number}: {repaired:?}");
+        assert_eq!(findings(&disk.image()), [], "{number}");
+        assert_held(&disk.image(), &[held.clone(), vec![more]].concat());
+        let log = open(&disk).unwrap().verify(None).unwrap().log.unwrap();
+        assert!(!log.begun.1, "{number}: begun anew for nothing");
+    }
+    let mut foreign = images.last().unwrap().clone();
+    foreign.insert("catalogue/18446744073709551615", Vec::new());
+    let disk = SimMedium::new(foreign);
+    let store = open(&disk).unwrap();
+    commit(&store, guest("c", 9));
+    assert_eq!(
+        (store.take_log_trouble(), findings(&disk.image())),
+        (None, Vec::new())
+    );
 }
 
 /// Keeps writers from the log.
@@ -270,6 +319,10 @@ fn a_checkpoint_that_is_not_in_the_log_is_adopted() {
     let unlogged = |store: &Store| store.verify(None).unwrap().log.map(|log| log.unlogged);
     let lock = hold_log(&disk);
     let mut held = vec![commit(&first, guest("a", 0))];
+    assert!(matches!(
+        first.take_log_trouble(),
+        Some(LogTrouble::NotWritten(_))
+    ));
     assert_eq!(unlogged(&second), None, "there is no log");
     drop(lock);
     held.push(commit(&second, guest("b", 1)));

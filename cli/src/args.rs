@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use revenant_core::policy::Choice;
 use revenant_core::quantity::Period;
@@ -101,10 +101,13 @@ Examples:
   revenant export 3f9c20 --store /var/lib/revenant --disk xvda --output /dev/vg/copy --force"
     )]
     Export(ExportArgs),
-    /// Copy a checkpoint into another store
+    /// Copy a checkpoint, or all of a guest, into another store
     #[command(
-        after_help = "Pages that the other store has already are neither read nor written. Examples:
+        after_help = "Pages that the other store has already are neither read nor written. With --guest what is there already is passed \
+                      over, and so is what is older than something there: interrupted, the same command goes on where it was.
+Examples:
   revenant copy web1 --store /var/lib/revenant --to /mnt/shared/revenant
+  revenant copy --guest web1 --store /var/lib/revenant --to /mnt/backup/revenant --init
   revenant copy 3f9c20 --store /mnt/shared/revenant --to /var/lib/revenant"
     )]
     Copy(CopyArgs),
@@ -128,7 +131,7 @@ tells (`revenant verify` reads the pages, too). Ends with status 3 then, and nam
     Diff(DiffArgs),
     /// Drop old checkpoints and give their space back
     #[command(
-        after_help = "A checkpoint is kept if any rule keeps it. Rules apply to each guest by itself. A checkpoint that is not whole
+        after_help = "At least one rule must be given. A checkpoint is kept if any rule keeps it. Rules apply to each guest by itself. A checkpoint that is not whole
 (see `revenant list`) counts for no rule, and a guest always keeps its newest one that is whole.
 Segments of which too much is unneeded are written anew, the smallest first, as far as there is room for it. Ends with status 1
 if something could not be done (the report says what was), and with 3 if what is kept is damaged or does not read.
@@ -553,10 +556,14 @@ pub(crate) enum ExportFormat {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["id", "guest"]))]
 pub(crate) struct CopyArgs {
     /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
     /// beginning
-    pub(crate) id: String,
+    pub(crate) id: Option<String>,
+    /// All checkpoints of this guest instead, oldest first
+    #[arg(long, value_name = "NAME")]
+    pub(crate) guest: Option<String>,
     #[command(flatten)]
     pub(crate) store: StoreArg,
     /// Directory of the store to copy it to
@@ -565,7 +572,7 @@ pub(crate) struct CopyArgs {
     #[command(flatten)]
     pub(crate) make: MakeArg,
     /// Also if it is there already, or a later checkpoint of the guest, which a restart would then pass over
-    #[arg(long)]
+    #[arg(long, conflicts_with = "guest")]
     pub(crate) force: bool,
     /// Machine-readable output
     #[arg(long)]
@@ -646,6 +653,7 @@ fn percent(text: &str) -> Result<u8, String> {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("rules").required(true).multiple(true).args(["keep_last", "keep_within"]))]
 pub(crate) struct PruneArgs {
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -653,7 +661,7 @@ pub(crate) struct PruneArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) guest: Option<String>,
     /// Keep the newest N checkpoints of each guest
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) keep_last: Option<u32>,
     /// Keep what is younger than this, for example 7d
     #[arg(long, value_name = "TIME")]

@@ -4,12 +4,14 @@
 mod args;
 mod commands;
 mod interrupt;
+mod layout;
 mod output;
 mod target;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use revenant_core::store::StoreError;
 use revenant_experiments::RunError;
 
@@ -26,13 +28,41 @@ enum Outcome {
 
 fn main() -> ExitCode {
     interrupt::survive_file_limit();
-    match commands::dispatch(Cli::parse().command) {
+    let cli = Cli::try_parse().unwrap_or_else(|mut error| {
+        advise(&mut error);
+        error.exit()
+    });
+    match commands::dispatch(cli.command) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::DamageFound) => ExitCode::from(3),
         Err(error) => {
             output::error(&error);
             status(&error)
         }
+    }
+}
+
+/// What is missing of a command line may be given in another way, or be there for a reason.
+fn advise(error: &mut clap::Error) {
+    if error.kind() != ErrorKind::MissingRequiredArgument {
+        return;
+    }
+    let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else {
+        return;
+    };
+    let lacks = |flag: &str| missing.iter().any(|missing| missing.contains(flag));
+    let mut tips = Vec::new();
+    if lacks("--store") {
+        tips.push(
+            "the environment variable REVENANT_STORE names a store, too; `revenant init --store DIR` makes one",
+        );
+    }
+    if lacks("--keep-last") {
+        tips.push("a prune is told what to keep: by one rule or both, of which either keeps a checkpoint");
+    }
+    if !tips.is_empty() {
+        let tips = tips.into_iter().map(Into::into).collect();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }
 }
 

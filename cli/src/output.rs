@@ -9,9 +9,15 @@ use std::io::{self, Write as _};
 use std::time::{Duration, UNIX_EPOCH};
 
 use revenant_core::Timestamp;
+pub(crate) use revenant_core::quantity::counted;
+
+use crate::layout::{columns_of, hanging};
 
 /// A name takes at most so many columns of a table.
 const NAME_CHARS_MAX: usize = 40;
+
+/// Before lines that belong to the one above.
+const SET_IN: &str = "  ";
 
 /// Writes lines to standard output; a reader that went away (`| head`) ends the output quietly.
 pub(crate) fn print(text: &str) -> io::Result<()> {
@@ -84,8 +90,14 @@ pub(crate) fn error(error: &anyhow::Error) {
 
 /// A line on standard error. Lines within `text` are set in, so that none can pass for a line of ours.
 pub(crate) fn tell(kind: &str, text: &str) {
-    let lines: Vec<Cow<'_, str>> = text.lines().map(escaped).collect();
-    eprintln!("{kind}: {}", lines.join("\n  "));
+    let columns = columns_of(io::stderr());
+    let mut begin = format!("{kind}: ");
+    let mut told = String::new();
+    for line in text.lines() {
+        told.push_str(&hanging(&begin, &escaped(line), SET_IN.len(), columns));
+        SET_IN.clone_into(&mut begin);
+    }
+    eprint!("{told}");
 }
 
 /// The text on one line, with nothing in it that a terminal would obey or that would hide: `\u{1b}`.

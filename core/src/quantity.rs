@@ -1,4 +1,4 @@
-//! Durations and sizes as people write them: `90s`, `1h30min`, `1.5h`, `4GiB`.
+//! Durations and sizes as people write them: `90s`, `1h30min`, `1.5h`, `4GiB`; and counted things: `1 page`, `2 pages`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -45,6 +45,18 @@ impl Period {
 pub struct Size {
     /// In bytes.
     pub bytes: u64,
+}
+
+/// A number of things in words: `1 page`, `2 pages`, `0 entries`. `noun` is in the singular; only its last word is put into the
+/// plural.
+pub fn counted<T: Copy + fmt::Display + PartialEq + From<u8>>(count: T, noun: &str) -> String {
+    if count == T::from(1) {
+        return format!("1 {noun}");
+    }
+    match noun.strip_suffix('y') {
+        Some(stem) => format!("{count} {stem}ies"),
+        None => format!("{count} {noun}s"),
+    }
 }
 
 /// A text is no quantity.
@@ -232,6 +244,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn one_thing_is_in_the_singular() {
+        let seen: Vec<_> = [0_u64, 1, 2].map(|n| counted(n, "bad frame")).into();
+        assert_eq!(seen, ["0 bad frames", "1 bad frame", "2 bad frames"]);
+        assert_eq!(counted(2_usize, "entry"), "2 entries");
+    }
 
     fn nanos(text: &str) -> Result<u128, QuantityError> {
         text.parse::<Period>().map(|period| period.0.as_nanos())

@@ -1,27 +1,34 @@
-//! What is in a store, and whether it is whole.
+//! What is in a store.
 
 use std::ops::Range;
 
 use anyhow::Result;
-use revenant_core::Store;
 use revenant_core::guest::{MemoryLayout, Space};
 use revenant_core::store::{
-    CatalogueLog, CheckpointId, CheckpointInfo, Difference, DiskInfo, Finding, FindingKind, RecordChange,
-    RecordSummary, Repaired, Survey, Verification,
+    CheckpointId, CheckpointInfo, Difference, DiskInfo, Finding, FindingKind, RecordChange, RecordSummary,
+    Survey,
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::{WAIT_TO_READ, open, open_interruptible, warn_unless_guarded};
+use super::names::{note_if_unknown, resolve};
+use super::{WAIT_TO_READ, open};
 use crate::Outcome;
-use crate::args::{DiffArgs, ListArgs, ShowArgs, VerifyArgs};
-use crate::output::{bytes, escaped, instant, name, note, print, print_json, table, tell};
+use crate::args::{DiffArgs, ListArgs, ShowArgs};
+use crate::layout::{Table, columns, hanging};
+use crate::output::{bytes, counted, escaped, instant, name, print, print_json, tell};
+
+/// Where values begin in what `show` prints, unless the terminal is too narrow for an id then.
+const KEY_CHARS: usize = 24;
+const KEY_CHARS_MIN: usize = 12;
+const ID_CHARS: usize = 64;
 
 pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
     let mut listing = store.list()?;
     if let Some(guest) = &args.guest {
         listing.checkpoints.retain(|info| info.guest == *guest);
+        note_if_unknown(&store, guest)?;
     }
     listing.damaged.extend(store.lost()?);
     let not_whole = store.not_whole(listing.checkpoints.iter().map(|info| info.id))?;
@@ -50,7 +57,13 @@ pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
             "BASE",
             "STATE",
         ];
-        print(&table(&header, &[4, 5, 6, 7], &rows))?;
+        Table {
+            header: &header,
+            right: &[4, 5, 6, 7],
+            least: &[8, 2, 6, 5, 4],
+            names: &[1],
+        }
+        .print(rows)?;
         report(&listing.damaged);
         report(&by_cause(not_whole.values()));
     }
@@ -102,15 +115,23 @@ fn disks_size(info: &CheckpointInfo) -> String {
 
 pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
-    let survey = store.survey(store.resolve(&args.id)?)?;
+    let survey = store.survey(resolve(&store, &args.id)?)?;
     let info = survey.info();
     if args.json {
         print_json(&Shown(&survey))?;
         return Ok(Outcome::Done);
     }
+    let columns = columns();
+    let key_chars = columns.map_or(KEY_CHARS, |columns| {
+        columns
+            .saturating_sub(ID_CHARS + 1)
+            .clamp(KEY_CHARS_MIN, KEY_CHARS)
+    });
     let mut text = String::new();
-    let mut line =
-        |key: &str, value: String| text.push_str(&format!("{:<24} {}\n", escaped(key), escaped(&value)));
+    let mut line = |key: &str, value: String| {
+        let key = format!("{:<key_chars$} ", escaped(key));
+        text.push_str(&hanging(&key, &escaped(&value), key_chars + 1, columns));
+    };
     line("id", info.id.to_hex());
     line("guest", info.guest.clone());
     line("machine", info.machine.to_string());
@@ -124,7 +145,11 @@ pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
     line("pages", format!("{} ({} zero)", info.pages, info.zero_pages));
     line(
         "written anew",
-        format!("{} pages, {}", info.new_pages, bytes(info.stored_bytes)),
+        format!(
+            "{}, {}",
+            counted(info.new_pages, "page"),
+            bytes(info.stored_bytes)
+        ),
     );
     line("layout", ranges(survey.ranges(Space::Memory)));
     for disk in info.disks() {
@@ -135,7 +160,10 @@ pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
         line(key, value.clone());
     }
     for RecordSummary { name, count, bytes } in survey.records() {
-        line(name, format!("{count} records, {bytes} bytes"));
+        line(
+            name,
+            format!("{}, {}", counted(*count, "record"), counted(*bytes, "byte")),
+        );
     }
     print(&text)?;
     Ok(Outcome::Done)
@@ -176,175 +204,9 @@ impl Serialize for Layout<'_> {
     }
 }
 
-pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
-    let wait = args.store.wait.unwrap_or(WAIT_TO_READ);
-    let store = open_interruptible(&args.store.store, wait)?;
-    let id = args.id.as_deref().map(|name| store.resolve(name)).transpose()?;
-    let mut seen = store.verify(id)?;
-    let mut repaired = None;
-    if args.repair {
-        let done = repair(&store, args)?;
-        if !done.is_empty() {
-            seen = store.verify(None)?;
-        }
-        repaired = Some(done);
-    }
-    if let Some(expected) = &args.expect {
-        seen.findings.extend(store.expect_root(expected)?);
-    }
-    if args.json {
-        print_json(&verification_json(&seen, repaired.as_ref()))?;
-    } else {
-        if let Some(done) = &repaired {
-            print(&repaired_text(done))?;
-        }
-        print(&verification_text(&seen))?;
-        report(&seen.findings);
-        if let Some(why) = seen.not_noted.filter(|_| !seen.findings.is_empty()) {
-            note(&format!(
-                "later checkpoints may share what is damaged, it could not be noted: {why}"
-            ));
-        }
-    }
-    warn_unless_guarded(&store);
-    Ok(outcome(&seen.findings))
-}
-
-fn repair(store: &Store, args: &VerifyArgs) -> Result<Repaired> {
-    let wait = args.store.wait.unwrap_or(WAIT_TO_READ);
-    let from = args.from.as_deref().map(|dir| open_interruptible(dir, wait));
-    Ok(store.repair(from.transpose()?.as_ref())?)
-}
-
-fn verification_json(seen: &Verification, repaired: Option<&Repaired>) -> Value {
-    let findings: Vec<Value> = seen.findings.iter().map(finding_json).collect();
-    let remains: Vec<Value> = seen
-        .remains
-        .iter()
-        .map(|remains| json!({ "path": remains.path, "bytes": remains.len_bytes }))
-        .collect();
-    let strangers: Vec<Value> = seen
-        .strangers
-        .iter()
-        .map(|stranger| json!({ "path": stranger.path, "kind": stranger.kind.to_string() }))
-        .collect();
-    json!({
-        "checkpoints": seen.checkpoints,
-        "segments": seen.segments,
-        "pages": seen.pages,
-        "bytes": seen.bytes,
-        "findings": findings,
-        "remains": remains,
-        "not_noted": seen.not_noted,
-        "repaired": repaired.map(repaired_json),
-        "strangers": strangers,
-        "log": seen.log.as_ref().map(log_json),
-    })
-}
-
-fn verification_text(seen: &Verification) -> String {
-    let verdict = if seen.findings.is_empty() {
-        "no damage"
-    } else {
-        "DAMAGED"
-    };
-    let mut text = format!(
-        "{verdict}: {} checkpoints, {} segments, {} pages, {} read\n",
-        seen.checkpoints,
-        seen.segments,
-        seen.pages,
-        bytes(seen.bytes)
-    );
-    if let Some(log) = &seen.log {
-        text.push_str(&log_lines(log));
-    }
-    // What a manifest needs that is gone or does not read nobody can tell.
-    let unknown = seen
-        .findings
-        .iter()
-        .any(|finding| finding.path.starts_with("checkpoints/"));
-    for remains in &seen.remains {
-        let what = if remains.path.starts_with("tmp/") {
-            "unfinished, of a writer at work or of one that died; prune removes what is left"
-        } else if unknown {
-            "needed by no manifest that reads; prune keeps it as long as one is missing or damaged"
-        } else {
-            "unused, prune removes it"
-        };
-        text.push_str(&format!(
-            "{} ({}): {what}\n",
-            escaped(&remains.path),
-            bytes(remains.len_bytes)
-        ));
-    }
-    for stranger in &seen.strangers {
-        text.push_str(&format!(
-            "strange: {}, no store made it and none touches it\n",
-            escaped(&stranger.to_string())
-        ));
-    }
-    text
-}
-
-fn repaired_json(done: &Repaired) -> Value {
-    let manifests: Vec<String> = done.manifests.iter().map(CheckpointId::to_hex).collect();
-    json!({
-        "header": done.header,
-        "log": done.log,
-        "manifests": manifests,
-        "segments": done.segments,
-        "pages": done.pages,
-        "left": done.left.iter().map(finding_json).collect::<Vec<_>>(),
-    })
-}
-
-fn repaired_text(done: &Repaired) -> String {
-    let header = if done.header { "the header, " } else { "" };
-    let log = if done.log { "the catalogue log, " } else { "" };
-    let left = done
-        .left
-        .iter()
-        .map(|finding| format!("not healed: {}\n", escaped(&finding.to_string())));
-    format!(
-        "healed: {header}{log}{} manifests, {} pages in {} segments\n{}",
-        done.manifests.len(),
-        done.pages,
-        done.segments,
-        left.collect::<String>()
-    )
-}
-
-/// What the catalogue log says of itself: the root to keep elsewhere, and what it cannot know.
-fn log_lines(log: &CatalogueLog) -> String {
-    let mut text = format!("root {}\n", log.root);
-    if let (begun, true) = log.begun {
-        let begun = instant(begun);
-        text.push_str(&format!(
-            "note: the catalogue log was damaged or lost, and begun anew at {begun}; its history before is lost\n"
-        ));
-    }
-    for id in &log.unlogged {
-        text.push_str(&format!(
-            "note: {id} is not in the catalogue log yet; the next checkpoint adds it\n"
-        ));
-    }
-    text
-}
-
-fn log_json(log: &CatalogueLog) -> Value {
-    let (begun, anew) = log.begun;
-    let unlogged: Vec<String> = log.unlogged.iter().map(CheckpointId::to_hex).collect();
-    json!({
-        "root": log.root.to_string(),
-        "begun": instant(begun),
-        "begun_anew": anew,
-        "unlogged": unlogged,
-    })
-}
-
 pub(crate) fn diff(args: &DiffArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
-    let (a, b) = (store.resolve(&args.a)?, store.resolve(&args.b)?);
+    let (a, b) = (resolve(&store, &args.a)?, resolve(&store, &args.b)?);
     let difference = store.diff(a, b)?;
     if args.json {
         let mut value = difference_json(&difference);
@@ -353,6 +215,7 @@ pub(crate) fn diff(args: &DiffArgs) -> Result<Outcome> {
         print_json(&value)?;
         return Ok(Outcome::Done);
     }
+    let columns = columns();
     let mut text = String::new();
     for (what, frames) in [
         ("same", &difference.same),
@@ -360,19 +223,20 @@ pub(crate) fn diff(args: &DiffArgs) -> Result<Outcome> {
         ("only in the first", &difference.only_a),
         ("only in the second", &difference.only_b),
     ] {
-        let detail = if what == "same" {
-            String::new()
-        } else {
-            format!("  {}", ranges(frames.ranges().iter().cloned()))
-        };
-        text.push_str(&format!("{what:<20} {:>10} pages{detail}\n", frames.page_count()));
+        let count = counted(frames.page_count(), "page");
+        let (number, noun) = count.split_once(' ').unwrap_or((&count, ""));
+        let begin = format!("{what:<20} {number:>10} {noun}");
+        if what == "same" || frames.page_count() == 0 {
+            text.push_str(&format!("{begin}\n"));
+            continue;
+        }
+        let begin = format!("{begin}  ");
+        let detail = ranges(frames.ranges().iter().cloned());
+        text.push_str(&hanging(&begin, &detail, begin.len(), columns));
     }
     for record in &difference.records {
-        text.push_str(&format!(
-            "record {}: {}\n",
-            escaped(&record.name),
-            change(record.change)
-        ));
+        let said = format!("{}: {}", escaped(&record.name), change(record.change));
+        text.push_str(&hanging("record ", &said, 2, columns));
     }
     if difference.records_reordered {
         text.push_str("the records come in another order\n");
@@ -463,7 +327,7 @@ fn ranges(mut all: impl Iterator<Item = Range<u64>>) -> String {
         .collect();
     let more = all.count();
     let tail = if more > 0 {
-        format!(" and {more} more ranges")
+        format!(" and {}", counted(more, "more range"))
     } else {
         String::new()
     };

@@ -1,23 +1,61 @@
 //! Checkpoints from one store to another.
 
-use anyhow::{Context, Result, bail};
-use revenant_core::store::{CheckpointInfo, Standing};
+use anyhow::{Context, Error, Result, bail};
+use revenant_core::Store;
+use revenant_core::store::{CheckpointId, CheckpointInfo, CopyError, Finding, Standing, StoreError};
+use serde_json::{Value, json};
 
-use super::{WAIT_TO_READ, heal, open_for_writing, open_interruptible};
+use super::catalogue::{finding_json, info_json, outcome, report};
+use super::init::NewStore;
+use super::names::{known_guest, resolve};
+use super::{WAIT_TO_READ, heal, is_same_directory, open_for_writing, open_interruptible, warn_of_log};
 use crate::Outcome;
 use crate::args::CopyArgs;
-use crate::output::{bytes, escaped, instant, print, print_json};
+use crate::output::{bytes, counted, escaped, instant, note, print, print_json};
 
 pub(crate) fn copy(args: &CopyArgs) -> Result<Outcome> {
+    if is_same_directory(&args.store.store, &args.to) {
+        bail!(
+            "{} is the store itself that is copied from: --to names another",
+            args.to.display()
+        );
+    }
     let wait = args.store.wait.unwrap_or(WAIT_TO_READ);
     let source = open_interruptible(&args.store.store, wait)?;
-    let id = source.resolve(&args.id)?;
-    let (target, made) = open_for_writing(&args.to, args.make, |dir| open_interruptible(dir, wait))?;
+    match (&args.guest, &args.id) {
+        (Some(guest), _) => copy_all(args, &source, &known_guest(&source, guest)?),
+        (None, id) => copy_one(
+            args,
+            &source,
+            resolve(&source, id.as_deref().unwrap_or_default())?,
+        ),
+    }
+}
+
+fn open_target(args: &CopyArgs) -> Result<(Store, NewStore)> {
+    let wait = args.store.wait.unwrap_or(WAIT_TO_READ);
+    open_for_writing(&args.to, args.make, "--to names another", |dir| {
+        open_interruptible(dir, wait)
+    })
+}
+
+fn copy_one(args: &CopyArgs, source: &Store, id: CheckpointId) -> Result<Outcome> {
+    let (target, made) = open_target(args)?;
     let about = || format!("cannot copy {id} to {}", args.to.display());
     if !args.force {
-        match target.standing(&source, id).with_context(about)? {
+        match target.standing(source, id).with_context(about)? {
             Standing::Newest => {}
             Standing::There(there) => return said(args, &there, "is there already"),
+            Standing::Broken(finding) => {
+                report(std::slice::from_ref(&finding));
+                note(&format!(
+                    "the copy that is there is not whole, and later ones are there: `revenant verify --repair --store {} --from {}` \
+                     heals it",
+                    args.to.display(),
+                    args.store.store.display()
+                ));
+                return Ok(outcome(&[finding]));
+            }
             Standing::Behind(later) => bail!(
                 "{} of {} there is later, begun at {}: a restart would then take {id} before it (give --force to copy it all \
                  the same)",
@@ -27,24 +65,146 @@ pub(crate) fn copy(args: &CopyArgs) -> Result<Outcome> {
             ),
         }
     }
-    let copy = target.copy_from(&source, id).with_context(about)?;
+    let copy = target.copy_from(source, id).with_context(about)?;
     made.keep();
+    warn_of_log(&target);
     heal(&target);
     said(args, &copy, "copied")
 }
 
 fn said(args: &CopyArgs, info: &CheckpointInfo, what: &str) -> Result<Outcome> {
     if args.json {
-        print_json(&super::catalogue::info_json(info))?;
+        print_json(&info_json(info))?;
     } else {
-        print(&format!(
-            "{}  {}  {what}, {} pages ({} new), {} stored\n",
-            info.id,
-            escaped(&info.guest),
-            info.pages,
-            info.new_pages,
-            bytes(info.stored_bytes)
-        ))?;
+        print(&line(info, what))?;
     }
     Ok(Outcome::Done)
+}
+
+fn line(info: &CheckpointInfo, what: &str) -> String {
+    format!(
+        "{}  {}  {what}, {} ({} new), {} stored\n",
+        info.id,
+        escaped(&info.guest),
+        counted(info.pages, "page"),
+        info.new_pages,
+        bytes(info.stored_bytes)
+    )
+}
+
+/// What became of a guest's checkpoints.
+#[derive(Debug, Default)]
+struct Done {
+    copied: Vec<CheckpointInfo>,
+    /// Copies that were there, and what is older than one of them.
+    there: Vec<CheckpointInfo>,
+    behind: Vec<CheckpointId>,
+    damaged: Vec<Finding>,
+}
+
+/// Oldest first, so that those there are always a guest's checkpoints up to some instant, and the same command goes on from it.
+fn copy_all(args: &CopyArgs, source: &Store, guest: &str) -> Result<Outcome> {
+    let (target, made) = open_target(args)?;
+    let mut made = Some(made);
+    let mut done = Done {
+        // Whose they are cannot be told.
+        damaged: source.list()?.damaged,
+        ..Done::default()
+    };
+    let about = || format!("cannot copy to {}", args.to.display());
+    for (info, standing) in target.standings(source, guest).with_context(about)? {
+        let copied = match standing {
+            Standing::There(_) | Standing::Behind(_) | Standing::Broken(_) => Ok(Some(standing)),
+            Standing::Newest => copy_next(&target, source, info.id, &mut done),
+        };
+        match copied {
+            Ok(Some(Standing::There(there))) => done.there.push(there),
+            Ok(Some(Standing::Behind(_))) => done.behind.push(info.id),
+            Ok(Some(Standing::Broken(finding))) => done.damaged.push(finding),
+            Ok(Some(Standing::Newest)) => {
+                made.take().into_iter().for_each(NewStore::keep);
+                if let (false, Some(copy)) = (args.json, done.copied.last()) {
+                    print(&line(copy, "copied"))?;
+                }
+            }
+            Ok(None) => {}
+            Err(error) => return Err(stopped(error, args, info.id, &done)),
+        }
+    }
+    if !done.copied.is_empty() {
+        warn_of_log(&target);
+        heal(&target);
+    }
+    if args.json {
+        print_json(&copied_json(guest, &done))?;
+    } else {
+        print(&summary(&done))?;
+        report(&done.damaged);
+    }
+    Ok(outcome(&done.damaged))
+}
+
+/// Copies what was the newest when it was looked at; another process may have copied it since. `None`: it cannot be had, being
+/// damaged or pruned.
+fn copy_next(
+    target: &Store,
+    source: &Store,
+    id: CheckpointId,
+    done: &mut Done,
+) -> Result<Option<Standing>, CopyError> {
+    let copied = match target.standing(source, id) {
+        Ok(Standing::Newest) => target.copy_from(source, id),
+        Ok(other) => return Ok(Some(other)),
+        Err(error) => Err(error),
+    };
+    match copied {
+        Ok(copy) => {
+            done.copied.push(copy);
+            Ok(Some(Standing::Newest))
+        }
+        Err(CopyError::Source(StoreError::NoSuchCheckpoint(_))) => Ok(None),
+        Err(CopyError::Source(StoreError::Damaged(mut finding))) => {
+            if !finding.checkpoints.contains(&id) {
+                finding.checkpoints.push(id);
+            }
+            done.damaged.push(*finding);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn stopped(error: CopyError, args: &CopyArgs, id: CheckpointId, done: &Done) -> Error {
+    Error::new(error).context(format!(
+        "cannot copy {id} to {} ({} copied before; the same command goes on from there)",
+        args.to.display(),
+        counted(done.copied.len(), "checkpoint")
+    ))
+}
+
+fn summary(done: &Done) -> String {
+    let mut text = format!(
+        "{} copied, {} there already",
+        counted(done.copied.len(), "checkpoint"),
+        done.there.len()
+    );
+    if !done.behind.is_empty() {
+        text.push_str(&format!(
+            ", {} left out: older than what is there",
+            done.behind.len()
+        ));
+    }
+    text.push('\n');
+    text
+}
+
+fn copied_json(guest: &str, done: &Done) -> Value {
+    let infos = |infos: &[CheckpointInfo]| infos.iter().map(info_json).collect::<Vec<_>>();
+    json!({
+        "guest": guest,
+        "copied": infos(&done.copied),
+        "there": infos(&done.there),
+        "behind": done.behind.iter().map(CheckpointId::to_hex).collect::<Vec<_>>(),
+        "damaged": done.damaged.iter().map(finding_json).collect::<Vec<_>>(),
+    })
 }

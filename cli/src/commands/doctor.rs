@@ -16,7 +16,12 @@ use serde_json::{Value, json};
 
 use crate::Outcome;
 use crate::args::DoctorArgs;
-use crate::output::{print, print_json, table};
+use crate::layout::{columns, hanging};
+use crate::output::{counted, escaped, print, print_json, table};
+
+/// On a narrow terminal a check's name takes at most so many columns, and its status.
+const NAME_CHARS: usize = 24;
+const STATUS_CHARS: usize = 7;
 
 /// One line of the report.
 struct Line {
@@ -44,13 +49,49 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<Outcome> {
             .collect();
         print_json(&json!({ "checks": checks }))?;
     } else {
-        let rows: Vec<_> = lines
-            .into_iter()
-            .map(|l| vec![l.name, l.status.to_owned(), l.found, l.remedy])
-            .collect();
-        print(&table(&["CHECK", "STATUS", "FOUND", "TO MEND IT"], &[], &rows))?;
+        print(&told(lines, columns()))?;
     }
     Ok(outcome)
+}
+
+/// A table, or where it is wider than the terminal, what to do below what was found.
+fn told(lines: Vec<Line>, columns: Option<usize>) -> String {
+    let row = |l: &Line| {
+        vec![
+            l.name.clone(),
+            l.status.to_owned(),
+            l.found.clone(),
+            l.remedy.clone(),
+        ]
+    };
+    let rows: Vec<_> = lines.iter().map(row).collect();
+    let text = table(&["CHECK", "STATUS", "FOUND", "TO MEND IT"], &[], &rows);
+    let fits = |columns| text.lines().all(|line| line.chars().count() <= columns);
+    let Some(columns) = columns.filter(|&columns| !fits(columns)) else {
+        return text;
+    };
+    let names = lines.iter().map(|line| escaped(&line.name).chars().count());
+    let (name, status) = (names.max().unwrap_or(0).min(NAME_CHARS), STATUS_CHARS);
+    let indent = name + status + 4;
+    let mut text = format!(
+        "{:<name$}  {:<status$}  FOUND, AND TO MEND IT\n",
+        "CHECK", "STATUS"
+    );
+    for line in lines {
+        let mut begin = escaped(&line.name).into_owned();
+        if begin.chars().count() > name {
+            text.push_str(&format!("{begin}\n"));
+            begin.clear();
+        }
+        let begin = format!("{begin:<name$}  {:<status$}  ", line.status);
+        text.push_str(&hanging(&begin, &escaped(&line.found), indent, Some(columns)));
+        if !line.remedy.is_empty() {
+            let begin = format!("{:indent$}> ", "");
+            let remedy = escaped(&line.remedy);
+            text.push_str(&hanging(&begin, &remedy, indent + 2, Some(columns)));
+        }
+    }
+    text
 }
 
 fn build_line() -> Line {
@@ -59,10 +100,11 @@ fn build_line() -> Line {
         name: "revenant".into(),
         status: "ok",
         found: format!(
-            "{} on {} {}, {cores} cores",
+            "{} on {} {}, {}",
             env!("CARGO_PKG_VERSION"),
             std::env::consts::OS,
-            std::env::consts::ARCH
+            std::env::consts::ARCH,
+            counted(cores, "core")
         ),
         remedy: String::new(),
     }
@@ -114,8 +156,8 @@ fn simulator_line() -> Line {
     });
     let good = report.digest_ok == Some(true) && report.tally.restores > 0;
     let found = format!(
-        "a simulated guest lost its host and finished from a checkpoint: {} checkpoints, result {}",
-        report.tally.captures,
+        "a simulated guest lost its host and finished from a checkpoint: {}, result {}",
+        counted(report.tally.captures, "checkpoint"),
         if good { "right" } else { "WRONG" }
     );
     let remedy = if good { "" } else { "report this as a bug" };

@@ -15,12 +15,14 @@ use revenant_xen_format::{
     import as read_save_file, put_sparse, write_elf, write_raw,
 };
 
+use super::init::NAMED_BY_STORE;
+use super::names::resolve;
 use super::progress::{Counted, bytes_bar};
 use super::{WAIT_TO_READ, WAIT_TO_TAKE_IN, open, open_for_writing, open_interruptible, warn_unless_guarded};
 use crate::Outcome;
 use crate::args::{ExportArgs, ExportFormat, ImportArgs};
 use crate::interrupt::Interruptible;
-use crate::output::{bytes, escaped, note, print, print_json};
+use crate::output::{bytes, counted, escaped, note, print, print_json};
 use crate::target::Target;
 
 pub(crate) fn import(args: &ImportArgs) -> Result<Outcome> {
@@ -31,7 +33,9 @@ pub(crate) fn import(args: &ImportArgs) -> Result<Outcome> {
         .filter(std::fs::Metadata::is_file)
         .map(|meta| meta.len());
     let wait = args.store.wait.unwrap_or(WAIT_TO_TAKE_IN);
-    let (store, made) = open_for_writing(&args.store.store, args.make, |dir| open_interruptible(dir, wait))?;
+    let (store, made) = open_for_writing(&args.store.store, args.make, NAMED_BY_STORE, |dir| {
+        open_interruptible(dir, wait)
+    })?;
     let bar = bytes_bar(total, "import");
     let options = ImportOptions {
         name: args.name.clone(),
@@ -43,6 +47,7 @@ pub(crate) fn import(args: &ImportArgs) -> Result<Outcome> {
     bar.finish_and_clear();
     let imported = imported.with_context(|| format!("cannot import {}", args.file.display()))?;
     made.keep();
+    super::warn_of_log(&store);
     super::heal(&store);
     let info = &imported.info;
     tell_of(&imported);
@@ -51,10 +56,10 @@ pub(crate) fn import(args: &ImportArgs) -> Result<Outcome> {
         print_json(&super::catalogue::info_json(info))?;
     } else {
         print(&format!(
-            "{}  {}  {} pages ({} zero, {} new), {} stored\n",
+            "{}  {}  {} ({} zero, {} new), {} stored\n",
             info.id,
             escaped(&info.guest),
-            info.pages,
+            counted(info.pages, "page"),
             info.zero_pages,
             info.new_pages,
             bytes(info.stored_bytes)
@@ -105,7 +110,10 @@ fn tell_of_namesakes(store: &Store, imported: &Imported) -> Result<()> {
         .count();
     let others = match namesakes {
         0 => String::new(),
-        count => format!(", as {count} checkpoints here that may be another's, with which a prune counts it"),
+        count => format!(
+            ", as with {} here that may be another's, with which a prune counts it",
+            counted(count, "checkpoint")
+        ),
     };
     note(&format!(
         "the file does not tell whose it is; the guest is called {UNNAMED:?}{others} (--name sets a name)"
@@ -122,7 +130,7 @@ fn open_input(path: &Path) -> io::Result<File> {
 
 pub(crate) fn export(args: &ExportArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
-    let id = store.resolve(&args.id)?;
+    let id = resolve(&store, &args.id)?;
     let mut reader = store.read(id)?;
     warn_unless_guarded(&store);
     let mut target = Target::open(&args.output, args.force)?;

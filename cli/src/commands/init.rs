@@ -1,13 +1,13 @@
 //! How a directory becomes a store: because somebody says so. A mistyped `--store` makes none.
 
+use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use revenant_core::Store;
 use revenant_core::medium::DirectoryMedium;
-use revenant_core::store::StoreError;
 
 use super::open_store;
 use crate::Outcome;
@@ -48,10 +48,11 @@ pub(crate) fn init(args: &InitArgs) -> Result<Outcome> {
 }
 
 /// Opens the store in a directory for a command that writes, making it first if that was asked for. One that was made is
-/// undone with the [`NewStore`], unless that is kept.
+/// undone with the [`NewStore`], unless that is kept. `named_by` says how another is named.
 pub(super) fn open_for_writing(
     dir: &Path,
     asked: MakeArg,
+    named_by: &str,
     open: impl FnOnce(&Path) -> Result<Store>,
 ) -> Result<(Store, NewStore)> {
     let made = if asked.init {
@@ -59,26 +60,79 @@ pub(super) fn open_for_writing(
     } else {
         NewStore::default()
     };
-    let missing = |error: &anyhow::Error| {
-        let not_a_store = |cause: &StoreError| matches!(cause, StoreError::NotAStore { .. });
-        !dir.exists()
-            || error
-                .chain()
-                .filter_map(|cause| cause.downcast_ref())
-                .any(not_a_store)
-    };
     match open(dir) {
-        Err(error) if missing(&error) && has_manifests(dir) => bail!(
-            "the store in {0} has lost its header: `revenant verify --repair --store {0}` makes it anew",
-            dir.display()
-        ),
-        Err(error) if missing(&error) => bail!(
-            "there is no store in {0}: make one with `revenant init --store {0}`, or give --init",
-            dir.display()
-        ),
-        store => Ok((store?, made)),
+        Err(error) => Err(match error.downcast_ref::<NoStore>() {
+            Some(_) if has_manifests(dir) => anyhow!(
+                "the store in {0} has lost its header: `revenant verify --repair --store {0}` makes it anew",
+                dir.display()
+            ),
+            Some(none) => none.with_hint(&format!("{}, or --init here; {named_by}", none.remedy())),
+            None => error,
+        }),
+        Ok(store) => Ok((store, made)),
     }
 }
+
+/// How most commands are told of a store.
+pub(super) const NAMED_BY_STORE: &str = "another is named by --store or REVENANT_STORE";
+
+/// A directory that was named as a store is none.
+#[derive(Debug)]
+pub(crate) struct NoStore {
+    dir: PathBuf,
+    why: String,
+}
+
+impl NoStore {
+    pub(super) fn without_directory(dir: &Path) -> Option<Self> {
+        let why = match fs::metadata(dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => "there is no such directory",
+            Ok(there) if !there.is_dir() => "it is a file, and a store is a directory",
+            _ => return None,
+        };
+        Some(NoStore {
+            dir: dir.to_owned(),
+            why: why.to_owned(),
+        })
+    }
+
+    pub(super) fn without_header(dir: &Path, header: &str) -> Self {
+        NoStore {
+            dir: dir.to_owned(),
+            why: format!("it has no file {header}"),
+        }
+    }
+
+    pub(crate) fn remedy(&self) -> String {
+        let if_empty = if self.dir.is_dir() {
+            " of an empty directory"
+        } else {
+            ""
+        };
+        format!(
+            "`revenant init --store {}` makes one{if_empty}",
+            self.dir.display()
+        )
+    }
+
+    /// The error, with another hint than that the store may be elsewhere.
+    pub(super) fn with_hint(&self, hint: &str) -> anyhow::Error {
+        anyhow!("{self:#}\n{hint}")
+    }
+}
+
+/// Plain with what to do about it, `{:#}` without.
+impl fmt::Display for NoStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is no store: {}", self.dir.display(), self.why)?;
+        if f.alternate() {
+            return Ok(());
+        }
+        write!(f, "\n{}; {NAMED_BY_STORE}", self.remedy())
+    }
+}
+
+impl std::error::Error for NoStore {}
 
 /// Whether something lies where a store has its manifests.
 fn has_manifests(dir: &Path) -> bool {

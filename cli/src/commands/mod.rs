@@ -10,16 +10,20 @@ mod experiment;
 mod fit;
 mod init;
 mod interval;
+mod names;
 mod policies;
 mod progress;
 mod space;
 mod validate;
+mod verify;
 #[cfg(feature = "libxc")]
 mod xen;
 #[cfg(not(feature = "libxc"))]
 #[path = "no_xen.rs"]
 mod xen;
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::thread;
@@ -29,15 +33,15 @@ use anyhow::{Context, Result};
 use revenant_core::clock::SystemClock;
 use revenant_core::medium::DirectoryMedium;
 use revenant_core::quantity::Period;
-use revenant_core::store::StoreOptions;
+use revenant_core::store::{StoreError, StoreOptions};
 use revenant_core::{Medium, Store};
 
 use crate::Outcome;
 use crate::args::{Command, StoreArg};
 use crate::interrupt::StopsAtSignal;
-use crate::output::note;
+use crate::output::{counted, note, warning};
 
-use init::open_for_writing;
+use init::{NoStore, open_for_writing};
 
 pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
     match command {
@@ -59,7 +63,7 @@ pub(crate) fn dispatch(command: Command) -> Result<Outcome> {
         Command::Copy(args) => copy::copy(&args),
         Command::List(args) => catalogue::list(&args),
         Command::Show(args) => catalogue::show(&args),
-        Command::Verify(args) => catalogue::verify(&args),
+        Command::Verify(args) => verify::verify(&args),
         Command::Diff(args) => catalogue::diff(&args),
         Command::Prune(args) => space::prune(&args),
         Command::Stats(args) => space::stats(&args),
@@ -107,6 +111,9 @@ fn open_on(
     on: impl FnOnce(DirectoryMedium) -> Rc<dyn Medium>,
 ) -> Result<Store> {
     let context = || format!("cannot open the store {}", dir.display());
+    if let Some(none) = NoStore::without_directory(dir) {
+        return Err(none.into());
+    }
     let medium = DirectoryMedium::open(dir).with_context(context)?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let options = StoreOptions {
@@ -114,7 +121,23 @@ fn open_on(
         lock_wait,
         ..StoreOptions::default()
     };
-    Store::open(on(medium), Rc::new(SystemClock::new()), options).with_context(context)
+    match Store::open(on(medium), Rc::new(SystemClock::new()), options) {
+        Err(StoreError::NotAStore { path }) => Err(NoStore::without_header(dir, path).into()),
+        opened => opened.with_context(context),
+    }
+}
+
+/// Do both names lead to the same directory?
+fn is_same_directory(a: &Path, b: &Path) -> bool {
+    let same_entry = match (fs::metadata(a), fs::metadata(b)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    };
+    let same_path = || match (fs::canonicalize(a), fs::canonicalize(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    };
+    same_entry || same_path()
 }
 
 /// Says once that what was just read was not kept from being removed meanwhile.
@@ -124,14 +147,21 @@ fn warn_unless_guarded(store: &Store) {
     }
 }
 
+/// Says what kept a writer from the catalogue log. What was written is there all the same.
+pub(super) fn warn_of_log(store: &Store) {
+    if let Some(trouble) = store.take_log_trouble() {
+        warning(&trouble.to_string());
+    }
+}
+
 /// What came with a new checkpoint may be what older ones lack. It is there already: that this fails is no failure of the
 /// command.
 fn heal(store: &Store) {
     match store.heal() {
         Ok(Some(repaired)) if repaired.pages > 0 => {
             note(&format!(
-                "{} damaged pages of older checkpoints were healed",
-                repaired.pages
+                "healed {} of older checkpoints",
+                counted(repaired.pages, "damaged page")
             ));
         }
         Ok(_) => {}

@@ -4,12 +4,19 @@ use std::io::{self, Read, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::layout::columns_of;
+
+/// Numbers of bytes take up to 50, and a bar of less than 10 tells nothing.
+const BAR_COLUMNS_MIN: usize = 60;
+
 /// A bar over bytes on standard error; hidden when that is no terminal. `total` may be unknown.
 pub(crate) fn bytes_bar(total: Option<u64>, verb: &'static str) -> ProgressBar {
     let bar = match total {
-        Some(total) => ProgressBar::new(total).with_style(style(
-            "{msg} [{bar:40}] {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}",
-        )),
+        Some(total) => ProgressBar::new(total).with_style(style(if is_narrow() {
+            "{msg} {percent}% {binary_bytes_per_sec} {eta}"
+        } else {
+            "{msg} [{wide_bar}] {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}"
+        })),
         None => ProgressBar::new_spinner().with_style(style("{msg} {bytes} {binary_bytes_per_sec}")),
     };
     bar.set_draw_target(ProgressDrawTarget::stderr());
@@ -19,10 +26,15 @@ pub(crate) fn bytes_bar(total: Option<u64>, verb: &'static str) -> ProgressBar {
 
 /// A bar over counted things on standard error.
 pub(crate) fn count_bar(total: u64, verb: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(total).with_style(style("{msg} [{bar:40}] {pos}/{len} {eta}"));
+    let bar = ProgressBar::new(total).with_style(style("{msg} [{wide_bar}] {pos}/{len} {eta}"));
     bar.set_draw_target(ProgressDrawTarget::stderr());
     bar.set_message(verb);
     bar
+}
+
+/// Is there no room on the terminal for a bar beside the numbers?
+fn is_narrow() -> bool {
+    columns_of(io::stderr()).is_some_and(|columns| columns < BAR_COLUMNS_MIN)
 }
 
 fn style(template: &str) -> ProgressStyle {

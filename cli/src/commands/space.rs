@@ -1,17 +1,18 @@
 //! What takes space in a store, and giving it back.
 
-use anyhow::{Result, anyhow, bail};
-use revenant_core::Store;
+use anyhow::{Result, anyhow};
 use revenant_core::store::{
     CheckpointId, CheckpointInfo, CollectOptions, Finding, Pruned, Retention, Scope, Stats,
 };
 use serde_json::{Value, json};
 
 use super::catalogue::{by_cause, finding_json, outcome, report};
-use super::{WAIT_TO_PRUNE, WAIT_TO_READ, duration, open, open_interruptible};
+use super::names::known_guest;
+use super::{WAIT_TO_PRUNE, WAIT_TO_READ, duration, open, open_interruptible, warn_of_log};
 use crate::Outcome;
 use crate::args::{PruneArgs, StatsArgs};
-use crate::output::{bytes, escaped, instant, name, print, print_json, table, tell};
+use crate::layout::Table;
+use crate::output::{bytes, counted, escaped, instant, name, print, print_json, table, tell};
 
 pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
     let keep_within = args
@@ -35,7 +36,9 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
         drop_damaged: args.drop_damaged,
         max_unused_percent: args.max_unused,
     };
-    let pruned = store.prune(&retention, options)?;
+    let pruned = store.prune(&retention, options);
+    warn_of_log(&store);
+    let pruned = pruned?;
     if args.json {
         print_json(&pruned_json(&pruned, args.dry_run))?;
     } else {
@@ -51,14 +54,6 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
             Ok(outcome(&pruned.collected.damaged_left))
         }
         _ => Ok(Outcome::DamageFound),
-    }
-}
-
-/// A name that nobody has is a slip, and a prune that drops nothing because of it would look well.
-fn known_guest(store: &Store, guest: &str) -> Result<String> {
-    match store.newest(guest)? {
-        Some(_) => Ok(guest.to_owned()),
-        None => bail!("no guest is called {guest:?}"),
     }
 }
 
@@ -134,20 +129,23 @@ fn told(pruned: &Pruned, dry_run: bool) -> String {
     }
     if !collected.held_by.is_empty() {
         text.push_str(&format!(
-            "held back: {} in {} segments, which these may need (--drop-damaged gives them up):\n",
+            "held back: {} in {}, which these may need (--drop-damaged gives them up):\n",
             bytes(collected.held_bytes),
-            collected.segments_held
+            counted(collected.segments_held, "segment")
         ));
     }
     for finding in &collected.held_by {
         text.push_str(&format!("  {}\n", escaped(&finding.to_string())));
     }
     if collected.pages_healed > 0 {
-        text.push_str(&format!("healed {} damaged pages\n", collected.pages_healed));
+        text.push_str(&format!(
+            "healed {}\n",
+            counted(collected.pages_healed, "damaged page")
+        ));
     }
     text.push_str(&format!(
-        "{} checkpoints kept, {frees} {}",
-        pruned.kept.len(),
+        "{} kept, {frees} {}",
+        counted(pruned.kept.len(), "checkpoint"),
         bytes(collected.freed_bytes)
     ));
     if collected.unused_bytes > 0 {
@@ -157,8 +155,8 @@ fn told(pruned: &Pruned, dry_run: bool) -> String {
     text.push('\n');
     if collected.segments_without_room > 0 {
         text.push_str(&format!(
-            "no room to rewrite {} segments: {} more must be free\n",
-            collected.segments_without_room,
+            "no room to rewrite {}: {} more must be free\n",
+            counted(collected.segments_without_room, "segment"),
             bytes(collected.short_bytes)
         ));
     }
@@ -170,7 +168,7 @@ pub(crate) fn stats(args: &StatsArgs) -> Result<Outcome> {
     if args.json {
         print_json(&stats_json(&stats))?;
     } else {
-        print(&summary(&stats))?;
+        print_summary(&stats)?;
         report(&stats.damaged);
     }
     Ok(outcome(&stats.damaged))
@@ -215,7 +213,7 @@ fn stats_json(stats: &Stats) -> Value {
     })
 }
 
-fn summary(stats: &Stats) -> String {
+fn print_summary(stats: &Stats) -> Result<()> {
     let parts = [
         ("pages that checkpoints need", stats.used_bytes),
         ("  of these shared by several", stats.shared_bytes),
@@ -227,7 +225,8 @@ fn summary(stats: &Stats) -> String {
     let rows: Vec<_> = parts
         .map(|(what, count)| vec![what.to_owned(), bytes(count)])
         .into();
-    let mut text = table(&["WHAT", "TAKES"], &[1], &rows);
+    print(&table(&["WHAT", "TAKES"], &[1], &rows))?;
+    print("\n")?;
     let rows: Vec<_> = stats
         .guests
         .iter()
@@ -240,12 +239,14 @@ fn summary(stats: &Stats) -> String {
             ]
         })
         .collect();
-    text.push('\n');
-    text.push_str(&table(
-        &["GUEST", "CHECKPOINTS", "NEEDS", "ALONE"],
-        &[1, 2, 3],
-        &rows,
-    ));
+    Table {
+        header: &["GUEST", "CHECKPOINTS", "NEEDS", "ALONE"],
+        right: &[1, 2, 3],
+        least: &[],
+        names: &[0],
+    }
+    .print(rows)?;
+    print("\n")?;
     let rows: Vec<_> = stats
         .checkpoints
         .iter()
@@ -259,11 +260,11 @@ fn summary(stats: &Stats) -> String {
             ]
         })
         .collect();
-    text.push('\n');
-    text.push_str(&table(
-        &["ID", "GUEST", "COMMITTED", "NEEDS", "ALONE"],
-        &[3, 4],
-        &rows,
-    ));
-    text
+    Table {
+        header: &["ID", "GUEST", "COMMITTED", "NEEDS", "ALONE"],
+        right: &[3, 4],
+        least: &[],
+        names: &[1],
+    }
+    .print(rows)
 }

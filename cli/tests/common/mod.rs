@@ -14,6 +14,8 @@ use std::time::Duration;
 use revenant_xen_format::testing::{Recipe, Shape};
 use revenant_xen_format::{Container, GuestType};
 use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 /// How a command ended.
 #[derive(Debug)]
@@ -158,4 +160,65 @@ pub(crate) fn taken() -> Vec<(&'static str, Signal)> {
     let all = [("TERM", Signal::TERM), ("INT", Signal::INT), ("HUP", Signal::HUP)];
     let is_taken = |signal: Signal| ignored >> (signal.as_raw() - 1) & 1 == 0;
     all.into_iter().filter(|(_, signal)| is_taken(*signal)).collect()
+}
+
+/// Runs `revenant` on a terminal of so many columns, with what it writes to standard output and error on it; the lines as a
+/// terminal gets them, one for each time that a progress bar is drawn.
+pub(crate) fn on_terminal(store: &Path, columns: u16, args: &[&str]) -> Vec<String> {
+    let (terminal, end) = terminal(columns);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_revenant"))
+        .args(args)
+        .env("REVENANT_STORE", store)
+        .env("TERM", "xterm")
+        .stdin(Stdio::null())
+        .stdout(end.try_clone().unwrap())
+        .stderr(end)
+        .spawn()
+        .unwrap();
+    let reader = thread::spawn(move || {
+        let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
+        // A terminal that nobody holds any more ends with an error.
+        while let Ok(n @ 1..) = (&terminal).read(&mut piece) {
+            bytes.extend(&piece[..n]);
+        }
+        bytes
+    });
+    child.wait().unwrap();
+    let text = String::from_utf8(reader.join().unwrap()).unwrap();
+    without_escapes(&text)
+        .split(['\r', '\n'])
+        .map(|line| line.trim_end().to_owned())
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+/// A terminal, from outside and from inside.
+fn terminal(columns: u16) -> (fs::File, fs::File) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let outside = openpt(flags).unwrap();
+    grantpt(&outside).unwrap();
+    unlockpt(&outside).unwrap();
+    let inside = ioctl_tiocgptpeer(&outside, flags).unwrap();
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&inside, size).unwrap();
+    (outside.into(), inside.into())
+}
+
+fn without_escapes(text: &str) -> String {
+    let mut out = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' {
+            // A control sequence ends with a letter.
+            let _ = chars.find(char::is_ascii_alphabetic);
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }

@@ -8,9 +8,11 @@
 //! Of pages that the target has already only the digests are read, from the segments' footers. So a row of checkpoints
 //! that differ little costs the source and the target little, whether they were taken as increments or not.
 
+use std::collections::BTreeMap;
+
 use super::page_map::{PackedRun, Run, Source};
 use super::reader::CheckpointReader;
-use super::{CheckpointId, CheckpointInfo, NewCheckpoint, Staging, Store, StoreError};
+use super::{CheckpointId, CheckpointInfo, Finding, NewCheckpoint, Staging, Store, StoreError};
 
 /// The fact that tells of which checkpoint this one is a copy.
 const COPIED_FROM: &str = "copied_from";
@@ -47,6 +49,8 @@ pub enum Standing {
     Newest,
     /// It is there already, and whole as far as can be told without reading pages: this is it, or a copy of it.
     There(CheckpointInfo),
+    /// It is there, lacks this, and cannot be copied again: later ones are there, too. A repair from the source heals it.
+    Broken(Finding),
     /// This one there is later in content, and a copy would be taken for newer.
     Behind(CheckpointInfo),
 }
@@ -63,24 +67,57 @@ impl Store {
         let this = all.iter().find(|info| info.id == id);
         let unknown = || CopyError::Source(StoreError::NoSuchCheckpoint(id.to_hex()));
         let this = this.ok_or_else(unknown)?;
-        let there = self.list().map_err(CopyError::Target)?.checkpoints;
-        let of_guest = there.into_iter().filter(|other| other.guest == this.guest);
-        let of_guest: Vec<CheckpointInfo> = of_guest.collect();
-        let (same, others): (Vec<_>, Vec<_>) = of_guest.into_iter().partition(|other| is_same(other, this));
-        // What is not whole is no copy to count on: another is made, and heals what this one lacks.
-        let lacking = self
-            .not_whole(same.iter().map(|info| info.id))
-            .map_err(CopyError::Target)?;
-        if let Some(whole) = same.into_iter().rfind(|info| !lacking.contains_key(&info.id)) {
-            return Ok(Standing::There(whole));
+        let there = self.there_of(&this.guest)?;
+        Ok(self.stand(this, &all, &there))
+    }
+
+    /// The same of all checkpoints that another store has of a guest, oldest first: copied in this order, those that are
+    /// [`Newest`](Standing::Newest) stay so.
+    ///
+    /// # Errors
+    /// Those of reading either catalogue.
+    pub fn standings(
+        &self,
+        source: &Store,
+        guest: &str,
+    ) -> Result<Vec<(CheckpointInfo, Standing)>, CopyError> {
+        let all = source.list().map_err(CopyError::Source)?.checkpoints;
+        let there = self.there_of(guest)?;
+        let of_guest = all.iter().filter(|info| info.guest == guest);
+        Ok(of_guest
+            .map(|this| (this.clone(), self.stand(this, &all, &there)))
+            .collect())
+    }
+
+    fn there_of(&self, guest: &str) -> Result<There, CopyError> {
+        let mut checkpoints = self.list().map_err(CopyError::Target)?.checkpoints;
+        checkpoints.retain(|info| info.guest == guest);
+        let lacking = self.not_whole(checkpoints.iter().map(|info| info.id));
+        Ok(There {
+            lacking: lacking.map_err(CopyError::Target)?,
+            checkpoints,
+        })
+    }
+
+    /// Where `this` of a source that has `all` stands to those of its guest that are `there`.
+    fn stand(&self, this: &CheckpointInfo, all: &[CheckpointInfo], there: &There) -> Standing {
+        let (same, others): (Vec<_>, Vec<_>) =
+            there.checkpoints.iter().partition(|other| is_same(other, this));
+        let is_whole = |info: &&CheckpointInfo| !there.lacking.contains_key(&info.id);
+        if let Some(whole) = same.iter().copied().rfind(is_whole) {
+            return Standing::There(whole.clone());
         }
         let now = self.clock.now();
         let is_later = |other: &&CheckpointInfo| match all.iter().find(|known| is_same(other, known)) {
             Some(known) => known.age_key() > this.age_key(),
             None => other.begun > this.begun && other.begun <= now,
         };
-        let later = others.iter().find(is_later);
-        Ok(later.map_or(Standing::Newest, |later| Standing::Behind(later.clone())))
+        match (others.into_iter().find(is_later), same.last()) {
+            // A copy that is not whole is none to count on: the one that is made now heals it.
+            (None, _) => Standing::Newest,
+            (Some(_), Some(broken)) => Standing::Broken(there.lacking[&broken.id].clone()),
+            (Some(later), None) => Standing::Behind(later.clone()),
+        }
     }
 
     /// Copies a checkpoint of another store into this one, with memory, disks, records and facts. Every byte that is read
@@ -108,6 +145,13 @@ impl Store {
         }
         staging.commit().map_err(CopyError::Target)
     }
+}
+
+/// What a target has of a guest.
+struct There {
+    checkpoints: Vec<CheckpointInfo>,
+    /// What those lack that are not whole.
+    lacking: BTreeMap<CheckpointId, Finding>,
 }
 
 /// Are these the same checkpoint, or copies of the same one?

@@ -5,6 +5,7 @@ use std::fmt;
 use super::files::SEGMENTS;
 use super::{CheckpointId, GuestNameFault};
 use crate::medium::{LockHolder, MediumError, MediumErrorKind};
+use crate::quantity::counted;
 use crate::units::Pfn;
 
 /// What is found wrong with a file.
@@ -149,7 +150,8 @@ pub enum StoreError {
     NoSuchName(String),
     /// `GUEST~N` goes back beyond the guest's oldest checkpoint.
     #[error(
-        "{text:?}: guest {guest:?} has {checkpoints} checkpoints, the newest is {guest:?} or {guest:?}~0"
+        "{text:?}: guest {guest:?} has {}, the newest is {guest:?} or {guest:?}~0",
+        counted(*.checkpoints, "checkpoint")
     )]
     NotThatMany {
         /// What was asked for.
@@ -246,7 +248,7 @@ pub enum StoreError {
         fault: GuestNameFault,
     },
     /// Frames of the layout were never written, neither here nor in the base.
-    #[error("{count} frames of the layout have no content, the first is {first}")]
+    #[error("{} of the layout without content, the first is {first}", counted(*.count, "frame"))]
     Uncovered {
         /// The first of them.
         first: Pfn,

@@ -28,6 +28,7 @@ use super::segment::{SegmentReader, SegmentRewriter};
 use super::slots::SlotSet;
 use super::verify::damage;
 use super::{CheckpointId, Finding, FindingKind, SegmentName, Store, StoreError, entries, header};
+use crate::quantity::counted;
 use crate::units::PAGE_SIZE;
 
 /// What it is called where it is refused.
@@ -391,8 +392,8 @@ impl Store {
         if let Some(first) = plan.left.first() {
             let pages = plan.left.iter().map(|range| range.end - range.start);
             let what = format!(
-                "{} pages from slot {} on are damaged, and nothing equal was found",
-                pages.sum::<u32>(),
+                "damaged, and nothing equal was found: {} from slot {} on",
+                counted(pages.sum::<u32>(), "page"),
                 first.start
             );
             done.left.push(Finding::new(segment_path(sick.name), None, what));

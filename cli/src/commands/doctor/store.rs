@@ -8,8 +8,9 @@ use revenant_core::store::{BadCounts, Listing, ProbedLock};
 use revenant_core::{Medium, Store};
 
 use super::Line;
+use crate::commands::init::NoStore;
 use crate::commands::open_store;
-use crate::output::bytes;
+use crate::output::{bytes, counted};
 
 /// Returns lines and whether damage was seen.
 pub(super) fn lines(dir: &Path) -> (Vec<Line>, bool) {
@@ -25,11 +26,12 @@ pub(super) fn lines(dir: &Path) -> (Vec<Line>, bool) {
             (lines, seen.is_damaged())
         }
         Err(error) => {
+            let none = error.downcast_ref::<NoStore>();
             let line = Line {
                 name,
                 status: "missing",
-                found: format!("{error:#}"),
-                remedy: String::new(),
+                found: none.map_or_else(|| format!("{error:#}"), |none| format!("{none:#}")),
+                remedy: none.map_or_else(String::new, NoStore::remedy),
             };
             (vec![line], false)
         }
@@ -74,13 +76,13 @@ fn damage_line(name: String, seen: &Seen) -> Line {
         name,
         status: "damaged",
         found: format!(
-            "{}{} of {} checkpoints not whole, {} damaged or lost manifests, {} known bad frames, {} suspect segments",
+            "{}{} of {} not whole, {}, {}, {}",
             if seen.has_header { "" } else { "no header, " },
             seen.not_whole,
-            seen.listing.checkpoints.len(),
-            seen.listing.damaged.len(),
-            seen.bad.frames,
-            seen.bad.segments
+            counted(seen.listing.checkpoints.len(), "checkpoint"),
+            counted(seen.listing.damaged.len(), "damaged or lost manifest"),
+            counted(seen.bad.frames, "known bad frame"),
+            counted(seen.bad.segments, "suspect segment")
         ),
         remedy: "revenant verify names them, --repair heals what it can".to_owned(),
     }
@@ -93,8 +95,8 @@ fn content_line(name: String, seen: &Seen) -> Line {
         name,
         status: "ok",
         found: format!(
-            "{} checkpoints, {free} free; names were looked at, not contents: revenant verify reads these",
-            seen.listing.checkpoints.len()
+            "{}, {free} free; names were looked at, not contents: revenant verify reads these",
+            counted(seen.listing.checkpoints.len(), "checkpoint")
         ),
         remedy: String::new(),
     }

@@ -15,10 +15,11 @@ use revenant_core::clock::SystemClock;
 use revenant_xen::{KeeperProgram, LiveDomain, keep, open_guest, save_to_stdout};
 use serde_json::{Value, json};
 
+use super::init::NAMED_BY_STORE;
 use super::{WAIT_TO_TAKE_IN, duration, open_for_writing, open_waiting};
 use crate::Outcome;
 use crate::args::CheckpointArgs;
-use crate::output::{bytes, escaped, print, print_json};
+use crate::output::{bytes, counted, escaped, print, print_json};
 
 const HELPER: &str = "xen-helper";
 
@@ -46,7 +47,9 @@ pub(crate) fn checkpoint(args: &CheckpointArgs) -> Result<Outcome> {
         );
     }
     let wait = args.store.wait.unwrap_or(WAIT_TO_TAKE_IN);
-    let (store, made) = open_for_writing(&args.store.store, args.make, |dir| open_waiting(dir, wait))?;
+    let (store, made) = open_for_writing(&args.store.store, args.make, NAMED_BY_STORE, |dir| {
+        open_waiting(dir, wait)
+    })?;
     let request = CaptureRequest {
         method: if args.stop {
             Method::StopAndCopy
@@ -65,6 +68,7 @@ pub(crate) fn checkpoint(args: &CheckpointArgs) -> Result<Outcome> {
     )
     .with_context(|| format!("cannot checkpoint {name}"))?;
     made.keep();
+    super::warn_of_log(&store);
     super::heal(&store);
     if args.json {
         print_json(&captured_json(&captured))?;
@@ -77,12 +81,12 @@ pub(crate) fn checkpoint(args: &CheckpointArgs) -> Result<Outcome> {
 fn captured_text(captured: &Captured) -> String {
     let (info, timeline) = (&captured.checkpoint, &captured.timeline);
     format!(
-        "{}  {}  {} ({}), {} pages, {} new, {} stored; suspended for {:.1} ms ({:.1} ms to get there), {:.2} s in all\n",
+        "{}  {}  {} ({}), {}, {} new, {} stored; suspended for {:.1} ms ({:.1} ms to get there), {:.2} s in all\n",
         info.id,
         escaped(&info.guest),
         timeline.method,
         timeline.increment,
-        info.pages,
+        counted(info.pages, "page"),
         info.new_pages,
         bytes(info.stored_bytes),
         timeline.suspended_for.as_secs_f64() * 1e3,

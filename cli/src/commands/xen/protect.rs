@@ -25,12 +25,13 @@ use revenant_xen::{KeeperProgram, check_allowed};
 use serde_json::Value;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::super::init::NAMED_BY_STORE;
 use super::super::{duration, open_for_writing, open_waiting};
 use super::HELPER;
 use super::host::{allowed_disks, refuse_broken_resume};
 use crate::Outcome;
 use crate::args::ProtectArgs;
-use crate::output::{escaped, instant, print, warning};
+use crate::output::{counted, escaped, instant, print, warning};
 
 /// After so many crashes from one checkpoint an older one serves.
 const CRASHES_MAX: u32 = 2;
@@ -54,7 +55,9 @@ pub(crate) fn protect(args: &ProtectArgs) -> Result<Outcome> {
     drop(policy(args)?);
     let mut protection = protection(args)?;
     let wait = args.store.wait.unwrap_or(WAIT);
-    let (store, made) = open_for_writing(&args.store.store, args.make, |dir| open_waiting(dir, wait))?;
+    let (store, made) = open_for_writing(&args.store.store, args.make, NAMED_BY_STORE, |dir| {
+        open_waiting(dir, wait)
+    })?;
     made.keep();
     let mut log = args.log.as_deref().map(open_log).transpose()?;
     let mut journal = |entry: &Entry| {
@@ -83,8 +86,11 @@ pub(crate) fn protect(args: &ProtectArgs) -> Result<Outcome> {
         }
     };
     print(&format!(
-        "{} checkpoints, {} failed; {} failures, {} restarts\n",
-        tally.captures, tally.captures_failed, tally.failures, tally.restores
+        "{}, {} failed; {}, {}\n",
+        counted(tally.captures, "checkpoint"),
+        tally.captures_failed,
+        counted(tally.failures, "failure"),
+        counted(tally.restores, "restart")
     ))?;
     match ended {
         Ended::Stopped | Ended::PoweredOff => Ok(Outcome::Done),

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use revenant_xen::{RestoreRequest, restore_domain};
 use serde_json::json;
 
+use super::super::names::resolve;
 use super::super::progress::bytes_bar;
 use super::super::{WAIT_TO_READ, open};
 use super::host::allowed_disks;
@@ -13,7 +14,7 @@ use crate::output::{escaped, print, print_json};
 
 pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
-    let id = store.resolve(&args.id)?;
+    let id = resolve(&store, &args.id)?;
     let request = RestoreRequest {
         name: args.name.clone(),
         paused: args.paused,

@@ -172,7 +172,7 @@ impl Store {
         Ok(removed)
     }
 
-    /// What the log says should be there. Nothing if it is damaged, which stops nobody: `verify` tells of that.
+    /// What the log says should be there. Nothing if it does not read; then nobody can tell, and nothing is freed.
     pub(super) fn logged(&self) -> Result<Logged, StoreError> {
         let files = match verify::damage(self.log_files())? {
             Ok(files) => files.own,
@@ -243,7 +243,7 @@ impl Store {
 #[derive(Debug, Default)]
 pub(super) struct Logged {
     alive: Alive,
-    /// Why nobody can tell for now. Another process, or a later one, may be able to.
+    /// Why nobody can tell.
     pub(super) unread: Option<Finding>,
 }
 
@@ -251,7 +251,7 @@ impl Logged {
     fn unread(finding: Finding) -> Self {
         Logged {
             alive: Alive::new(),
-            unread: Some(finding).filter(|finding| finding.kind != FindingKind::Damaged),
+            unread: Some(finding),
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::causes::with_causes;
 use crate::medium::MediumError;
+use crate::quantity::counted;
 use crate::store::{CheckpointId, CheckpointInfo, Finding, StoreError};
 
 /// What was, or would be, given back.
@@ -76,8 +77,9 @@ impl Collected {
         }
         if self.segments_without_room > 0 {
             said.push(format!(
-                "{} segments were not rewritten: {} more bytes must be free",
-                self.segments_without_room, self.short_bytes
+                "not rewritten for want of room: {}; {} more must be free",
+                counted(self.segments_without_room, "segment"),
+                counted(self.short_bytes, "byte")
             ));
         }
         (!said.is_empty()).then(|| said.join("; "))

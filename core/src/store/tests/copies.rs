@@ -9,7 +9,7 @@ use super::memory::MemoryMedium;
 use super::support::*;
 use crate::guest::{PageTag, StateRecord};
 use crate::medium::Medium;
-use crate::store::{CheckpointId, CopyError, Store, StoreOptions};
+use crate::store::{CheckpointId, CopyError, Standing, Store, StoreOptions};
 
 type Pages = Vec<(u64, u8, u32)>;
 
@@ -198,4 +198,51 @@ fn a_full_target_keeps_what_it_has() {
         room += 7;
     }
     assert!(room > 100, "only {room} bytes were needed");
+}
+
+/// A backup that has lost something is none: the newest is copied once more, which heals it; one with later ones behind it is named.
+#[test]
+fn what_lacks_something_is_no_copy() {
+    let (from, to) = (MemoryMedium::new(), MemoryMedium::new());
+    let (source, target) = (store_on(from, options(0)), store_on(to.clone(), options(0)));
+    let pages = [full(1..20), full(501..520)];
+    let mut ids = Vec::new();
+    let mut segments = Vec::new();
+    for pages in &pages {
+        let id = checkpoint(&source, "g", None, pages);
+        target.copy_from(&source, id).unwrap();
+        let new = from_segments(&to)
+            .into_iter()
+            .find(|name| !segments.contains(name));
+        segments.push(new.unwrap());
+        ids.push(id);
+    }
+    let whole = to.image();
+    let standing_without = |lost: usize, of: usize| {
+        let mut image = whole.clone();
+        image.remove(&format!("segments/{}", segments[lost]));
+        let target = Store::open(
+            MemoryMedium::holding(&image),
+            Rc::new(Ticking::default()),
+            options(0),
+        )
+        .unwrap();
+        let standing = target.standing(&source, ids[of]).unwrap();
+        (target, standing)
+    };
+    for of in 0..2 {
+        assert!(matches!(standing_without(1 - of, of).1, Standing::There(_)));
+    }
+    let (target, newest) = standing_without(1, 1);
+    assert_eq!(newest, Standing::Newest);
+    let copy = target.copy_from(&source, ids[1]).unwrap();
+    assert_holds(&target, copy.id, &memory(&pages[1]));
+    assert!(matches!(
+        target.standing(&source, ids[1]).unwrap(),
+        Standing::There(_)
+    ));
+    let Standing::Broken(finding) = standing_without(0, 0).1 else {
+        panic!("a later one is there")
+    };
+    assert_eq!(finding.path, format!("segments/{}", segments[0]));
 }

@@ -477,6 +477,9 @@ impl<'a> Driver<'a> {
                         "total_s": seconds(timeline.total),
                     }),
                 );
+                if let Some(trouble) = self.store.take_log_trouble() {
+                    self.note("log-trouble", json!({ "what": trouble.to_string() }));
+                }
                 self.prune();
                 Event::Captured {
                     checkpoint: captured.checkpoint.id,
