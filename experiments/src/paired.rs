@@ -85,7 +85,8 @@ impl Pairs {
         let whole = completed == self.n;
         let moments = self.makespans.difference().moments().filter(|_| whole);
         let ratio = whole.then(|| self.makespans.ratio()).flatten();
-        let tells = whole && !met_too_few(self.met, self.n);
+        let few = met_too_few(self.met, self.n) && plan.failures_weigh(cell);
+        let tells = whole && !few;
         let interval = tells.then(|| self.makespans.ci95()).flatten();
         let of_difference = moments.and_then(|m| m.ci95).filter(|_| tells);
         let of = SummaryRow::of(plan, cell);

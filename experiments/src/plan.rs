@@ -14,7 +14,7 @@ use revenant_core::policy::{Choice, IntervalPolicy, Seen, TwoLevel};
 use revenant_sim::Program;
 
 use crate::cluster::ClusterRun;
-use crate::failures::FailureStream;
+use crate::failures::{FailureStream, Process};
 use crate::model::{Costs, ModelJob, Rules};
 use crate::run::Shard;
 use crate::seed::TrialSeed;
@@ -316,6 +316,15 @@ impl Plan {
             mtbf_s: cell.mtbf.as_secs_f64(),
             final_checkpoint: setting.job.final_checkpoint,
         }
+    }
+
+    /// Could failures be of weight in a cell even if none was met? They could not where they come at a constant rate and cost at
+    /// most a ten-thousandth of the time: an experiment without failures says so by such an MTBF.
+    pub(crate) fn failures_weigh(&self, cell: &Cell) -> bool {
+        let scenario = self.scenario(cell);
+        let most_s = scenario.work_s + scenario.restart_s + scenario.downtime_s;
+        let is_constant = self.setting(cell).failures.process == Process::EXPONENTIAL;
+        !is_constant || most_s / scenario.mtbf_s > 1e-4
     }
 }
 

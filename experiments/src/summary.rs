@@ -78,8 +78,8 @@ impl CellSummary {
     }
 
     /// How many trials met a failure, if they are [too few](met_too_few) for intervals of means.
-    pub(crate) fn few_that_met_a_failure(&self) -> Option<u64> {
-        met_too_few(self.met, self.n).then_some(self.met)
+    pub(crate) fn few_that_met_a_failure(&self, plan: &Plan, cell: &Cell) -> Option<u64> {
+        (met_too_few(self.met, self.n) && plan.failures_weigh(cell)).then_some(self.met)
     }
 
     /// The row of the cell. `again` gives out the wastes of its completed trials once more; it is asked where they are too
@@ -94,8 +94,8 @@ impl CellSummary {
         again: impl FnMut(&mut dyn FnMut(f64)) -> Result<(), E>,
     ) -> Result<SummaryRow, E> {
         let completed = self.waste.n();
+        let few = self.few_that_met_a_failure(plan, cell).is_some();
         let [p05, median, p95] = quantiles(self.places, self.selection, completed, again)?;
-        let few = met_too_few(self.met, self.n);
         let moments = |running: &Running| {
             let moments = running.moments().filter(|_| completed == self.n)?;
             Some(Moments {

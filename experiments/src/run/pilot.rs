@@ -36,7 +36,12 @@ pub(super) fn sized(
         let more = |(cell, seen): (&Cell, &Seen)| {
             let scenario = plan.scenario(cell);
             let loss_s = scenario.work_s + scenario.restart_s + scenario.downtime_s;
-            seen.n..seen.grown(loss_s, precision)
+            let grown = if plan.failures_weigh(cell) {
+                seen.grown(loss_s, precision)
+            } else {
+                seen.n
+            };
+            seen.n..grown
         };
         next = plan.cells.iter().zip(&cells).map(more).collect();
     }

@@ -113,7 +113,7 @@ impl Trials<'_> {
             }
             Ok(())
         };
-        let few = gathered.summary.few_that_met_a_failure();
+        let few = gathered.summary.few_that_met_a_failure(self.plan, cell);
         let row = gathered.summary.finish(self.plan, cell, again)?;
         let wanted = self.plan.spec.precision.as_ref();
         warnings.extend(
