@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::files::TMP;
+use super::files::{TMP, TMP_NUMBER_MAX};
 use crate::medium::{EntryKind, Medium, MediumError};
 
 /// Something in a directory of a store that no store made.
@@ -59,8 +59,8 @@ pub(super) fn contents<N>(
 pub(super) fn tmp(medium: &dyn Medium) -> Result<Contents<u64>, MediumError> {
     contents(medium, TMP, |name| {
         let number: u64 = name.parse().ok()?;
-        // `+7` and `007` are numbers too, and not ours.
-        (number.to_string() == name).then_some(number)
+        // `+7` and `007` are numbers too, and not ours; nor is one that no writer comes to.
+        (number.to_string() == name && number <= TMP_NUMBER_MAX).then_some(number)
     })
 }
 
