@@ -14,8 +14,10 @@ use revenant_experiments::run::Shard;
 /// Checkpoint, store, verify and restore virtual machines; experiment with their failures.
 #[derive(Debug, Parser)]
 #[command(name = "revenant", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 damage found, \
-4 a store or results that others have locked, 128 + N stopped by signal N.")]
+#[command(
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 damage found, \
+4 a store or results that others have locked, 128 + N stopped by signal N."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -176,6 +178,10 @@ Example:
     )]
     Ladder(LadderArgs),
     /// What this machine can do, and what is missing
+    #[command(
+        after_help = "Ends with status 3 if the store is damaged, as far as its index, header and log tell, and with 1 if something is
+missing or failed that a writer to the store needs. What only Xen lacks, or who may only read the store, is no failure."
+    )]
     Doctor(DoctorArgs),
     /// Looks after a guest whose checkpointing process died
     #[command(hide = true)]
