@@ -530,7 +530,7 @@ pub(crate) struct ImportArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
-    /// beginning
+    /// beginning. guest:NAME or id:DIGITS where a word could be either
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -561,7 +561,7 @@ pub(crate) enum ExportFormat {
 #[derive(Debug, Args)]
 pub(crate) struct CopyArgs {
     /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
-    /// beginning
+    /// beginning. guest:NAME or id:DIGITS where a word could be either
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -593,7 +593,7 @@ pub(crate) struct ListArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
     /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
-    /// beginning
+    /// beginning. guest:NAME or id:DIGITS where a word could be either
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -729,7 +729,7 @@ pub(crate) struct BrokenResumeArg {
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
     /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
-    /// beginning
+    /// beginning. guest:NAME or id:DIGITS where a word could be either
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,

@@ -24,6 +24,11 @@ pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
         listing.checkpoints.retain(|info| info.guest == *guest);
     }
     listing.damaged.extend(store.lost()?);
+    if let Some(guest) = args.guest.as_ref().filter(|_| listing.checkpoints.is_empty()) {
+        // It may be the damage that hides the guest.
+        report(&listing.damaged);
+        store.check_guest(guest)?;
+    }
     let not_whole = store.not_whole(listing.checkpoints.iter().map(|info| info.id))?;
     if args.json {
         let row = |info: &CheckpointInfo| {

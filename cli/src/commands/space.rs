@@ -1,7 +1,6 @@
 //! What takes space in a store, and giving it back.
 
-use anyhow::{Result, anyhow, bail};
-use revenant_core::Store;
+use anyhow::{Result, anyhow};
 use revenant_core::store::{
     CheckpointId, CheckpointInfo, CollectOptions, Finding, Pruned, Retention, Scope, Stats,
 };
@@ -22,7 +21,11 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
     let wait = args.store.wait.unwrap_or(WAIT_TO_PRUNE);
     let store = open_interruptible(&args.store.store, wait)?;
     let scope = match &args.guest {
-        Some(guest) => Scope::Guest(known_guest(&store, guest)?),
+        Some(guest) => {
+            // A name that nobody has is a slip, and a prune that drops nothing because of it would look well.
+            store.check_guest(guest)?;
+            Scope::Guest(guest.clone())
+        }
         None => Scope::All,
     };
     let retention = Retention {
@@ -51,14 +54,6 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
             Ok(outcome(&pruned.collected.damaged_left))
         }
         _ => Ok(Outcome::DamageFound),
-    }
-}
-
-/// A name that nobody has is a slip, and a prune that drops nothing because of it would look well.
-fn known_guest(store: &Store, guest: &str) -> Result<String> {
-    match store.newest(guest)? {
-        Some(_) => Ok(guest.to_owned()),
-        None => bail!("no guest is called {guest:?}"),
     }
 }
 
