@@ -179,6 +179,10 @@ Example:
     )]
     Ladder(LadderArgs),
     /// What this machine can do, and what is missing
+    #[command(
+        after_help = "Ends with status 3 if the store is damaged, as far as its index, header and log tell, and with 1 if something is
+missing or failed that a writer to the store needs. What only Xen lacks, or who may only read the store, is no failure."
+    )]
     Doctor(DoctorArgs),
     /// Looks after a guest whose checkpointing process died
     #[command(hide = true)]
@@ -527,7 +531,7 @@ pub(crate) struct ImportArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
-    /// beginning
+    /// beginning. guest:NAME or id:DIGITS where a word could be either
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -559,7 +563,7 @@ pub(crate) enum ExportFormat {
 #[command(group = ArgGroup::new("what").required(true).args(["id", "guest"]))]
 pub(crate) struct CopyArgs {
     /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
-    /// beginning
+    /// beginning. guest:NAME or id:DIGITS where a word could be either
     pub(crate) id: Option<String>,
     /// All checkpoints of this guest instead, oldest first
     #[arg(long, value_name = "NAME")]
@@ -594,7 +598,7 @@ pub(crate) struct ListArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
     /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
-    /// beginning
+    /// beginning. guest:NAME or id:DIGITS where a word could be either
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,
@@ -731,7 +735,7 @@ pub(crate) struct BrokenResumeArg {
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
     /// The checkpoint: a guest's name, for its newest; NAME~N, for the one N before that; or an id, or at least 6 digits of its
-    /// beginning
+    /// beginning. guest:NAME or id:DIGITS where a word could be either
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) store: StoreArg,

@@ -368,16 +368,32 @@ fn what_does_not_read_is_named_and_stops_nobody() {
             stderr(&exported)
         );
     }
-    let shown = revenant(&["show", &good[..8], "--json"], &store);
+    let ambiguous = revenant(&["show", &good[..8]], &store);
+    let choices = [format!("guest:{}", &good[..8]), format!("id:{}", &good[..12])];
+    assert_eq!(status(&ambiguous), 1);
+    assert!(
+        choices.iter().all(|choice| stderr(&ambiguous).contains(choice)),
+        "{}",
+        stderr(&ambiguous)
+    );
+    let shown = revenant(&["show", &choices[0], "--json"], &store);
     let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!(shown["id"], looks_like_an_id.as_str());
-    assert_eq!(
-        status(&revenant(
-            &["prune", "--keep-last", "1", "--guest", "wbe"],
-            &store
-        )),
-        1
-    );
+    let slips: [&[&str]; 4] = [
+        &["prune", "--keep-last", "1", "--guest", "wbe"],
+        &["list", "--guest", "wbe"],
+        &["list", "--guest", "wbe", "--json"],
+        &["show", "wbe"],
+    ];
+    for slip in slips {
+        let refused = revenant(slip, &store);
+        assert_eq!(status(&refused), 1, "{slip:?}");
+        assert!(
+            stderr(&refused).contains("guests: ") && stderr(&refused).contains("\"web\""),
+            "{}",
+            stderr(&refused)
+        );
+    }
     let dropped = revenant(&["prune", "--keep-last", "1", "--drop-damaged"], &store);
     assert_eq!(status(&dropped), 0, "{}", stderr(&dropped));
     assert_eq!(status(&revenant(&["list"], &store)), 0);

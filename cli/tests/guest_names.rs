@@ -77,6 +77,7 @@ fn about(guest: &str, store: &Path, other: &str, scratch: &Path) -> Vec<(Ended, 
     };
     let target = scratch.join("copies");
     let target = target.to_str().unwrap();
+    let (name, guest) = (guest, &format!("guest:{guest}"));
     vec![
         (revenant(store, &["show", "--json", "--", guest]), says_id),
         (
@@ -92,7 +93,7 @@ fn about(guest: &str, store: &Path, other: &str, scratch: &Path) -> Vec<(Ended, 
             |ended, guest| ended.json()["facts"]["copied_from"] == guest.id.as_str(),
         ),
         (
-            revenant(store, &["list", "--json", &format!("--guest={guest}")]),
+            revenant(store, &["list", "--json", &format!("--guest={name}")]),
             |ended, guest| {
                 let listed = ended.json();
                 let rows = listed["checkpoints"].as_array().unwrap();
@@ -115,6 +116,12 @@ fn a_guest_is_found_by_its_name_whatever_the_name_looks_like() {
         guests.insert(name, Guest { id, save });
     }
     for (name, guest) in &guests {
+        let shown = revenant(&store, &["show", "--json", "--", name]);
+        let is_ambiguous = shown.status == Some(1) && shown.stderr.contains("could be any of these");
+        assert!(
+            is_ambiguous || shown.json()["id"] == guest.id.as_str(),
+            "{name:?}: {shown:?}"
+        );
         for (ended, is_right) in about(name, &store, "other", dir.path()) {
             assert!(
                 ended.status == Some(0) && is_right(&ended, guest),

@@ -181,6 +181,10 @@ fn strangers() -> Vec<(&'static str, OsString)> {
             all.push((dir, stranger));
         }
     }
+    // No writer comes to these numbers.
+    for number in [1 << 48, u64::MAX] {
+        all.push(("tmp", name(number.to_string().as_bytes())));
+    }
     all
 }
 
@@ -297,6 +301,88 @@ fn what_is_no_file_is_named_and_never_removed_or_replaced() {
             assert!(said.contains(name), "{what} is not named: {said}");
         }
     }
+}
+
+/// Whatever it is: nothing that people and programs get from a store depends on it.
+#[test]
+fn notes_and_what_makes_waiting_fair_stop_nobody_whatever_has_their_place() {
+    let world = World::new();
+    let notes = [
+        "bad",
+        "lock.next",
+        "lock.by",
+        "catalogue-begun",
+        "catalogue-lock.next",
+        "catalogue-lock.by",
+    ];
+    for note in notes {
+        for kind in KINDS {
+            let (scratch, store, outside) = world.fresh();
+            let at = store.join(note);
+            let there = fs::symlink_metadata(&at);
+            match there.map(|found| found.is_dir()) {
+                Ok(true) => fs::remove_dir_all(&at).unwrap(),
+                Ok(false) => fs::remove_file(&at).unwrap(),
+                Err(_) => {}
+            }
+            if !kind.make(&at, &outside) {
+                continue;
+            }
+            let what = format!("{kind:?} at {note}");
+            let (before, is) = (snapshot(&outside), fs::symlink_metadata(&at).unwrap().file_type());
+            for (ended, held) in world.commands(&store, scratch.path()) {
+                assert!(ended.is_civil() && held, "{what}: {ended:?}");
+            }
+            let dropped = revenant(
+                &store,
+                &["import", world.new_file.to_str().unwrap(), "--name=new"],
+            );
+            assert_eq!(dropped.status, Some(0), "{what}: {dropped:?}");
+            let dropped = revenant(&store, &["prune", "--keep-last=1"]);
+            assert_eq!(dropped.status, Some(0), "{what}: {dropped:?}");
+            let repaired = revenant(&store, &["verify", "--repair"]);
+            assert!(matches!(repaired.status, Some(0 | 3)), "{what}: {repaired:?}");
+            let as_it_must = fs::symlink_metadata(world.base().join(note)).map_or_else(
+                |_| note != "lock.next" && note != "catalogue-lock.next",
+                |found| found.is_dir(),
+            ) == is.is_dir()
+                && (is.is_dir() || is.is_file());
+            let doctor = revenant(&store, &["doctor", "--store", store.to_str().unwrap()]);
+            let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+            let named = said.contains(&format!("store: {note} "));
+            assert_eq!(named, !as_it_must, "{what}: {doctor:?}");
+            assert_eq!(doctor.status == Some(0), as_it_must, "{what}: {doctor:?}");
+            assert_eq!(snapshot(&outside), before, "{what}");
+            let after = fs::symlink_metadata(&at).map(|found| found.file_type());
+            assert!(after.is_ok_and(|after| after == is), "{what} is gone");
+        }
+    }
+}
+
+#[test]
+fn a_repair_heals_although_it_cannot_note_it() {
+    let world = World::new();
+    let (_scratch, store, outside) = world.fresh();
+    for segment in fs::read_dir(store.join("segments")).unwrap() {
+        let segment = segment.unwrap().path();
+        let bytes = fs::read(&segment).unwrap();
+        fs::write(segment, &bytes[..bytes.len() - 9]).unwrap();
+    }
+    assert!(Kind::LinkToFolder.make(&store.join("bad"), &outside));
+    let before = snapshot(&outside);
+    let base = world.base();
+    let repaired = revenant(&store, &["verify", "--repair", "--from", base.to_str().unwrap()]);
+    assert_eq!(repaired.status, Some(3), "{repaired:?}");
+    let said = String::from_utf8_lossy(&repaired.stdout);
+    assert!(said.contains("not healed: bad"), "{repaired:?}");
+    assert_eq!(
+        revenant(&store, &["export", "-o", "-", "sound"]).stdout,
+        world.sound
+    );
+    fs::remove_file(store.join("bad")).unwrap();
+    let verified = revenant(&store, &["verify"]);
+    assert_eq!(verified.status, Some(0), "{verified:?}");
+    assert_eq!(snapshot(&outside), before);
 }
 
 /// Is this one of the files that the sound guest does without?

@@ -11,7 +11,7 @@ use revenant_core::store::{
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::names::{note_if_unknown, resolve};
+use super::names::{known_guest, resolve};
 use super::{WAIT_TO_READ, open};
 use crate::Outcome;
 use crate::args::{DiffArgs, ListArgs, ShowArgs};
@@ -28,9 +28,13 @@ pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
     let mut listing = store.list()?;
     if let Some(guest) = &args.guest {
         listing.checkpoints.retain(|info| info.guest == *guest);
-        note_if_unknown(&store, guest)?;
     }
     listing.damaged.extend(store.lost()?);
+    if let Some(guest) = args.guest.as_ref().filter(|_| listing.checkpoints.is_empty()) {
+        // It may be the damage that hides the guest.
+        report(&listing.damaged);
+        known_guest(&store, guest)?;
+    }
     let not_whole = store.not_whole(listing.checkpoints.iter().map(|info| info.id))?;
     if args.json {
         let row = |info: &CheckpointInfo| {

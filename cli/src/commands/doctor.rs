@@ -4,7 +4,7 @@ mod store;
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use revenant_core::capture::Method;
 use revenant_core::policy::Fixed;
 use revenant_core::protect::Options;
@@ -33,14 +33,19 @@ struct Line {
 
 pub(crate) fn doctor(args: &DoctorArgs) -> Result<Outcome> {
     let mut lines = vec![build_line(), simulator_line()];
-    let mut outcome = Outcome::Done;
+    let (mut outcome, mut failed) = (Outcome::Done, Vec::new());
     if let Some(dir) = &args.store {
         let (of_store, damaged) = store::lines(dir);
+        // What a host without Xen lacks is no failure.
+        let missing = of_store.iter().filter(|line| line.status == "missing");
+        failed.extend(missing.map(|line| line.name.clone()));
         lines.extend(of_store);
         if damaged {
             outcome = Outcome::DamageFound;
         }
     }
+    let of_all = lines.iter().filter(|line| line.status == "failed");
+    failed.extend(of_all.map(|line| line.name.clone()));
     lines.extend(xen_lines());
     if args.json {
         let checks: Vec<Value> = lines
@@ -50,6 +55,9 @@ pub(crate) fn doctor(args: &DoctorArgs) -> Result<Outcome> {
         print_json(&json!({ "checks": checks }))?;
     } else {
         print(&told(lines, columns()))?;
+    }
+    if outcome == Outcome::Done && !failed.is_empty() {
+        bail!("not all is as it must be: {}", failed.join(", "));
     }
     Ok(outcome)
 }

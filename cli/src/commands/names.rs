@@ -2,67 +2,42 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Error, Result, anyhow};
 use revenant_core::Store;
 use revenant_core::store::{CheckpointId, StoreError};
 
-use crate::output::note;
-
-/// The most guests that are listed.
-const GUESTS_MAX: usize = 8;
-
 /// The checkpoint that is called so; if none is, the error says what there is.
 pub(super) fn resolve(store: &Store, text: &str) -> Result<CheckpointId> {
-    match store.resolve(text) {
-        Err(error @ StoreError::NoSuchName(_)) => {
-            let guest = match text.rsplit_once('~') {
-                Some((guest, back)) if back.parse::<u64>().is_ok() => guest,
-                _ => text,
-            };
-            Err(anyhow!("{error}\n{}", guests(store, guest)?))
-        }
-        resolved => Ok(resolved?),
-    }
+    store.resolve(text).map_err(|error| {
+        let guest = match text.rsplit_once('~') {
+            Some((guest, back)) if back.parse::<u64>().is_ok() => guest,
+            _ => text,
+        };
+        hinted(store, error, guest.strip_prefix("guest:").unwrap_or(guest))
+    })
 }
 
 /// A name that nobody has is a slip, and a command that does nothing because of it would look well.
 pub(super) fn known_guest(store: &Store, guest: &str) -> Result<String> {
-    match store.newest(guest)? {
-        Some(_) => Ok(guest.to_owned()),
-        None => bail!("no guest is called {guest:?}\n{}", guests(store, guest)?),
-    }
+    let known = store.check_guest(guest).map(|()| guest.to_owned());
+    known.map_err(|error| hinted(store, error, guest))
 }
 
-/// The same where nothing to be found is an answer, too.
-pub(super) fn note_if_unknown(store: &Store, guest: &str) -> Result<()> {
-    if store.newest(guest)?.is_none() {
-        note(&format!(
-            "no guest is called {guest:?}; {}",
-            guests(store, guest)?
-        ));
-    }
-    Ok(())
-}
-
-/// The guests that a store has, and which of them may be meant.
-fn guests(store: &Store, meant: &str) -> Result<String> {
-    let listed = store.list()?.checkpoints;
+/// The same error, with the guest that may be meant if nobody is called so.
+fn hinted(store: &Store, error: StoreError, meant: &str) -> Error {
+    let is_slip = matches!(
+        error,
+        StoreError::NoSuchName { .. } | StoreError::NoSuchGuest { .. }
+    );
+    let listed = store
+        .list()
+        .map(|listing| listing.checkpoints)
+        .unwrap_or_default();
     let names: BTreeSet<String> = listed.into_iter().map(|info| info.guest).collect();
-    if names.is_empty() {
-        return Ok("the store has no checkpoints".to_owned());
+    match nearest(meant, names.iter().map(String::as_str)) {
+        Some(near) if is_slip => anyhow!("{error}; did you mean {near:?}?"),
+        _ => error.into(),
     }
-    let near = nearest(meant, names.iter().map(String::as_str));
-    let near = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
-    let shown: Vec<String> = names
-        .iter()
-        .take(GUESTS_MAX)
-        .map(|name| format!("{name:?}"))
-        .collect();
-    let more = match names.len().saturating_sub(GUESTS_MAX) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    Ok(format!("the store has {}{more}{near}", shown.join(", ")))
 }
 
 /// The name that takes the fewest slips to be typed as `meant`, if they are not more than a third of its letters.

@@ -29,6 +29,7 @@ mod tests;
 
 pub use fence::{Fence, Standing, leave_out_deposed};
 pub use held::Held;
+pub(crate) use names::LEASES;
 pub use standing_by::{Lapsed, StandBy, stand_by};
 pub use taken::{Claim, Lease, LeaseError, LeaseState, Rival};
 

@@ -3,7 +3,7 @@
 use crate::medium::{Medium, MediumError};
 
 /// The folder of all leases on a medium.
-pub(super) const LEASES: &str = "leases";
+pub(crate) const LEASES: &str = "leases";
 /// Bytes of a name that are kept readable; names of files end at 255 on every file system.
 const READABLE_MAX: usize = 150;
 

@@ -30,7 +30,8 @@ pub(super) const WHOLE: Range<u32> = 0..SLOTS_MAX;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct KnownBad {
     pub(super) segments: BTreeMap<SegmentName, BadSlots>,
-    /// Lists that are damaged themselves. Their segments count as bad as a whole.
+    /// Lists that do not read. Their segments count as bad as a whole. Or, alone: what is wrong with the folder, of which then
+    /// nothing is known.
     pub(super) damaged: Vec<Finding>,
 }
 
@@ -59,10 +60,18 @@ impl Store {
 }
 
 impl KnownBad {
-    /// Reads all lists. One that cannot be read stops nobody: then all of its segment counts as bad.
+    /// Reads all lists. One that cannot be read stops nobody: then all of its segment counts as bad. Nor does a folder that cannot
+    /// be read, or something else in its place: then nothing is known.
     pub(super) fn read(medium: &Rc<dyn Medium>) -> Result<Self, StoreError> {
         let mut known = KnownBad::default();
-        for (name, _) in entries::contents(&**medium, BAD, SegmentName::parse)?.own {
+        let lists = match entries::contents(&**medium, BAD, SegmentName::parse) {
+            Ok(lists) => lists.own,
+            Err(error) => {
+                known.damaged.push(Finding::of_read(BAD, None, error)?);
+                return Ok(known);
+            }
+        };
+        for (name, _) in lists {
             match read_list(medium, name) {
                 Ok(Some(slots)) => {
                     known.segments.insert(name, slots);
@@ -71,9 +80,6 @@ impl KnownBad {
                 Ok(None) => {}
                 Err(StoreError::Damaged(finding)) => {
                     known.damaged.push(*finding);
-                    known.segments.insert(name, vec![WHOLE]);
-                }
-                Err(StoreError::Medium(error)) if error.kind != MediumErrorKind::Halted => {
                     known.segments.insert(name, vec![WHOLE]);
                 }
                 Err(error) => return Err(error),
@@ -160,6 +166,26 @@ pub(super) fn write_list(
     }
     let file = TmpFile::create(&**medium)?;
     Ok(files::write_whole(file, BAD, &path, &[&encode(slots)])?)
+}
+
+/// The same, for whom the list is not what matters: what keeps it from being written is a finding on it.
+pub(super) fn try_write_list(
+    medium: &Rc<dyn Medium>,
+    name: SegmentName,
+    slots: &[Range<u32>],
+) -> Result<Option<Finding>, StoreError> {
+    match write_list(medium, name, slots) {
+        Err(StoreError::Medium(error)) => {
+            let what = format!(
+                "the list of bad frames cannot be written: {error}: {}",
+                error.source
+            );
+            let mut finding = Finding::of_read(&bad_path(name), None, error)?;
+            finding.what = what;
+            Ok(Some(finding))
+        }
+        written => written.map(|()| None),
+    }
 }
 
 /// Adds to the list of a segment.

@@ -5,7 +5,10 @@
 
 use std::fmt;
 
-use super::files::TMP;
+use super::files::{
+    BAD, CATALOGUE, CHECKPOINTS, HEADER, LOCK, LOG_BEGUN, LOG_LOCK, SEGMENTS, TMP, TMP_NUMBER_MAX,
+};
+use crate::lease::LEASES;
 use crate::medium::{EntryKind, Medium, MediumError};
 
 /// Something in a directory of a store that no store made.
@@ -55,12 +58,33 @@ pub(super) fn contents<N>(
     Ok(contents)
 }
 
+/// What has the place of one of the store's files or folders and is none, or of what a medium keeps beside its locks.
+pub(super) fn misplaced(medium: &dyn Medium) -> Result<Vec<Stranger>, MediumError> {
+    let belongs = |name: &str| match name {
+        HEADER | LOCK | LOG_LOCK | LOG_BEGUN => Some(EntryKind::File),
+        TMP | SEGMENTS | CHECKPOINTS | CATALOGUE | BAD | LEASES => Some(EntryKind::Directory),
+        name => match name.strip_prefix(LOCK).or_else(|| name.strip_prefix(LOG_LOCK)) {
+            Some(".next") => Some(EntryKind::File),
+            Some(".by") => Some(EntryKind::Directory),
+            _ => None,
+        },
+    };
+    let entries = medium.list("")?.into_iter();
+    let misplaced = entries.filter(|entry| belongs(&entry.name).is_some_and(|kind| kind != entry.kind));
+    Ok(misplaced
+        .map(|entry| Stranger {
+            path: entry.name,
+            kind: entry.kind,
+        })
+        .collect())
+}
+
 /// Files that are being written, or were: their numbers.
 pub(super) fn tmp(medium: &dyn Medium) -> Result<Contents<u64>, MediumError> {
     contents(medium, TMP, |name| {
         let number: u64 = name.parse().ok()?;
-        // `+7` and `007` are numbers too, and not ours.
-        (number.to_string() == name).then_some(number)
+        // `+7` and `007` are numbers too, and not ours; nor is one that no writer comes to.
+        (number.to_string() == name && number <= TMP_NUMBER_MAX).then_some(number)
     })
 }
 

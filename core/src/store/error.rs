@@ -144,10 +144,24 @@ pub enum StoreError {
     NoSuchCheckpoint(String),
     /// Nothing in the store is called this.
     #[error(
-        "no guest is called {0:?}, and no checkpoint has an id that begins so (an id is given by at least {least} digits)",
+        "no guest is called {text:?}, and no checkpoint has an id that begins so (an id is given by at least {least} digits){}",
+        there_are(.guests),
         least = super::names::ID_DIGITS_MIN
     )]
-    NoSuchName(String),
+    NoSuchName {
+        /// What was asked for.
+        text: String,
+        /// The guests there are, quoted, as far as they are listed.
+        guests: Vec<String>,
+    },
+    /// No checkpoint that reads is of a guest of this name.
+    #[error("no guest is called {name:?}{}", there_are(.guests))]
+    NoSuchGuest {
+        /// What was asked for.
+        name: String,
+        /// The guests there are, quoted, as far as they are listed.
+        guests: Vec<String>,
+    },
     /// `GUEST~N` goes back beyond the guest's oldest checkpoint.
     #[error(
         "{text:?}: guest {guest:?} has {}, the newest is {guest:?} or {guest:?}~0",
@@ -161,12 +175,12 @@ pub enum StoreError {
         /// How many checkpoints it has.
         checkpoints: usize,
     },
-    /// More than one checkpoint has an id that starts like this.
-    #[error("{text} could be any of {}: give more digits", choices.join(", "))]
+    /// It could be one checkpoint and another: a guest's name and the beginning of an id, or of several.
+    #[error("{text:?} could be any of these, of which each is called by its own name: {}", choices.join(", "))]
     Ambiguous {
-        /// The digits given.
+        /// What was asked for.
         text: String,
-        /// The ids that start with them, as far as they are told apart, and whose they are.
+        /// Words that mean one of them each, and what that is.
         choices: Vec<String>,
     },
     /// The lock is taken.
@@ -295,6 +309,15 @@ impl StoreError {
             StoreError::Damaged(finding) => Some(finding),
             _ => None,
         }
+    }
+}
+
+/// `; guests: "db", "web"`.
+fn there_are(guests: &[String]) -> String {
+    if guests.is_empty() {
+        "; the store has no checkpoint that reads".to_owned()
+    } else {
+        format!("; guests: {}", guests.join(", "))
     }
 }
 

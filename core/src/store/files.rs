@@ -1,5 +1,6 @@
 //! Names on the medium, and the one way a file comes to be there.
 
+use std::io;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
@@ -31,6 +32,9 @@ pub(super) fn checkpoint_path(id: CheckpointId) -> String {
     format!("{CHECKPOINTS}/{}", id.to_hex())
 }
 
+/// The largest number of a file in `tmp`. No writer ever comes to it; what has a larger one is not of a store.
+pub(super) const TMP_NUMBER_MAX: u64 = (1 << 48) - 1;
+
 pub(super) fn tmp_path(number: u64) -> String {
     format!("{TMP}/{number}")
 }
@@ -49,28 +53,34 @@ pub(super) struct TmpFile<'m> {
 
 impl<'m> TmpFile<'m> {
     /// Takes the number behind the largest there is, so that names depend on nothing but what is there; if another
-    /// writer takes it first, the next.
+    /// writer takes it first, the next. Behind the last number comes the first that is free.
     pub(super) fn create(medium: &'m dyn Medium) -> Result<Self, MediumError> {
         let taken = entries::tmp(medium)?
             .own
             .into_iter()
             .map(|(number, _)| number)
             .max();
-        Self::create_from(medium, taken.map_or(0, |last| last.saturating_add(1))..=u64::MAX)
+        let next = taken.map_or(0, |last| last + 1);
+        match Self::create_from(medium, next..=TMP_NUMBER_MAX)? {
+            Some(file) => Ok(file),
+            None => Self::create_from(medium, 0..=TMP_NUMBER_MAX)?.ok_or_else(all_taken),
+        }
     }
 
     /// Takes this number if it is free, without looking what else there is.
     pub(super) fn create_as(medium: &'m dyn Medium, number: u64) -> Result<Self, MediumError> {
-        match Self::create_from(medium, number..=number) {
-            Err(error) if error.kind == MediumErrorKind::AlreadyExists => Self::create(medium),
-            created => created,
+        match Self::create_from(medium, number..=number)? {
+            Some(file) => Ok(file),
+            None => Self::create(medium),
         }
     }
 
-    /// Takes the first of these numbers that is free.
-    fn create_from(medium: &'m dyn Medium, numbers: RangeInclusive<u64>) -> Result<Self, MediumError> {
-        let (mut number, last) = numbers.into_inner();
-        loop {
+    /// Takes the first of these numbers that is free, if one is.
+    fn create_from(
+        medium: &'m dyn Medium,
+        numbers: RangeInclusive<u64>,
+    ) -> Result<Option<Self>, MediumError> {
+        for number in numbers {
             let path = tmp_path(number);
             let created = match medium.create_new(&path) {
                 // Tools that copy files alone leave empty directories behind.
@@ -82,21 +92,20 @@ impl<'m> TmpFile<'m> {
             };
             match created {
                 Ok(writer) => {
-                    return Ok(TmpFile {
+                    return Ok(Some(TmpFile {
                         medium,
                         path,
                         number,
                         writer: Some(writer),
                         len_bytes: 0,
                         published: false,
-                    });
+                    }));
                 }
-                Err(error) if error.kind == MediumErrorKind::AlreadyExists && number < last => {
-                    number += 1;
-                }
+                Err(error) if error.kind == MediumErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
         }
+        Ok(None)
     }
 
     /// What it is called until it is published.
@@ -145,6 +154,10 @@ impl Drop for TmpFile<'_> {
             let _ = self.medium.remove(&self.path);
         }
     }
+}
+
+fn all_taken() -> MediumError {
+    MediumError::from_io("create", TMP, io::ErrorKind::AlreadyExists.into())
 }
 
 /// Makes a directory of the store that got lost, durably.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::Store;
-use super::files::{LOCK, TMP, TmpFile, tmp_path};
+use super::bad::KnownBad;
+use super::files::{LOCK, LOG_LOCK, TMP, TmpFile, tmp_path};
+use super::verify::damage;
+use super::{Finding, Store, StoreError, Stranger, entries, header};
 use crate::medium::{LockAttempt, LockHolder, LockMode, Medium, MediumError, MediumErrorKind};
 
 /// What a medium did when it was asked to do what a store needs.
@@ -13,10 +15,14 @@ pub struct Probe {
     pub shared_lock: ProbedLock,
     /// Garbage collection keeps all others away.
     pub exclusive_lock: ProbedLock,
+    /// Who adds to the catalogue log keeps others from it.
+    pub log_lock: ProbedLock,
     /// A file is made, written, synced, renamed over another and removed.
     pub file: Result<(), MediumError>,
     /// The names in a directory are synced.
     pub directory: Result<(), MediumError>,
+    /// What has the place of one of the store's files or folders, or of what the medium keeps beside its locks.
+    pub misplaced: Result<Vec<Stranger>, MediumError>,
 }
 
 /// What came of asking for a lock.
@@ -36,21 +42,33 @@ impl Store {
     /// Tries locks, files and directories of a medium that holds a store. What a store has is not touched, and nothing is left
     /// behind; others may find the store locked for a moment.
     pub fn probe(medium: &dyn Medium) -> Probe {
-        let (shared_lock, guard) = lock(medium, LockMode::Shared);
+        let (shared_lock, guard) = lock(medium, LOCK, LockMode::Shared);
         let file = file(medium);
         let directory = medium.sync_dir(TMP);
         drop(guard);
         Probe {
             shared_lock,
-            exclusive_lock: lock(medium, LockMode::Exclusive).0,
+            exclusive_lock: lock(medium, LOCK, LockMode::Exclusive).0,
+            log_lock: lock(medium, LOG_LOCK, LockMode::Exclusive).0,
             file,
             directory,
+            misplaced: entries::misplaced(medium),
         }
+    }
+
+    /// What is wrong with the files that writers go by: the header, the catalogue log, the lists of bad frames. Checkpoints can be
+    /// read in spite of it.
+    pub fn ailments(&self) -> Result<Vec<Finding>, StoreError> {
+        let header = damage(header::check(&self.medium))?.err();
+        let mut found: Vec<Finding> = header.into_iter().collect();
+        found.append(&mut self.review_log()?.findings);
+        found.append(&mut KnownBad::read(&self.medium)?.damaged);
+        Ok(found)
     }
 }
 
-fn lock(medium: &dyn Medium, mode: LockMode) -> (ProbedLock, Option<LockAttempt>) {
-    match medium.try_lock(LOCK, mode, Duration::ZERO) {
+fn lock(medium: &dyn Medium, path: &str, mode: LockMode) -> (ProbedLock, Option<LockAttempt>) {
+    match medium.try_lock(path, mode, Duration::ZERO) {
         Ok(LockAttempt::Held(guard)) if !guard.excludes() => (ProbedLock::Missing, None),
         Ok(held @ LockAttempt::Held(_)) => (ProbedLock::Works, Some(held)),
         Ok(LockAttempt::Busy(holders)) => (ProbedLock::Busy(holders), None),

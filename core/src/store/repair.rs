@@ -218,7 +218,7 @@ impl Store {
         let mut sick = Vec::new();
         for name in suspects {
             let is_needed = needed.contains(&name);
-            match self.examine(name, known.of(name), is_needed, from)? {
+            match self.examine(name, known.of(name), is_needed, from, done)? {
                 Ok(found) => sick.extend(found),
                 Err(in_its_place) if is_needed => done.left.push(in_its_place),
                 Err(_) => {}
@@ -261,6 +261,7 @@ impl Store {
         listed: &[Range<u32>],
         needed: bool,
         from: Option<&Store>,
+        done: &mut Repaired,
     ) -> Result<Result<Option<Sick>, Finding>, StoreError> {
         let opened = damage(SegmentReader::open(&self.medium, name))?;
         if listed.is_empty() && (opened.is_ok() || !needed) {
@@ -275,7 +276,7 @@ impl Store {
             return Ok(Ok(Some(Sick::new(name, slots, still_bad(&segment, listed)?))));
         }
         if !needed {
-            bad::write_list(&self.medium, name, &[])?;
+            done.left.extend(bad::try_write_list(&self.medium, name, &[])?);
             return Ok(Ok(None));
         }
         let slots = self.body(name, from)?.map_or(0, |body| body.digests.len());
@@ -388,7 +389,8 @@ impl Store {
             done.segments += 1;
             done.pages += plan.pages;
         }
-        bad::write_list(&self.medium, sick.name, &plan.left)?;
+        let unlisted = bad::try_write_list(&self.medium, sick.name, &plan.left)?;
+        done.left.extend(unlisted);
         if let Some(first) = plan.left.first() {
             let pages = plan.left.iter().map(|range| range.end - range.start);
             let what = format!(

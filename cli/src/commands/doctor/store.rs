@@ -1,10 +1,10 @@
-//! What a store is, and what its file system does when it is asked to.
+//! What a store is, whether it has what its writers go by, and what its file system does when it is asked to.
 
 use std::path::Path;
 
 use anyhow::Result;
 use revenant_core::medium::{DirectoryMedium, LockHolder, MediumError, MediumErrorKind};
-use revenant_core::store::{BadCounts, Listing, ProbedLock};
+use revenant_core::store::{BadCounts, Finding, FindingKind, Listing, ProbedLock, Stranger};
 use revenant_core::{Medium, Store};
 
 use super::Line;
@@ -22,14 +22,20 @@ pub(super) fn lines(dir: &Path) -> (Vec<Line>, bool) {
             } else {
                 content_line(name, &seen)
             }];
-            lines.extend(probe_lines(&seen.medium));
-            (lines, seen.is_damaged())
+            lines.extend(seen.ailments.iter().map(ailment_line));
+            lines.extend(probe_lines(&seen));
+            let damaged = lines.iter().any(|line| line.status == DAMAGED);
+            (lines, damaged)
         }
         Err(error) => {
             let none = error.downcast_ref::<NoStore>();
             let line = Line {
                 name,
-                status: "missing",
+                status: if none.is_none() && dir.is_dir() {
+                    "failed"
+                } else {
+                    "missing"
+                },
                 found: none.map_or_else(|| format!("{error:#}"), |none| format!("{none:#}")),
                 remedy: none.map_or_else(String::new, NoStore::remedy),
             };
@@ -38,21 +44,20 @@ pub(super) fn lines(dir: &Path) -> (Vec<Line>, bool) {
     }
 }
 
+const DAMAGED: &str = "damaged";
+
 /// A store as it looks without reading pages.
 struct Seen {
     medium: DirectoryMedium,
     listing: Listing,
     bad: BadCounts,
     not_whole: usize,
-    has_header: bool,
+    ailments: Vec<Finding>,
 }
 
 impl Seen {
     fn is_damaged(&self) -> bool {
-        !self.has_header
-            || !self.listing.damaged.is_empty()
-            || self.bad != BadCounts::default()
-            || self.not_whole > 0
+        !self.listing.damaged.is_empty() || self.bad != BadCounts::default() || self.not_whole > 0
     }
 }
 
@@ -62,22 +67,39 @@ fn look(dir: &Path) -> Result<Seen> {
     listing.damaged.extend(store.lost()?);
     Ok(Seen {
         medium: DirectoryMedium::open(dir)?,
-        has_header: dir.join(Store::HEADER).exists(),
         not_whole: store
             .not_whole(listing.checkpoints.iter().map(|info| info.id))?
             .len(),
         bad: store.known_bad()?,
+        ailments: store.ailments()?,
         listing,
     })
+}
+
+/// Something that writers go by.
+fn ailment_line(finding: &Finding) -> Line {
+    Line {
+        name: format!("store: {}", finding.path),
+        status: if finding.kind == FindingKind::Denied {
+            "failed"
+        } else {
+            DAMAGED
+        },
+        found: finding.what.clone(),
+        remedy: match finding.kind {
+            FindingKind::NotAFile => "take it away: no command does".to_owned(),
+            FindingKind::Denied => "give its owner's rights to who works with the store".to_owned(),
+            FindingKind::Damaged | FindingKind::Unreadable => "revenant verify --repair".to_owned(),
+        },
+    }
 }
 
 fn damage_line(name: String, seen: &Seen) -> Line {
     Line {
         name,
-        status: "damaged",
+        status: DAMAGED,
         found: format!(
-            "{}{} of {} not whole, {}, {}, {}",
-            if seen.has_header { "" } else { "no header, " },
+            "{} of {} not whole, {}, {}, {}",
             seen.not_whole,
             counted(seen.listing.checkpoints.len(), "checkpoint"),
             counted(seen.listing.damaged.len(), "damaged or lost manifest"),
@@ -102,11 +124,13 @@ fn content_line(name: String, seen: &Seen) -> Line {
     }
 }
 
-fn probe_lines(medium: &DirectoryMedium) -> Vec<Line> {
+fn probe_lines(seen: &Seen) -> Vec<Line> {
+    let medium = &seen.medium;
     let probe = Store::probe(medium);
-    vec![
+    let mut lines = vec![
         lock_line("store: lock shared", &probe.shared_lock),
         lock_line("store: lock exclusive", &probe.exclusive_lock),
+        lock_line("store: lock of the log", &probe.log_lock),
         medium_line(
             "store: files",
             "made, written, synced, renamed over another, removed",
@@ -123,7 +147,25 @@ fn probe_lines(medium: &DirectoryMedium) -> Vec<Line> {
                     .to_owned(),
             }
         },
-    ]
+    ];
+    match probe.misplaced {
+        Ok(misplaced) => {
+            let is_told = |path: &str| seen.ailments.iter().any(|finding| finding.path == path);
+            let untold = misplaced.iter().filter(|found| !is_told(&found.path));
+            lines.extend(untold.map(misplaced_line));
+        }
+        Err(error) => lines.push(failed("store: names", &error)),
+    }
+    lines
+}
+
+fn misplaced_line(found: &Stranger) -> Line {
+    Line {
+        name: format!("store: {}", found.path),
+        status: "failed",
+        found: format!("{} is in the place of what the store keeps there", found.kind),
+        remedy: "take it away: no command does".to_owned(),
+    }
 }
 
 fn lock_line(name: &str, lock: &ProbedLock) -> Line {

@@ -20,7 +20,7 @@ use super::at::{Access, At};
 use super::leased;
 use super::notes::{Note, Notes, Role};
 use crate::clock::{Clock, SystemClock};
-use crate::medium::{LockAttempt, LockMode, MediumError, MediumLock};
+use crate::medium::{LockAttempt, LockMode, MediumError, MediumErrorKind, MediumLock};
 use crate::units::Timestamp;
 
 /// How long to sleep before asking again, at first and at most.
@@ -66,7 +66,7 @@ struct Applicant<'a> {
 impl Applicant<'_> {
     fn shared(&self) -> io::Result<LockAttempt> {
         // If the turnstile was never made nobody waits behind it.
-        let turn = self.wait_for(&self.turnstile(), false)?;
+        let turn = self.turn(false)?;
         if matches!(turn, Try::Taken) {
             return Ok(self.busy());
         }
@@ -82,7 +82,7 @@ impl Applicant<'_> {
     fn exclusive(&self) -> io::Result<LockAttempt> {
         let mut tried = self.attempt(self.path, true)?;
         if matches!(tried, Try::Taken) && self.patience.left().is_some() {
-            let turn = self.wait_for(&self.turnstile(), true)?;
+            let turn = self.turn(true)?;
             if matches!(turn, Try::Taken) {
                 return Ok(self.busy());
             }
@@ -102,8 +102,13 @@ impl Applicant<'_> {
         }
     }
 
-    fn turnstile(&self) -> String {
-        format!("{}.next", self.path)
+    /// Passes the turnstile, or takes it. It makes waiting fair and excludes nobody: where it is not to be had, because something
+    /// else has its place or it may not be opened, nobody is stopped.
+    fn turn(&self, make: bool) -> io::Result<Try> {
+        match self.wait_for(&format!("{}.next", self.path), make) {
+            Err(error) if MediumErrorKind::of(&error) != MediumErrorKind::Exhausted => Ok(Try::Missing),
+            tried => tried,
+        }
     }
 
     fn busy(&self) -> LockAttempt {

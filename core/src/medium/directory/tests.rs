@@ -273,3 +273,27 @@ fn notes_are_not_written_through_a_link() {
     assert!(lock.is_some(), "a lock needs no note");
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
 }
+
+#[test]
+fn whatever_has_the_place_of_the_turnstile_locks_exclude_and_are_waited_for() {
+    for strange in STRANGE {
+        let (dir, medium) = medium();
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        plant(medium.root(), &victim);
+        fs::rename(medium.root().join(strange), medium.root().join("lock.next")).unwrap();
+        let shared = try_lock(&medium, LockMode::Shared, Duration::ZERO).held();
+        assert!(shared.is_some(), "{strange}");
+        let waited = try_lock(&medium, LockMode::Exclusive, Duration::from_millis(20));
+        assert!(waited.held().is_none(), "{strange} does away with the lock");
+        let root = medium.root().to_owned();
+        let waiter = thread::spawn(move || {
+            let medium = DirectoryMedium::open(root).unwrap();
+            let taken = try_lock(&medium, LockMode::Exclusive, Duration::from_secs(60));
+            assert!(taken.held().is_some());
+        });
+        drop(shared);
+        waiter.join().unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+    }
+}

@@ -174,6 +174,33 @@ fn strangers_are_named_and_in_nobodys_way() {
 }
 
 #[test]
+fn numbers_of_unfinished_files_begin_again_behind_the_last() {
+    let (image, done) = small_store();
+    let last = (1_u64 << 48) - 1;
+    for numbers in [&[last][..], &[last - 1], &[last, 0, 1], &[last, u64::MAX]] {
+        let medium = MemoryMedium::holding(&image);
+        for number in numbers {
+            medium.set(&format!("tmp/{number}"), b"unfinished".to_vec());
+        }
+        let store = store_on(medium.clone(), options(0));
+        let mut staging = store.begin(new("late", None)).unwrap();
+        put(&mut staging, &[(0, 0, 991)]).unwrap();
+        let id = staging.commit().unwrap().id;
+        assert_holds(&store, id, &Memory::from([(0, (0, 991))]));
+        let gone: Vec<_> = done.iter().map(|(id, _)| *id).take(1).collect();
+        store.remove(&gone, CollectOptions::default()).unwrap();
+        for number in numbers {
+            let is_remains = *number <= last;
+            assert_eq!(
+                medium.get(&format!("tmp/{number}")).is_none(),
+                is_remains,
+                "{number}"
+            );
+        }
+    }
+}
+
+#[test]
 fn damage_to_one_page_names_the_checkpoints_that_have_it() {
     let (image, done) = small_store();
     // The first segment: guest a's first checkpoint and the increment on it need all of it, guest b shares a page.

@@ -253,7 +253,10 @@ fn what_cannot_be_stored_is_refused_by_name() {
         store.read(nowhere),
         Err(StoreError::NoSuchCheckpoint(_))
     ));
-    assert!(matches!(store.resolve("090909"), Err(StoreError::NoSuchName(_))));
+    assert!(matches!(
+        store.resolve("090909"),
+        Err(StoreError::NoSuchName { .. })
+    ));
 
     let mut staging = store.begin(new("g", None)).unwrap();
     put(&mut staging, &[(5, 0, 1)]).unwrap();
