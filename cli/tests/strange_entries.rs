@@ -375,7 +375,10 @@ fn a_repair_heals_although_it_cannot_note_it() {
     assert_eq!(repaired.status, Some(3), "{repaired:?}");
     let said = String::from_utf8_lossy(&repaired.stdout);
     assert!(said.contains("not healed: bad"), "{repaired:?}");
-    assert_eq!(revenant(&store, &["export", "-o", "-", "sound"]).stdout, world.sound);
+    assert_eq!(
+        revenant(&store, &["export", "-o", "-", "sound"]).stdout,
+        world.sound
+    );
     fs::remove_file(store.join("bad")).unwrap();
     let verified = revenant(&store, &["verify"]);
     assert_eq!(verified.status, Some(0), "{verified:?}");

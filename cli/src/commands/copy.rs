@@ -34,8 +34,8 @@ pub(crate) fn copy(args: &CopyArgs) -> Result<Outcome> {
 }
 
 fn said(args: &CopyArgs, info: &CheckpointInfo, what: &str) -> Result<Outcome> {
-    if args.json {
-        print_json(&super::catalogue::info_json(info))?;
+    let told = if args.json {
+        print_json(&super::catalogue::info_json(info))
     } else {
         print(&format!(
             "{}  {}  {what}, {} pages ({} new), {} stored\n",
@@ -44,7 +44,8 @@ fn said(args: &CopyArgs, info: &CheckpointInfo, what: &str) -> Result<Outcome> {
             info.pages,
             info.new_pages,
             bytes(info.stored_bytes)
-        ))?;
-    }
+        ))
+    };
+    told.with_context(|| super::exchange::committed(info))?;
     Ok(Outcome::Done)
 }

@@ -66,11 +66,12 @@ pub(crate) fn checkpoint(args: &CheckpointArgs) -> Result<Outcome> {
     .with_context(|| format!("cannot checkpoint {name}"))?;
     made.keep();
     super::heal(&store);
-    if args.json {
-        print_json(&captured_json(&captured))?;
+    let told = if args.json {
+        print_json(&captured_json(&captured))
     } else {
-        print(&captured_text(&captured))?;
-    }
+        print(&captured_text(&captured))
+    };
+    told.with_context(|| super::exchange::committed(&captured.checkpoint))?;
     Ok(Outcome::Done)
 }
 
