@@ -7,7 +7,7 @@ use revenant_core::Store;
 use revenant_core::guest::{MemoryLayout, Space};
 use revenant_core::store::{
     CatalogueLog, CheckpointId, CheckpointInfo, Difference, DiskInfo, Finding, FindingKind, RecordChange,
-    RecordSummary, Repaired, Survey, Verification,
+    RecordSummary, Repaired, StoreError, Survey, Verification,
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
@@ -107,7 +107,12 @@ fn disks_size(info: &CheckpointInfo) -> String {
 
 pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
-    let survey = store.survey(store.resolve(&args.id)?)?;
+    let look = || store.survey(store.resolve(&args.id)?);
+    let survey = match look() {
+        // Pruned between the two: the name stands for another now.
+        Err(StoreError::NoSuchCheckpoint(_)) => look()?,
+        survey => survey?,
+    };
     let info = survey.info();
     if args.json {
         print_json(&Shown(&survey))?;
@@ -184,8 +189,11 @@ impl Serialize for Layout<'_> {
 pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
     let wait = args.store.wait.unwrap_or(WAIT_TO_READ);
     let store = open_interruptible(&args.store.store, wait)?;
-    let id = args.id.as_deref().map(|name| store.resolve(name)).transpose()?;
-    let mut seen = store.verify(id)?;
+    let mut seen = {
+        let _held = store.hold("verify the store")?;
+        let id = args.id.as_deref().map(|name| store.resolve(name)).transpose()?;
+        store.verify(id)?
+    };
     let mut repaired = None;
     if args.repair {
         let done = repair(&store, args)?;
@@ -349,6 +357,7 @@ fn log_json(log: &CatalogueLog) -> Value {
 
 pub(crate) fn diff(args: &DiffArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
+    let _held = store.hold("read the store")?;
     let (a, b) = (store.resolve(&args.a)?, store.resolve(&args.b)?);
     let difference = store.diff(a, b)?;
     if args.json {

@@ -11,6 +11,8 @@ use crate::output::{bytes, escaped, instant, print, print_json};
 pub(crate) fn copy(args: &CopyArgs) -> Result<Outcome> {
     let wait = args.store.wait.unwrap_or(WAIT_TO_READ);
     let source = open_interruptible(&args.store.store, wait)?;
+    // What the name stands for is not pruned before it is read.
+    let held = source.hold("read the store")?;
     let id = source.resolve(&args.id)?;
     let (target, made) = open_for_writing(&args.to, args.make, |dir| open_interruptible(dir, wait))?;
     let about = || format!("cannot copy {id} to {}", args.to.display());
@@ -28,6 +30,7 @@ pub(crate) fn copy(args: &CopyArgs) -> Result<Outcome> {
         }
     }
     let copy = target.copy_from(&source, id).with_context(about)?;
+    drop(held);
     made.keep();
     heal(&target);
     said(args, &copy, "copied")

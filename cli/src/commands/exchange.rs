@@ -131,6 +131,7 @@ fn open_input(path: &Path) -> io::Result<File> {
 
 pub(crate) fn export(args: &ExportArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
+    let _held = store.hold("read the store")?;
     let id = store.resolve(&args.id)?;
     let mut reader = store.read(id)?;
     warn_unless_guarded(&store);
