@@ -174,7 +174,7 @@ pub enum StoreError {
         checkpoints: usize,
     },
     /// It could be one checkpoint and another: a guest's name and the beginning of an id, or of several.
-    #[error("{text:?} could be any of these, of which each is called by its own name: {}", choices.join(", "))]
+    #[error("{text:?} could be any of these, say which: {}", choices.join(", "))]
     Ambiguous {
         /// What was asked for.
         text: String,
