@@ -14,8 +14,10 @@ use revenant_experiments::run::Shard;
 /// Checkpoint, store, verify and restore virtual machines; experiment with their failures.
 #[derive(Debug, Parser)]
 #[command(name = "revenant", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 damage found, \
-4 a store or results that others have locked, 128 + N stopped by signal N.")]
+#[command(
+    after_help = "Exit status: 0 done, 1 failed (also for want of a permission), 2 wrong usage, 3 damage found, \
+4 a store or results that others have locked, 128 + N stopped by signal N."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

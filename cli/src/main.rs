@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use revenant_core::store::StoreError;
+use revenant_core::store::{FindingKind, StoreError};
 use revenant_experiments::RunError;
 
 use crate::args::Cli;
@@ -82,7 +82,11 @@ fn status(error: &anyhow::Error) -> ExitCode {
         let mut causes = error.chain();
         causes.any(|cause| cause.downcast_ref::<StoreError>().is_some_and(is))
     };
-    if any(|cause| cause.finding().is_some()) {
+    if any(|cause| {
+        cause
+            .finding()
+            .is_some_and(|finding| finding.kind != FindingKind::Denied)
+    }) {
         ExitCode::from(3)
     } else if any(|cause| matches!(cause, StoreError::Busy { .. })) || is_busy_run(error) {
         ExitCode::from(4)

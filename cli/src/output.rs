@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::{Duration, UNIX_EPOCH};
 
+use anyhow::{Context, Result};
 use revenant_core::Timestamp;
 pub(crate) use revenant_core::quantity::counted;
 
@@ -20,12 +21,12 @@ const NAME_CHARS_MAX: usize = 40;
 const SET_IN: &str = "  ";
 
 /// Writes lines to standard output; a reader that went away (`| head`) ends the output quietly.
-pub(crate) fn print(text: &str) -> io::Result<()> {
+pub(crate) fn print(text: &str) -> Result<()> {
     write_out(&escape(text, |c| !matches!(c, '\n' | '\t') && is_active(c)))
 }
 
 /// Prints a JSON document, pretty, with a final line feed, as it comes to be: it may be long.
-pub(crate) fn print_json(value: &impl serde::Serialize) -> io::Result<()> {
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let mut stdout = io::BufWriter::new(io::stdout().lock());
     let written = serde_json::to_writer_pretty(EscapedJson(&mut stdout), value).map_err(io::Error::from);
     unless_closed(
@@ -61,15 +62,15 @@ impl<W: io::Write> io::Write for EscapedJson<W> {
     }
 }
 
-fn write_out(text: &str) -> io::Result<()> {
+fn write_out(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
     unless_closed(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
 }
 
-fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+fn unless_closed(written: io::Result<()>) -> Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
+        other => other.context("cannot write to standard output"),
     }
 }
 

@@ -7,6 +7,7 @@
 //! | block device | refused | written through, synced |
 //! | character device, FIFO, open descriptor | written through | the same |
 //! | directory, socket | refused | refused |
+//! | anything inside the store, a standard output that is closed | refused | refused |
 //!
 //! A file is written beside its name and gets it when it is whole and durable: a failed export must not cost the user
 //! what had the name before. Nothing but a regular file is ever replaced.
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::fs::{CWD, OFlags, RenameFlags, fcntl_getfl, renameat_with};
 use rustix::io::Errno;
 
 use crate::interrupt;
@@ -48,15 +49,18 @@ pub(crate) enum Target {
 impl Target {
     /// Opens what `path` names; `-` is standard output. Signals are watched for while a file is written: a pipe or a
     /// device leaves nothing to clean up.
-    pub(crate) fn open(path: &Path, force: bool) -> Result<Target> {
+    pub(crate) fn open(path: &Path, force: bool, store: &Path) -> Result<Target> {
         if path == Path::new("-") {
-            return Ok(Target::Through(standard_output()?));
+            return open_standard_output();
         }
         let shown = path.display();
         if path.as_os_str().as_bytes().ends_with(b"/") {
             bail!("{shown} names no file");
         }
         let place = resolve(path).with_context(|| format!("cannot follow {shown}"))?;
+        if is_within(store, folder(&place.path)) {
+            bail!("{shown} is in the store, where nothing but the store's own files may be written");
+        }
         match place.found {
             Found::Nothing => StagedFile::create(place.path, None).map(Target::Staged),
             Found::Regular(_) if !force => bail!("{shown} exists (give --force to replace it)"),
@@ -67,7 +71,7 @@ impl Target {
             // O_EXCL: not while it is mounted, or otherwise held.
             Found::Block => through(&place.path, OFlags::EXCL),
             Found::Stream => through(&place.path, OFlags::empty()),
-            Found::StandardOutput => Ok(Target::Through(standard_output()?)),
+            Found::StandardOutput => open_standard_output(),
             Found::Directory => bail!("{shown} is a directory, expected a file"),
             Found::Socket => bail!("{shown} is a socket, which cannot be written like a file"),
         }
@@ -115,6 +119,25 @@ impl Write for Target {
 /// Not through `io::stdout`, which would look for the ends of lines in it.
 fn standard_output() -> io::Result<File> {
     Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
+}
+
+fn open_standard_output() -> Result<Target> {
+    let file = standard_output()?;
+    // A descriptor that was closed when the process began the runtime opens for reading and writing on the null device.
+    let is_both = fcntl_getfl(&file).is_ok_and(|flags| flags.contains(OFlags::RDWR));
+    let device = file.metadata()?;
+    if is_both && device.file_type().is_char_device() && device.rdev() == fs::metadata("/dev/null")?.rdev() {
+        bail!("standard output is closed (give --output /dev/null to throw away what is written)");
+    }
+    Ok(Target::Through(file))
+}
+
+/// Is the folder this store's, or below it, whatever path leads there?
+fn is_within(store: &Path, folder: &Path) -> bool {
+    let identity = |path: &Path| fs::metadata(path).ok().map(|there| (there.dev(), there.ino()));
+    let store = identity(store);
+    let real = fs::canonicalize(folder);
+    real.is_ok_and(|folder| store.is_some() && folder.ancestors().any(|above| identity(above) == store))
 }
 
 fn through(path: &Path, flags: OFlags) -> Result<Target> {

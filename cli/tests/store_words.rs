@@ -230,7 +230,11 @@ fn an_unknown_guest_is_told_which_there_are() {
     assert!(!far.stderr.contains("did you mean"), "{far:?}");
     let empty = world.path("empty");
     says(&revenant(&empty, &["init"]), 0, &[]);
-    says(&revenant(&empty, &["show", "web1"]), 1, &["has no checkpoint that reads"]);
+    says(
+        &revenant(&empty, &["show", "web1"]),
+        1,
+        &["has no checkpoint that reads"],
+    );
 }
 
 #[test]

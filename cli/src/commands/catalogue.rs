@@ -6,7 +6,7 @@ use anyhow::Result;
 use revenant_core::guest::{MemoryLayout, Space};
 use revenant_core::store::{
     CheckpointId, CheckpointInfo, Difference, DiskInfo, Finding, FindingKind, RecordChange, RecordSummary,
-    Survey,
+    StoreError, Survey,
 };
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
@@ -119,7 +119,12 @@ fn disks_size(info: &CheckpointInfo) -> String {
 
 pub(crate) fn show(args: &ShowArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
-    let survey = store.survey(resolve(&store, &args.id)?)?;
+    let look = || anyhow::Ok(store.survey(resolve(&store, &args.id)?));
+    let survey = match look()? {
+        // Pruned between the two: the name stands for another now.
+        Err(StoreError::NoSuchCheckpoint(_)) => look()??,
+        survey => survey?,
+    };
     let info = survey.info();
     if args.json {
         print_json(&Shown(&survey))?;
@@ -210,6 +215,7 @@ impl Serialize for Layout<'_> {
 
 pub(crate) fn diff(args: &DiffArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
+    let _held = store.hold("read the store")?;
     let (a, b) = (resolve(&store, &args.a)?, resolve(&store, &args.b)?);
     let difference = store.diff(a, b)?;
     if args.json {

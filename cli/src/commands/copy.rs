@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Error, Result, bail};
 use revenant_core::Store;
-use revenant_core::store::{CheckpointId, CheckpointInfo, CopyError, Finding, Standing, StoreError};
+use revenant_core::store::{CheckpointId, CheckpointInfo, CopyError, Finding, Hold, Standing, StoreError};
 use serde_json::{Value, json};
 
 use super::catalogue::{finding_json, info_json, outcome, report};
@@ -22,13 +22,19 @@ pub(crate) fn copy(args: &CopyArgs) -> Result<Outcome> {
     }
     let wait = args.store.wait.unwrap_or(WAIT_TO_READ);
     let source = open_interruptible(&args.store.store, wait)?;
+    // What a name stands for is not pruned before it is read.
+    let held = source.hold("read the store")?;
     match (&args.guest, &args.id) {
-        (Some(guest), _) => copy_all(args, &source, &known_guest(&source, guest)?),
-        (None, id) => copy_one(
-            args,
-            &source,
-            resolve(&source, id.as_deref().unwrap_or_default())?,
-        ),
+        (Some(guest), _) => {
+            let guest = known_guest(&source, guest)?;
+            // Of a whole row some may go meanwhile: a prune need not wait for all of it.
+            drop(held);
+            copy_all(args, &source, &guest)
+        }
+        (None, id) => {
+            let id = resolve(&source, id.as_deref().unwrap_or_default())?;
+            copy_one(args, &source, id, held)
+        }
     }
 }
 
@@ -39,7 +45,7 @@ fn open_target(args: &CopyArgs) -> Result<(Store, NewStore)> {
     })
 }
 
-fn copy_one(args: &CopyArgs, source: &Store, id: CheckpointId) -> Result<Outcome> {
+fn copy_one(args: &CopyArgs, source: &Store, id: CheckpointId, held: Hold) -> Result<Outcome> {
     let (target, made) = open_target(args)?;
     let about = || format!("cannot copy {id} to {}", args.to.display());
     if !args.force {
@@ -66,6 +72,7 @@ fn copy_one(args: &CopyArgs, source: &Store, id: CheckpointId) -> Result<Outcome
         }
     }
     let copy = target.copy_from(source, id).with_context(about)?;
+    drop(held);
     made.keep();
     warn_of_log(&target);
     heal(&target);
@@ -73,11 +80,12 @@ fn copy_one(args: &CopyArgs, source: &Store, id: CheckpointId) -> Result<Outcome
 }
 
 fn said(args: &CopyArgs, info: &CheckpointInfo, what: &str) -> Result<Outcome> {
-    if args.json {
-        print_json(&info_json(info))?;
+    let told = if args.json {
+        print_json(&info_json(info))
     } else {
-        print(&line(info, what))?;
-    }
+        print(&line(info, what))
+    };
+    told.with_context(|| super::exchange::committed(info))?;
     Ok(Outcome::Done)
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use revenant_core::Store;
 use revenant_core::restore::restore_disk;
-use revenant_core::store::CheckpointReader;
+use revenant_core::store::{CheckpointInfo, CheckpointReader};
 use revenant_xen_format::{
     GuestName, ImageSink, ImportOptions, Imported, Trailing, UNNAMED, export as write_save_file,
     import as read_save_file, put_sparse, write_elf, write_raw,
@@ -52,8 +52,8 @@ pub(crate) fn import(args: &ImportArgs) -> Result<Outcome> {
     let info = &imported.info;
     tell_of(&imported);
     tell_of_namesakes(&store, &imported)?;
-    if args.json {
-        print_json(&super::catalogue::info_json(info))?;
+    let told = if args.json {
+        print_json(&super::catalogue::info_json(info))
     } else {
         print(&format!(
             "{}  {}  {} ({} zero, {} new), {} stored\n",
@@ -63,9 +63,18 @@ pub(crate) fn import(args: &ImportArgs) -> Result<Outcome> {
             info.zero_pages,
             info.new_pages,
             bytes(info.stored_bytes)
-        ))?;
-    }
+        ))
+    };
+    told.with_context(|| committed(info))?;
     Ok(Outcome::Done)
+}
+
+/// What was done although it could not be told where it was to be.
+pub(super) fn committed(info: &CheckpointInfo) -> String {
+    format!(
+        "checkpoint {} was committed, but that could not be told",
+        info.id.to_hex()
+    )
 }
 
 /// What is not as with a plain file of `xl save`.
@@ -130,10 +139,11 @@ fn open_input(path: &Path) -> io::Result<File> {
 
 pub(crate) fn export(args: &ExportArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
+    let _held = store.hold("read the store")?;
     let id = resolve(&store, &args.id)?;
     let mut reader = store.read(id)?;
     warn_unless_guarded(&store);
-    let mut target = Target::open(&args.output, args.force)?;
+    let mut target = Target::open(&args.output, args.force, &args.store.store)?;
     let bar = bytes_bar(None, "export");
     let mut sink = Sparse {
         target: &mut target,

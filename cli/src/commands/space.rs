@@ -1,6 +1,6 @@
 //! What takes space in a store, and giving it back.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use revenant_core::store::{
     CheckpointId, CheckpointInfo, CollectOptions, Finding, Pruned, Retention, Scope, Stats,
 };
@@ -39,10 +39,13 @@ pub(crate) fn prune(args: &PruneArgs) -> Result<Outcome> {
     let pruned = store.prune(&retention, options);
     warn_of_log(&store);
     let pruned = pruned?;
-    if args.json {
-        print_json(&pruned_json(&pruned, args.dry_run))?;
+    let written = if args.json {
+        print_json(&pruned_json(&pruned, args.dry_run))
     } else {
-        print(&told(&pruned, args.dry_run))?;
+        print(&told(&pruned, args.dry_run))
+    };
+    written.context("the prune came to its end, but its report could not be written")?;
+    if !args.json {
         report(&pruned.collected.damaged_left);
         for undone in &pruned.collected.undone {
             tell("not done", &undone.to_string());

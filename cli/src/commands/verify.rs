@@ -23,8 +23,11 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
     let store = open_interruptible(&args.store.store, wait)?;
     let from = args.from.as_deref().map(|dir| other_store(dir, args));
     let from = from.transpose()?;
-    let id = args.id.as_deref().map(|name| resolve(&store, name)).transpose()?;
-    let mut seen = store.verify(id)?;
+    let mut seen = {
+        let _held = store.hold("verify the store")?;
+        let id = args.id.as_deref().map(|name| resolve(&store, name)).transpose()?;
+        store.verify(id)?
+    };
     let mut repaired = None;
     if args.repair {
         let done = store.repair(from.as_ref())?;

@@ -126,8 +126,8 @@ pub enum StoreError {
         /// The directory that is not empty.
         dir: &'static str,
     },
-    /// A file is of another format version.
-    #[error("{path} has format version {found}, this program reads version {supported}")]
+    /// A file is of another format version, or of this one with flags that are not known.
+    #[error("{path} {}", unknown_format(*found, *supported))]
     Version {
         /// The file.
         path: String,
@@ -136,8 +136,8 @@ pub enum StoreError {
         /// What is understood here.
         supported: u32,
     },
-    /// Bytes that were needed are damaged.
-    #[error("damaged: {0}")]
+    /// Bytes that were needed are damaged, or a file that was needed does not read.
+    #[error("{}: {}", verdict(.0), .0)]
     Damaged(Box<Finding>),
     /// No checkpoint has this id.
     #[error("no checkpoint {0}")]
@@ -176,7 +176,7 @@ pub enum StoreError {
         checkpoints: usize,
     },
     /// It could be one checkpoint and another: a guest's name and the beginning of an id, or of several.
-    #[error("{text:?} could be any of these, of which each is called by its own name: {}", choices.join(", "))]
+    #[error("{text:?} could be any of these, say which: {}", choices.join(", "))]
     Ambiguous {
         /// What was asked for.
         text: String,
@@ -309,6 +309,24 @@ impl StoreError {
             StoreError::Damaged(finding) => Some(finding),
             _ => None,
         }
+    }
+}
+
+fn verdict(finding: &Finding) -> &'static str {
+    match finding.kind {
+        FindingKind::Denied => "denied",
+        FindingKind::Damaged | FindingKind::Unreadable | FindingKind::NotAFile => "damaged",
+    }
+}
+
+/// What a version, or what is said in it, is that is not known here.
+pub(super) fn unknown_format(found: u32, supported: u32) -> String {
+    if found == supported {
+        format!(
+            "has flags or an authentication, which this program does not know in format version {supported}"
+        )
+    } else {
+        format!("has format version {found}, this program reads version {supported}")
     }
 }
 

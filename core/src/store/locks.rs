@@ -26,7 +26,24 @@ impl StoreLock {
     }
 }
 
+/// Keeps garbage collection away as long as it lives.
+#[derive(Debug)]
+#[must_use = "dropped, it keeps nobody away"]
+pub struct Hold {
+    _lock: Rc<StoreLock>,
+}
+
 impl Store {
+    /// Shares the store from here on, so that what a name stands for is still there when it is read. A reader or staging of this
+    /// store shares it as well.
+    ///
+    /// # Errors
+    /// [`Busy`](StoreError::Busy); those of the medium.
+    pub fn hold(&self, operation: &'static str) -> Result<Hold, StoreError> {
+        let lock = self.share(operation)?;
+        Ok(Hold { _lock: lock })
+    }
+
     /// False once something was read on a medium that has no locks: nothing kept a garbage collection away meanwhile.
     pub fn is_guarded(&self) -> bool {
         self.guarded.get()

@@ -69,6 +69,7 @@ pub use error::{Finding, FindingKind, StoreError};
 pub use guest_name::{GUEST_NAME_BYTES_MAX, GuestNameFault, check_guest_name};
 pub use id::{CheckpointId, ParseIdError};
 pub use info::{CheckpointInfo, DiskInfo, Listing, NewCheckpoint, StoreOptions};
+pub use locks::Hold;
 pub use manifest::RecordSummary;
 pub use probe::{Probe, ProbedLock};
 pub use reader::CheckpointReader;

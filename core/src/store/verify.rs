@@ -351,7 +351,10 @@ impl Verifier<'_> {
                 lists.entry(name).or_default();
             }
         }
-        lists.retain(|&name, slots| slots != known.of(name) || !known.damaged.is_empty());
+        // Where the folder does not read there may be none to clear.
+        let is_list = |finding: &Finding| finding.path != files::BAD;
+        let any_damaged = known.damaged.iter().any(is_list);
+        lists.retain(|&name, slots| slots != known.of(name) || any_damaged);
         if !lists.is_empty() {
             self.store.check_writable()?;
         }

@@ -70,11 +70,12 @@ pub(crate) fn checkpoint(args: &CheckpointArgs) -> Result<Outcome> {
     made.keep();
     super::warn_of_log(&store);
     super::heal(&store);
-    if args.json {
-        print_json(&captured_json(&captured))?;
+    let told = if args.json {
+        print_json(&captured_json(&captured))
     } else {
-        print(&captured_text(&captured))?;
-    }
+        print(&captured_text(&captured))
+    };
+    told.with_context(|| super::exchange::committed(&captured.checkpoint))?;
     Ok(Outcome::Done)
 }
 

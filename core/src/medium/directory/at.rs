@@ -188,7 +188,8 @@ fn kind(found: &Stat) -> EntryKind {
     }
 }
 
-/// Of what is there but not as it should be the kernel speaks in riddles ("too many levels of symbolic links"): says what it is.
+/// Of what is there but not as it should be the kernel speaks in riddles ("too many levels of symbolic links"): says what it is,
+/// and of what may not be opened whose it is.
 fn explained(dir: BorrowedFd<'_>, name: &str, error: Errno, expected: EntryKind) -> io::Error {
     if matches!(
         error,
@@ -196,6 +197,13 @@ fn explained(dir: BorrowedFd<'_>, name: &str, error: Errno, expected: EntryKind)
     ) && let Ok(found) = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
     {
         return unexpected(kind(&found), expected);
+    }
+    if error == Errno::ACCESS
+        && let Ok(found) = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+    {
+        let (user, group, mode) = (found.st_uid, found.st_gid, found.st_mode & 0o7777);
+        let why = format!("permission denied: it is of user {user} and group {group}, with mode {mode:03o}");
+        return io::Error::new(io::ErrorKind::PermissionDenied, why);
     }
     error.into()
 }

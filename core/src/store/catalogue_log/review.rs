@@ -6,6 +6,7 @@ use super::entry::{Entry, Kind};
 use super::file::LogFile;
 use super::{Alive, CatalogueRoot, End, log_path, lost};
 use crate::store::entries::Contents;
+use crate::store::error::unknown_format;
 use crate::store::files::CATALOGUE;
 use crate::store::{CheckpointId, Finding, Remains, Store, StoreError, Stranger, verify};
 use crate::units::Timestamp;
@@ -152,7 +153,7 @@ impl Store {
                     found,
                     supported,
                 }) => {
-                    let what = format!("format version {found}, this program reads version {supported}");
+                    let what = unknown_format(found, supported);
                     review.findings.push(Finding::new(path, 8, what));
                     before = None;
                     continue;

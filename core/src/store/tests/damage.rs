@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::memory::MemoryMedium;
 use super::support::*;
 use crate::guest::StateRecord;
+use crate::store::id::digest;
 use crate::store::{CheckpointId, CollectOptions, Finding, Retention, Scope, Store, StoreError};
 
 type Image = BTreeMap<String, Vec<u8>>;
@@ -197,6 +198,27 @@ fn numbers_of_unfinished_files_begin_again_behind_the_last() {
                 "{number}"
             );
         }
+    }
+}
+
+#[test]
+fn what_a_log_has_that_is_not_known_is_called_what_it_is() {
+    let (image, _) = small_store();
+    for (at, said) in [(8, "format version 0"), (12, "flags"), (16, "authentication")] {
+        let mut image = image.clone();
+        let (path, log) = image
+            .iter_mut()
+            .find(|(path, _)| path.starts_with("catalogue/"))
+            .unwrap();
+        let (path, end) = (path.clone(), log.len() - 16);
+        // Byte 16 stands for the authentication, which is the last before the digest.
+        log[if at == 16 { end - 4 } else { at }] ^= 1;
+        let digest = digest(&log[..end]);
+        log[end..].copy_from_slice(&digest);
+        let seen = open(&image).unwrap().verify(None).unwrap();
+        let finding = seen.findings.iter().find(|finding| finding.path == path).unwrap();
+        assert!(finding.what.contains(said), "{finding}");
+        assert!(!finding.what.contains("reads version 1") || at == 8, "{finding}");
     }
 }
 
