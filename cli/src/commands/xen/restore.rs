@@ -14,6 +14,7 @@ use crate::output::{escaped, print, print_json};
 
 pub(crate) fn restore(args: &RestoreArgs) -> Result<Outcome> {
     let store = open(&args.store, WAIT_TO_READ)?;
+    let _held = store.hold("read the store")?;
     let id = resolve(&store, &args.id)?;
     let request = RestoreRequest {
         name: args.name.clone(),
