@@ -389,6 +389,38 @@ fn acts() -> impl Strategy<Value = Vec<Vec<Act>>> {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    /// Processes that make one store at once, commit to it and collect what is left there, interrupted at every operation.
+    #[test]
+    fn a_store_that_many_make_at_once_is_made(
+        many in 2..4usize, order in prop::collection::vec((any::<u8>(), 1u8..30), 1..40),
+    ) {
+        let (dir, _) = directory();
+        let turns = Turns::of(many);
+        let is_busy = |error: &StoreError| matches!(error, StoreError::Busy { .. });
+        let committed: usize = thread::scope(|scope| {
+            let hosts: Vec<_> = (0..many)
+                .map(|me| {
+                    let (turns, root) = (&turns, dir.path());
+                    scope.spawn(move || turns.take_part(me, || {
+                        let medium: Rc<dyn Medium> = Rc::new(InTurn::new(root, me, Arc::clone(turns)));
+                        Store::create(&*medium).unwrap();
+                        let store = open_store(medium).unwrap();
+                        let committed = commit(&store, GUEST, u8::try_from(me + 1).unwrap());
+                        assert!(committed.as_ref().err().is_none_or(is_busy), "{committed:?}");
+                        let collected = store.collect(CollectOptions::default());
+                        assert!(collected.as_ref().err().is_none_or(is_busy), "{collected:?}");
+                        usize::from(committed.is_ok())
+                    }))
+                })
+                .collect();
+            turns.give(&order);
+            hosts.into_iter().map(|host| host.join().unwrap()).sum()
+        });
+        let store = open_store(store_medium(&dir)).unwrap();
+        prop_assert_eq!(store.list().unwrap().checkpoints.len(), committed);
+        prop_assert_eq!(store.verify(None).unwrap().findings, []);
+    }
+
     /// Hosts that interrupt each other at every operation: who has been deposed commits nothing any more, and nothing that
     /// was refused is left.
     #[test]

@@ -1,18 +1,21 @@
 //! The file that makes a medium a store.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::files::{self, StoreFile, TmpFile};
 use super::id::digest;
 use super::wire::Put;
 use super::{Finding, StoreError};
-use crate::medium::{DirEntry, Medium, MediumErrorKind};
+use crate::medium::{DirEntry, LockAttempt, LockMode, Medium, MediumErrorKind};
 use crate::units::PAGE_SIZE;
 
 /// The version written, and the only one read.
 pub(super) const VERSION: u32 = 1;
 const MAGIC: [u8; 8] = *b"RVSTORE\n";
 const LEN: usize = 32;
+/// How long to wait for a garbage collection in a store that another process has just made.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 fn encode() -> [u8; LEN] {
     let mut bytes = MAGIC.to_vec();
@@ -24,12 +27,42 @@ fn encode() -> [u8; LEN] {
 
 /// Makes an empty medium a store, or completes what a crash left of that.
 pub(super) fn create(medium: &dyn Medium) -> Result<(), StoreError> {
-    match medium.open(files::HEADER) {
-        // Whoever made it may have been interrupted before its name was durable.
-        Ok(_) => return Ok(medium.sync_dir("")?),
-        Err(error) if error.kind == MediumErrorKind::NotFound => {}
-        Err(error) => return Err(Finding::of_read(files::HEADER, None, error)?.into()),
+    if is_there(medium)? {
+        return Ok(medium.sync_dir("")?);
     }
+    // Shared, as by a writer: else another process that was quicker could collect the unfinished file, and a third one give its name
+    // to a file of its own, which would be published in its place.
+    let guard = match medium.try_lock(files::LOCK, LockMode::Shared, LOCK_WAIT) {
+        Ok(LockAttempt::Held(lock)) => Some(lock),
+        Ok(LockAttempt::Busy(holders)) => {
+            return Err(StoreError::Busy {
+                operation: "make the store",
+                exclusive: false,
+                holders,
+            });
+        }
+        Err(error) if error.kind == MediumErrorKind::Unsupported => None,
+        Err(error) => return Err(error.into()),
+    };
+    let made = make(medium);
+    drop(guard);
+    // Another process may have been quicker, and committed to the store already.
+    if made.is_err() && is_there(medium)? {
+        return Ok(medium.sync_dir("")?);
+    }
+    made
+}
+
+/// Whoever made it may have been interrupted before its name was durable.
+fn is_there(medium: &dyn Medium) -> Result<bool, StoreError> {
+    match medium.open(files::HEADER) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind == MediumErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Finding::of_read(files::HEADER, None, error)?.into()),
+    }
+}
+
+fn make(medium: &dyn Medium) -> Result<(), StoreError> {
     for dir in [files::SEGMENTS, files::CHECKPOINTS] {
         // Whatever a file manager has put there says nothing of a store.
         let files = medium.list(dir)?.into_iter();

@@ -164,8 +164,11 @@ impl Disk {
 fn empty(world: &World, costs: &MediumCosts) -> SimMedium {
     let fresh = SimMedium::default();
     Store::create(&fresh).expect("a simulated disk without faults takes a store");
+    let mut image = fresh.image();
+    // Lock files are made by whoever takes a lock first: nobody has yet.
+    image.files.remove("lock");
     let pace = WorldPace::with_costs(world, costs.clone());
-    SimMedium::paced(fresh.image(), Rc::new(pace))
+    SimMedium::paced(image, Rc::new(pace))
 }
 
 /// What a host has attached.
