@@ -67,7 +67,7 @@ impl Store {
         let this = all.iter().find(|info| info.id == id);
         let unknown = || CopyError::Source(StoreError::NoSuchCheckpoint(id.to_hex()));
         let this = this.ok_or_else(unknown)?;
-        let there = self.there_of(&this.guest)?;
+        let there = self.there_of(&this.guest, |other| is_same(other, this))?;
         Ok(self.stand(this, &all, &there))
     }
 
@@ -82,17 +82,19 @@ impl Store {
         guest: &str,
     ) -> Result<Vec<(CheckpointInfo, Standing)>, CopyError> {
         let all = source.list().map_err(CopyError::Source)?.checkpoints;
-        let there = self.there_of(guest)?;
+        let there = self.there_of(guest, |_| true)?;
         let of_guest = all.iter().filter(|info| info.guest == guest);
         Ok(of_guest
             .map(|this| (this.clone(), self.stand(this, &all, &there)))
             .collect())
     }
 
-    fn there_of(&self, guest: &str) -> Result<There, CopyError> {
+    /// What this store has of a guest. Maps are read only of what is `asked_for`: a row that is copied one by one asks for each once.
+    fn there_of(&self, guest: &str, asked_for: impl Fn(&CheckpointInfo) -> bool) -> Result<There, CopyError> {
         let mut checkpoints = self.list().map_err(CopyError::Target)?.checkpoints;
         checkpoints.retain(|info| info.guest == guest);
-        let lacking = self.not_whole(checkpoints.iter().map(|info| info.id));
+        let asked_for = checkpoints.iter().filter(|info| asked_for(info));
+        let lacking = self.not_whole(asked_for.map(|info| info.id));
         Ok(There {
             lacking: lacking.map_err(CopyError::Target)?,
             checkpoints,
@@ -150,7 +152,7 @@ impl Store {
 /// What a target has of a guest.
 struct There {
     checkpoints: Vec<CheckpointInfo>,
-    /// What those lack that are not whole.
+    /// What those lack that were asked for and are not whole.
     lacking: BTreeMap<CheckpointId, Finding>,
 }
 
