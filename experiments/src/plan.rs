@@ -322,9 +322,8 @@ impl Plan {
     /// most a ten-thousandth of the time: an experiment without failures says so by such an MTBF.
     pub(crate) fn failures_weigh(&self, cell: &Cell) -> bool {
         let scenario = self.scenario(cell);
-        let most_s = scenario.work_s + scenario.restart_s + scenario.downtime_s;
         let is_constant = self.setting(cell).failures.process == Process::EXPONENTIAL;
-        !is_constant || most_s / scenario.mtbf_s > 1e-4
+        !is_constant || scenario.worst_loss_s() / scenario.mtbf_s > 1e-4
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::files::{self, StoreFile, TmpFile};
 use super::id::digest;
 use super::wire::Put;
-use super::{Finding, StoreError};
-use crate::medium::{DirEntry, LockAttempt, LockMode, Medium, MediumErrorKind};
+use super::{Finding, StoreError, locks};
+use crate::medium::{DirEntry, LockMode, Medium, MediumErrorKind};
 use crate::units::PAGE_SIZE;
 
 /// The version written, and the only one read.
@@ -32,17 +32,9 @@ pub(super) fn create(medium: &dyn Medium) -> Result<(), StoreError> {
     }
     // Shared, as by a writer: else another process that was quicker could collect the unfinished file, and a third one give its name
     // to a file of its own, which would be published in its place.
-    let guard = match medium.try_lock(files::LOCK, LockMode::Shared, LOCK_WAIT) {
-        Ok(LockAttempt::Held(lock)) => Some(lock),
-        Ok(LockAttempt::Busy(holders)) => {
-            return Err(StoreError::Busy {
-                operation: "make the store",
-                exclusive: false,
-                holders,
-            });
-        }
-        Err(error) if error.kind == MediumErrorKind::Unsupported => None,
-        Err(error) => return Err(error.into()),
+    let guard = match locks::take(medium, LockMode::Shared, "make the store", LOCK_WAIT) {
+        Err(StoreError::NoLocks { .. }) => None,
+        taken => Some(taken?),
     };
     let made = make(medium);
     drop(guard);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::files::LOCK;
 use super::{Store, StoreError};
-use crate::medium::{LockAttempt, LockHolder, LockMode, MediumErrorKind, MediumLock};
+use crate::medium::{LockAttempt, LockHolder, LockMode, Medium, MediumErrorKind, MediumLock};
 
 /// A lock on the store, held as long as it lives. Whoever shares the store twice holds one lock: if the second had to be taken, it
 /// would queue behind a garbage collection that waits for the first.
@@ -107,14 +107,22 @@ impl Store {
         operation: &'static str,
         wait: Duration,
     ) -> Result<StoreLock, StoreError> {
-        match self.medium.try_lock(LOCK, mode, wait) {
-            Ok(LockAttempt::Held(guard)) => Ok(StoreLock(guard)),
-            Ok(LockAttempt::Busy(holders)) => Err(busy(mode, operation, holders)),
-            Err(error) if error.kind == MediumErrorKind::Unsupported => {
-                Err(StoreError::NoLocks { operation })
-            }
-            Err(error) => Err(error.into()),
-        }
+        take(&*self.medium, mode, operation, wait)
+    }
+}
+
+/// Takes the lock of the store on a medium, whether or not one is there yet.
+pub(super) fn take(
+    medium: &dyn Medium,
+    mode: LockMode,
+    operation: &'static str,
+    wait: Duration,
+) -> Result<StoreLock, StoreError> {
+    match medium.try_lock(LOCK, mode, wait) {
+        Ok(LockAttempt::Held(guard)) => Ok(StoreLock(guard)),
+        Ok(LockAttempt::Busy(holders)) => Err(busy(mode, operation, holders)),
+        Err(error) if error.kind == MediumErrorKind::Unsupported => Err(StoreError::NoLocks { operation }),
+        Err(error) => Err(error.into()),
     }
 }
 

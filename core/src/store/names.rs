@@ -135,17 +135,10 @@ fn only(
         }),
         [first, others @ ..] if others.iter().all(|other| other.id() == first.id()) => Ok(first.id()),
         all => {
-            let mut choices: Vec<String> = all
-                .iter()
-                .take(CHOICES_MAX)
-                .map(|meaning| choice(text, meaning, ids, infos))
-                .collect();
-            if all.len() > CHOICES_MAX {
-                choices.push(format!("and {} more", all.len() - CHOICES_MAX));
-            }
+            let choices = all.iter().map(|meaning| choice(text, meaning, ids, infos));
             Err(StoreError::Ambiguous {
                 text: text.to_owned(),
-                choices,
+                choices: some_of(choices),
             })
         }
     }
@@ -185,13 +178,14 @@ fn no_such_guest(name: &str, infos: &[&CheckpointInfo]) -> StoreError {
 /// The guests there are, as far as they are worth listing.
 fn guests(infos: &[&CheckpointInfo]) -> Vec<String> {
     let all: BTreeSet<&str> = infos.iter().map(|info| info.guest.as_str()).collect();
-    let mut told: Vec<String> = all
-        .iter()
-        .take(CHOICES_MAX)
-        .map(|name| format!("{name:?}"))
-        .collect();
-    if all.len() > CHOICES_MAX {
-        told.push(format!("and {} more", all.len() - CHOICES_MAX));
+    some_of(all.iter().map(|name| format!("{name:?}")))
+}
+
+/// The first of them, and how many more there are.
+fn some_of(mut all: impl ExactSizeIterator<Item = String>) -> Vec<String> {
+    let mut told: Vec<String> = all.by_ref().take(CHOICES_MAX).collect();
+    if all.len() > 0 {
+        told.push(format!("and {} more", all.len()));
     }
     told
 }

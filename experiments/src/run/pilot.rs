@@ -34,10 +34,8 @@ pub(super) fn sized(
         let stage = plan.of_ranges(next);
         run_stage(&stage, &mut cells, jobs, progress, cancel)?;
         let more = |(cell, seen): (&Cell, &Seen)| {
-            let scenario = plan.scenario(cell);
-            let loss_s = scenario.work_s + scenario.restart_s + scenario.downtime_s;
             let grown = if plan.failures_weigh(cell) {
-                seen.grown(loss_s, precision)
+                seen.grown(plan.scenario(cell).worst_loss_s(), precision)
             } else {
                 seen.n
             };

@@ -21,6 +21,11 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// What a failure costs at most: all of the work once more, after downtime and restart.
+    pub(crate) fn worst_loss_s(&self) -> f64 {
+        self.work_s + self.restart_s + self.downtime_s
+    }
+
     /// Expected makespan when checkpoints are taken after every `tau_s` of work, the last chunk being what is left:
     /// the sum over the chunks of E(w). Exact for exponential failures that may strike in
     /// work, checkpoint and restart.
