@@ -201,13 +201,7 @@ fn run_case(number: u64) -> (Vec<Report>, Total) {
             (&RunEnd::Finished, Some(true)),
             "{replay}"
         );
-        let parts = report.useful
-            + report.lost
-            + report.checkpointing
-            + report.restarting
-            + report.down
-            + report.lingering;
-        assert_eq!(report.makespan, parts, "{replay}");
+        assert_eq!(report.makespan, report.accounted(), "{replay}");
         judge.total.losses += u64::from(report.tally.failures);
         judge.total.restores += report.tally.restores;
         judge.total.faults += report.applied.len() as u64;

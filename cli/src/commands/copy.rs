@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::catalogue::{finding_json, info_json, outcome, report};
 use super::init::NewStore;
 use super::names::{known_guest, resolve};
-use super::{WAIT_TO_READ, heal, is_same_directory, open_for_writing, open_interruptible, warn_of_log};
+use super::{WAIT_TO_READ, after_commit, is_same_directory, open_for_writing, open_interruptible};
 use crate::Outcome;
 use crate::args::CopyArgs;
 use crate::output::{bytes, counted, escaped, instant, note, print, print_json};
@@ -74,8 +74,7 @@ fn copy_one(args: &CopyArgs, source: &Store, id: CheckpointId, held: Hold) -> Re
     let copy = target.copy_from(source, id).with_context(about)?;
     drop(held);
     made.keep();
-    warn_of_log(&target);
-    heal(&target);
+    after_commit(&target);
     said(args, &copy, "copied")
 }
 
@@ -140,8 +139,7 @@ fn copy_all(args: &CopyArgs, source: &Store, guest: &str) -> Result<Outcome> {
         }
     }
     if !done.copied.is_empty() {
-        warn_of_log(&target);
-        heal(&target);
+        after_commit(&target);
     }
     if args.json {
         print_json(&copied_json(guest, &done))?;

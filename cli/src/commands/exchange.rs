@@ -47,8 +47,7 @@ pub(crate) fn import(args: &ImportArgs) -> Result<Outcome> {
     bar.finish_and_clear();
     let imported = imported.with_context(|| format!("cannot import {}", args.file.display()))?;
     made.keep();
-    super::warn_of_log(&store);
-    super::heal(&store);
+    super::after_commit(&store);
     let info = &imported.info;
     tell_of(&imported);
     tell_of_namesakes(&store, &imported)?;

@@ -148,10 +148,16 @@ fn warn_unless_guarded(store: &Store) {
 }
 
 /// Says what kept a writer from the catalogue log. What was written is there all the same.
-pub(super) fn warn_of_log(store: &Store) {
+fn warn_of_log(store: &Store) {
     if let Some(trouble) = store.take_log_trouble() {
         warning(&trouble.to_string());
     }
+}
+
+/// After a commit: what there is to say of the log, and older checkpoints are healed with what came.
+fn after_commit(store: &Store) {
+    warn_of_log(store);
+    heal(store);
 }
 
 /// What came with a new checkpoint may be what older ones lack. It is there already: that this fails is no failure of the

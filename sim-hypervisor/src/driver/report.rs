@@ -81,6 +81,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// All that the time of the run went to, added up: the makespan, if it finished.
+    pub fn accounted(&self) -> Duration {
+        self.useful + self.lost + self.checkpointing + self.restarting + self.down + self.lingering
+    }
+
     pub(super) fn new() -> Self {
         Report {
             end: RunEnd::TimeLimit,

@@ -55,13 +55,7 @@ pub(crate) fn trial(scenario: &Scenario, strikes: &[(u64, Strike)]) -> Report {
     let report = run(scenario, Box::new(Fixed(Duration::from_mins(1))), &mut losses);
     assert_eq!(report.end, RunEnd::Finished);
     assert_eq!(report.digest_ok, Some(true));
-    let parts = report.useful
-        + report.lost
-        + report.checkpointing
-        + report.restarting
-        + report.down
-        + report.lingering;
-    assert_eq!(parts, report.makespan);
+    assert_eq!(report.accounted(), report.makespan);
     assert_eq!(report.tally.captures, report.captures.len() as u64);
     report
 }

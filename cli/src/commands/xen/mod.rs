@@ -68,8 +68,7 @@ pub(crate) fn checkpoint(args: &CheckpointArgs) -> Result<Outcome> {
     )
     .with_context(|| format!("cannot checkpoint {name}"))?;
     made.keep();
-    super::warn_of_log(&store);
-    super::heal(&store);
+    super::after_commit(&store);
     let told = if args.json {
         print_json(&captured_json(&captured))
     } else {
